@@ -1,0 +1,3 @@
+from ftbnn_larq.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Questions put to a built model. Nothing here knows a command."""

@@ -1,0 +1,76 @@
+"""The command line. Each command's module imports what is heavy only when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from ftbnn_larq import __version__
+from ftbnn_larq.cli.benchmark import benchmark
+from ftbnn_larq.cli.convert import convert
+from ftbnn_larq.cli.evaluate import evaluate
+from ftbnn_larq.cli.list import list_models
+from ftbnn_larq.cli.predict import predict
+from ftbnn_larq.cli.summary import summary
+from ftbnn_larq.cli.train import train
+from ftbnn_larq.errors import FtbnnError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ftbnn-larq")
+def commands():
+    """Binary neural networks, from training to a number measured on the board.
+
+    \b
+    Example:
+      ftbnn-larq train ftbnn_r18
+      ftbnn-larq convert --to tflite
+      ftbnn-larq benchmark
+    """
+
+
+for command in (list_models, summary, train, evaluate, convert, benchmark, predict):
+    commands.add_command(command)
+
+
+def _is_users(error: BaseException) -> bool:
+    """Whether the user can mend it: our own errors, the operating system's, and TensorFlow's about files and data."""
+    return isinstance(error, FtbnnError | OSError) or type(error).__module__.startswith("tensorflow.python.framework")
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def main() -> None:
+    """Run the command line: 0 on success; 2 and one line on standard error for what the user can mend; 130 on Ctrl-C."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        status = commands.main(prog_name="ftbnn-larq", standalone_mode=False) or 0
+    except click.exceptions.Abort:
+        click.echo("ftbnn-larq: interrupted", err=True)
+        status = 130
+    except KeyboardInterrupt as error:
+        click.echo(f"ftbnn-larq: {error or 'interrupted'}", err=True)
+        status = 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        status = 2
+    except click.ClickException as error:
+        click.echo(f"ftbnn-larq: {_one_line_of_click(error)}", err=True)
+        status = 2
+    except Exception as error:
+        if not _is_users(error):
+            raise
+        click.echo(f"ftbnn-larq: {_one_line(error)}", err=True)
+        status = 2
+    sys.exit(status)
+
+
+def _one_line_of_click(error: click.ClickException) -> str:
+    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "ftbnn-larq"
+    return f"{' '.join(error.format_message().split())} (see {path} --help)"

@@ -1,0 +1,114 @@
+"""`folder:PATH`: a folder of class folders, or of `train`, `test` and perhaps `val`, each a folder of class folders."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ftbnn_larq.data.formats import Data, DataConfig, Split
+from ftbnn_larq.data.pictures import SUFFIXES, check_picture, read_picture
+from ftbnn_larq.errors import DataError
+
+LAYOUT = "expected PATH/CLASS/picture.png, or PATH/train/CLASS/... and PATH/test/CLASS/..."
+
+
+def _root(name: str) -> Path:
+    return Path(name.removeprefix("folder:")).expanduser()
+
+
+def _class_folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _pictures(root: Path) -> dict[str, list[Path]]:
+    """Class name to its pictures, both sorted. Raises DataError for an empty or flat folder or an empty class."""
+    classes = {
+        folder.name: sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        for folder in _class_folders(root)
+    }
+    if not classes:
+        flat = any(path.suffix.lower() in SUFFIXES for path in root.iterdir())
+        raise DataError(f"{root} {'has pictures but no class folders' if flat else 'is empty'}: {LAYOUT}")
+    for label, pictures in classes.items():
+        if not pictures:
+            raise DataError(f"{root / label}: class {label!r} has no pictures ({', '.join(sorted(SUFFIXES))})")
+    if len(classes) < 2:
+        raise DataError(f"{root} has one class only, {next(iter(classes))!r}: a classifier needs at least 2")
+    return classes
+
+
+def _listing(name: str) -> tuple[dict[str, list[Path]], dict[str, list[Path]] | None, dict[str, list[Path]] | None]:
+    """Pictures by class for training, validation and test; the last two are None where no folder is set aside."""
+    root = _root(name)
+    if not str(name).removeprefix("folder:"):
+        raise DataError("folder: names no folder: write folder:PATH")
+    if not root.exists():
+        raise DataError(f"{root}: no such folder")
+    if not root.is_dir():
+        raise DataError(f"{root} is a file, not a folder: {LAYOUT}")
+    names = {path.name for path in _class_folders(root)}
+    if not ("train" in names and names <= {"train", "val", "validation", "test"} and len(names) > 1):
+        return _pictures(root), None, None
+    train = _pictures(root / "train")
+    others = []
+    for candidates in (("val", "validation"), ("test",)):
+        part = next((_pictures(root / each) for each in candidates if each in names), None)
+        if part is not None and set(part) != set(train):
+            odd = sorted(set(part) ^ set(train))[0]
+            raise DataError(f"{root}: class {odd!r} is not in all of {', '.join(sorted(names))}")
+        others.append(part)
+    return train, others[0], others[1]
+
+
+def check(name: str, data_dir: str | None) -> None:
+    _listing(name)
+
+
+def _cut(classes: dict[str, list[Path]], share: float) -> tuple[dict, dict]:
+    """Set aside every k-th picture of each class, at least one; always the same ones."""
+    step = round(1 / share)
+    kept, aside = {}, {}
+    for label, pictures in classes.items():
+        if len(pictures) < 3:
+            raise DataError(f"class {label!r} has {len(pictures)} pictures: at least 3 are needed to train and test")
+        aside[label] = pictures[1::step]
+        kept[label] = [picture for index, picture in enumerate(pictures) if index % step != 1]
+    return kept, aside
+
+
+def load(name: str, *, data_dir: str | None, input_size: int | None) -> Data:
+    train, validation, test = _listing(name)
+    if test is None:
+        train, test = _cut(train, 1 / 5)
+    if validation is None:
+        train, validation = _cut(train, 1 / 8)
+    labels = tuple(sorted(train))
+    everything = [path for part in (train, validation, test) for pictures in part.values() for path in pictures]
+    with ThreadPoolExecutor() as pool:
+        # A damaged picture is better found now, by name, than hours into a training.
+        sizes = set(pool.map(check_picture, everything))
+    width, height = sizes.pop() if len(sizes) == 1 else (224, 224)
+    if max(width, height) > 224:
+        width = height = 224
+    shape = (input_size or height, input_size or width, 3)
+
+    import tensorflow as tf
+
+    def split(classes) -> Split:
+        rows = [(str(path), labels.index(label)) for label, pictures in classes.items() for path in pictures]
+        paths, targets = zip(*rows, strict=True)
+
+        def read(path, target):
+            picture = tf.numpy_function(lambda name: read_picture(name.decode(), 3), [path], tf.uint8)
+            picture.set_shape((None, None, 3))
+            return picture, target
+
+        return Split(len(rows), tf.data.Dataset.from_tensor_slices((list(paths), tf.constant(targets, tf.int64))), read)
+
+    config = DataConfig(
+        name=f"folder:{_root(name).resolve()}",
+        input_shape=shape,
+        labels=labels,
+        crop="pad" if max(shape[:2]) <= 96 else "resized",
+    )
+    return Data(config, split(train), split(validation), split(test))

@@ -1,0 +1,52 @@
+"""Picture files, read by Pillow: the one decoder for folders and for `predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ftbnn_larq.errors import DataError
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+def _open(path: str | Path):
+    from PIL import Image
+
+    try:
+        return Image.open(path)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = "no picture" if isinstance(error, Image.UnidentifiedImageError) else _reason(error)
+        raise DataError(f"{path}: cannot be read as a picture ({reason})") from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def check_picture(path: str | Path) -> tuple[int, int]:
+    """(width, height) of a picture that can be read to its end. Raises DataError naming the file."""
+    with _open(path) as picture:
+        size = picture.size
+        # A JPEG is read to its end but decoded at an eighth: enough to find it cut off, and far quicker.
+        picture.draft(None, (1, 1))
+        _load(picture, path)
+        return size
+
+
+def read_picture(path: str | Path, channels: int):
+    """A picture as a uint8 array (h, w, channels), upright. Raises DataError naming the file."""
+    import numpy as np
+    from PIL import ImageOps
+
+    with _open(path) as picture:
+        _load(picture, path)
+        upright = ImageOps.exif_transpose(picture).convert("L" if channels == 1 else "RGB")
+        array = np.asarray(upright, np.uint8)
+    return array[..., None] if array.ndim == 2 else array
+
+
+def _load(picture, path) -> None:
+    try:
+        picture.load()
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
+        raise DataError(f"{path}: damaged picture ({_reason(error)})") from error

@@ -1,0 +1,127 @@
+"""Image classification data sets of TensorFlow Datasets, by their name there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+from ftbnn_larq.data.formats import Data, DataConfig, Split
+from ftbnn_larq.errors import DataError, UnknownNameError
+
+# Splits to report accuracy on where TFDS's "test" has no labels.
+TEST_SPLITS = {"imagenet2012": "validation"}
+# A mirrored character or number is another one, or none.
+NOT_MIRRORED = ("mnist", "svhn", "binary_alpha_digits", "cmaterdb", "smallnorb", "omniglot", "quickdraw")
+# Decoded pictures that may stay in memory.
+CACHE_BYTES = 1 << 30
+
+
+def _known_names() -> set[str]:
+    """Names of TFDS's image data sets, read off its source files: importing it takes seconds, a typing error must not."""
+    spec = importlib.util.find_spec("tensorflow_datasets")
+    if spec is None or spec.origin is None:
+        return set()
+    root = Path(spec.origin).parent
+    names = {path.parent.name for path in root.glob("datasets/*/*_dataset_builder.py")}
+    for path in root.glob("image_classification/**/*.py"):
+        if not path.stem.endswith("_test"):
+            for name in re.findall(r"^class (\w+)\(", path.read_text(encoding="utf-8"), re.M):
+                if not name.endswith(("Config", "Info", "Builder")):
+                    spaced = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+                    names.add(re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", spaced).lower())
+    return names
+
+
+def check(name: str, data_dir: str | None) -> None:
+    bare = re.split(r"[/:]", name)[0]
+    if bare in _known_names() or (data_dir and bare and (Path(data_dir) / bare).is_dir()):
+        return
+    raise UnknownNameError("data set", name, {*_known_names(), "digits"}, "(or folder:PATH for a folder of yours)")
+
+
+def _prepared(name: str, data_dir: str | None):
+    try:
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder(name, data_dir=data_dir)
+        features = builder.info.features
+    except Exception as error:  # TFDS lets through what its readers and parsers raise
+        raise DataError(f"TFDS cannot open data set {name!r}: {_line(error)}") from error
+    if "image" not in features or "label" not in features or not hasattr(features["label"], "names"):
+        raise DataError(
+            f"{name} is no image classification data set: it has the features {sorted(features)}, "
+            "and 'image' and 'label' are needed"
+        )
+    if not builder.data_path.exists():
+        try:
+            builder.download_and_prepare()
+        except Exception as error:  # network, disk, checksums, manual downloads: TFDS's message says which
+            raise DataError(
+                f"{name} is not in {builder.data_path.parent} and could not be downloaded: {_line(error)}"
+            ) from error
+    return builder
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _split_names(bare: str, splits) -> tuple[str, str, str]:
+    """Training, validation and test as TFDS writes them; what a data set lacks is cut off its training split."""
+    train, test = "train", TEST_SPLITS.get(bare, "test")
+    if train not in splits:
+        raise DataError(f"{bare} has no split 'train' but {sorted(splits)}")
+    if test not in splits:
+        test = "validation" if "validation" in splits else None
+    if test is None:
+        return "train[:70%]", "train[70%:80%]", "train[80%:]"
+    if "validation" in splits and test != "validation":
+        return train, "validation", test
+    return "train[:90%]", "train[90%:]", test
+
+
+def load(name: str, *, data_dir: str | None, input_size: int | None) -> Data:
+    builder = _prepared(name, data_dir)
+    info = builder.info
+    bare = info.name
+    labels = tuple(info.features["label"].names)
+    if len(labels) < 2:
+        raise DataError(f"{name} has {len(labels)} class; a classifier needs at least 2")
+    height, width, channels = info.features["image"].shape
+    fixed = bool(height and width)
+    shape = (input_size or height or 224, input_size or width or 224, channels or 3)
+
+    import tensorflow as tf
+    import tensorflow_datasets
+
+    def split(split_name: str) -> Split:
+        examples = info.splits[split_name].num_examples
+        if not examples:
+            raise DataError(f"{name}: split {split_name!r} is empty")
+        try:
+            rows = builder.as_dataset(
+                split=split_name, shuffle_files=False, decoders={"image": tensorflow_datasets.decode.SkipDecoding()}
+            )
+        except Exception as error:
+            raise DataError(f"{name} in {builder.data_path} cannot be read: {_line(error)}") from error
+        rows = rows.map(lambda row: (row["image"], row["label"]), num_parallel_calls=tf.data.AUTOTUNE)
+
+        def read(encoded, label):
+            return info.features["image"].decode_example(encoded), label
+
+        if fixed and examples * height * width * channels <= CACHE_BYTES:
+            return Split(examples, rows.map(read, num_parallel_calls=tf.data.AUTOTUNE).cache())
+        return Split(examples, rows, read)
+
+    small = fixed and max(height, width) <= 96
+    config = DataConfig(
+        name=name,
+        input_shape=shape,
+        labels=labels,
+        crop="pad" if small else "resized",
+        flip=not any(part in bare for part in NOT_MIRRORED),
+        data_dir=str(Path(data_dir).resolve()) if data_dir else None,
+    )
+    train, validation, test = _split_names(bare, info.splits)
+    return Data(config, split(train), split(validation), split(test))

@@ -1,0 +1,1 @@
+"""Keras model in, flatbuffer and proof out."""

@@ -1,0 +1,108 @@
+"""From a run to what a board needs, proven before it gets its final name."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ftbnn_larq import resnet, runs
+from ftbnn_larq.data import DataConfig, pipeline
+from ftbnn_larq.data import load as load_data
+from ftbnn_larq.deploy import census, proof
+from ftbnn_larq.deploy.sidecar import sidecar_path
+from ftbnn_larq.errors import ConversionError, UnknownNameError
+from ftbnn_larq.files import sha256, write_json, written_whole
+from ftbnn_larq.quiet import quiet_native_stderr
+
+FORMATS = {"tflite": "model.tflite", "saved_model": "model", "keras": "model.keras"}
+# Pictures of the test split that Keras and LCE must agree on.
+PROOF_PICTURES = 128
+
+
+def convert(run, *, to: str = "tflite", output: str | os.PathLike | None = None, softmax: bool = False) -> dict:
+    """Convert a run's trained network.
+
+    Arguments:
+        run: a run folder.
+        to: "tflite" (LCE's flatbuffer, proven), "saved_model" or "keras".
+        output: path of the result; in the run folder unless given.
+        softmax: let the flatbuffer end in probabilities; it ends in logits otherwise.
+
+    Returns:
+        For "tflite" `{path, bytes, operators: {name: count}, binary_layers, binary_operators, max_abs_diff,
+        top1_agreement, ...}`, which is also written beside it as JSON; else `{path, bytes}`.
+
+    Raises:
+        RunError, ModelFileError: the run has no sound weights.
+        ConversionError: the proof failed; nothing is written then.
+    """
+    if to not in FORMATS:
+        raise UnknownNameError("format", to, FORMATS)
+    run = runs.open_run(run)
+    network = run.load_model()
+    model = network if softmax else resnet.up_to_logits(network)
+    path = Path(output or run.path / FORMATS[to])
+    if to != "tflite":
+        with written_whole(path) as temporary, quiet_native_stderr():
+            network.save(temporary, save_format="tf" if to == "saved_model" else "keras")
+        files = path.rglob("*") if path.is_dir() else [path]
+        return {"path": str(path), "bytes": sum(file.stat().st_size for file in files if file.is_file())}
+
+    config = DataConfig.from_json(run.config["data"])
+    data = load_data(config.name, data_dir=config.data_dir, config=config)
+    pictures = next(pipeline.batches(data.test, config, PROOF_PICTURES).as_numpy_iterator())[0]
+    document = convert_model(model, path, pictures)
+    ends_in = "probabilities" if softmax else "logits"
+    details = {"output": ends_in, "model": run.config["model"], "data": config.to_json(), "run": str(run.path), "versions": runs.versions()}
+    write_json(sidecar_path(path), {**document, **details})
+    return document
+
+
+def convert_model(model: tf.keras.Model, path: str | os.PathLike, pictures: np.ndarray) -> dict:
+    """Convert a Keras model with LCE, prove the flatbuffer, and only then write it to `path`.
+
+    Arguments:
+        model: NHWC pictures in, scores (n, classes) out; best without a softmax, which hides differences.
+        pictures: float32 (n, h, w, c), on which the flatbuffer has to give the model's answers.
+
+    Returns:
+        The document that `convert` returns.
+
+    Raises:
+        ConversionError: LCE refuses the model, a binary layer stayed float, or the answers differ.
+    """
+    with written_whole(path) as temporary:
+        flatbuffer, said = _run_converter(model)
+        temporary.write_bytes(flatbuffer)
+        found = census.operators(flatbuffer)
+        proof.check_census(model, found, said)
+        agreement = proof.compare(model, temporary, pictures)
+        document = {
+            "path": str(path),
+            "bytes": len(flatbuffer),
+            "sha256": sha256(temporary),
+            "operators": census.census(found),
+            "binary_layers": len(proof.binary_layers(model)),
+            "binary_operators": sum(operator.type == census.BINARY_CONVOLUTION for operator in found),
+            **dataclasses.asdict(agreement),
+        }
+    return document
+
+
+def _run_converter(model: tf.keras.Model) -> tuple[bytes, str]:
+    """The flatbuffer, and what the converter's native code had to say."""
+    import larq_compute_engine as lce
+
+    with quiet_native_stderr() as said, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            flatbuffer = lce.convert_keras_model(model)
+        except Exception as error:  # MLIR's errors come as whatever the binding makes of them
+            raise ConversionError(f"LCE cannot convert {model.name}: {' '.join(str(error).split())[:300]}") from error
+    lines = [line for line in said().splitlines() if "error:" in line or "warning:" in line or "remark:" in line]
+    return flatbuffer, " ".join(lines)[:300]

@@ -1,0 +1,131 @@
+"""Whether a flatbuffer is the network that was trained: operators counted, answers compared."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ftbnn_larq.deploy import census
+from ftbnn_larq.deploy.interpreter import Interpreter
+from ftbnn_larq.errors import ConversionError
+from ftbnn_larq.layers import is_binary
+
+# Largest difference of the logits, relative to their range over all pictures.
+TOLERANCE = 1e-3
+# Keras and LCE round a batch norm differently, in the last bits of float32. Where the input of a sign is closer to zero
+# than this, relative to the largest input of that sign, the two may see different signs.
+ROUNDING = 1e-6
+# Share of the pictures that may be set aside for that reason.
+MOST_TIES = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """How well the flatbuffer's answers match Keras's.
+
+    Attributes:
+        pictures: compared.
+        top1_agreement: share of them on which both say the same class.
+        max_abs_diff: largest difference of two logits, pictures with a sign on zero left out.
+        logits_range: largest minus smallest logit of Keras.
+        sign_ties: pictures left out: the input of a sign is zero but for rounding, and the answers differ more.
+    """
+
+    pictures: int
+    top1_agreement: float
+    max_abs_diff: float
+    logits_range: float
+    sign_ties: int
+
+
+def binary_layers(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
+    return [layer for layer in model.layers if is_binary(layer)]
+
+
+def check_census(model: tf.keras.Model, found: list[census.Operator], converter_said: str = "") -> None:
+    """Every binary layer must have become an LceBconv2d.
+
+    Raises:
+        ConversionError: names the layers that did not, and why.
+    """
+    layers = binary_layers(model)
+    binary = sum(operator.type == census.BINARY_CONVOLUTION for operator in found)
+    if binary == len(layers):
+        return
+    floats = [operator.output for operator in found if operator.type in ("CONV_2D", "DEPTHWISE_CONV_2D")]
+    lost = [layer for layer in layers if any(layer.name in output.split("/") for output in floats)]
+    lost = lost or [layer for layer in layers if _known_reason(layer)] or layers
+    reasons = {}
+    for layer in lost:
+        reason = _known_reason(layer) or converter_said or "LCE's converter did not say why"
+        reasons.setdefault(reason, []).append(layer.name)
+    told = "; ".join(f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}: {why}" for why, names in reasons.items())
+    raise ConversionError(
+        f"{len(layers) - binary} of {len(layers)} binary layers did not become {census.BINARY_CONVOLUTION} operators: "
+        f"{told}"
+    )
+
+
+def _known_reason(layer) -> str | None:
+    groups = getattr(layer, "groups", 1)
+    channels = layer.kernel.shape[2]
+    if groups > 1 and channels % 32:
+        return f"{channels} channels per group, LCE needs a multiple of 32"
+    if isinstance(layer, tf.keras.layers.Dense):
+        return "a binary dense layer, LCE has binary convolutions only"
+    if layer.padding == "same" and getattr(layer, "pad_values", 0.0) not in (0.0, 1.0):
+        return f"padded with {layer.pad_values}, LCE pads with 0 or 1"
+    return None
+
+
+def compare(model: tf.keras.Model, flatbuffer: str | Path, pictures: np.ndarray, kernel: str | None = None) -> Agreement:
+    """Put the same pictures to Keras and to LCE's interpreter.
+
+    Arguments:
+        model: up to the outputs that the flatbuffer has (logits).
+        flatbuffer: path of the converted file.
+        pictures: float32 (n, h, w, c), as the network sees them.
+
+    Raises:
+        ConversionError: a different class on a picture, or logits that differ by more than `TOLERANCE`.
+    """
+    expected = np.concatenate([model.predict_on_batch(part) for part in np.array_split(pictures, -(-len(pictures) // 64))])
+    with Interpreter(flatbuffer, kernel=kernel) as interpreter:
+        got = interpreter.predict(pictures)
+    if not np.isfinite(expected).all():
+        raise ConversionError("the network's own logits are not finite: its weights hold NaN or infinity")
+    span = float(expected.max() - expected.min()) or 1.0
+    difference = np.abs(expected - got).max(axis=1)
+    # Written so that NaN counts as different.
+    off = np.flatnonzero(~(difference <= TOLERANCE * span))
+    ties = [index for index in off if _sign_on_zero(model, pictures[index])]
+    agree = expected.argmax(axis=1) == got.argmax(axis=1)
+    agreement = Agreement(
+        pictures=len(pictures),
+        top1_agreement=float(agree.mean()),
+        max_abs_diff=float(np.delete(difference, ties).max(initial=0.0)),
+        logits_range=span,
+        sign_ties=len(ties),
+    )
+    if not agree.all():
+        wrong = np.flatnonzero(~agree)[0]
+        raise ConversionError(
+            f"Keras and LCE disagree on {int((~agree).sum())} of {len(pictures)} pictures, first on picture {wrong}: "
+            f"class {expected[wrong].argmax()} and {got[wrong].argmax()}"
+        )
+    if len(ties) < len(off) or len(ties) > MOST_TIES * len(pictures):
+        raise ConversionError(
+            f"logits of Keras and LCE differ by up to {difference.max():.3g} on {len(off)} of {len(pictures)} pictures; "
+            f"their range is {span:.3g}, {TOLERANCE * span:.3g} is allowed"
+        )
+    return agreement
+
+
+def _sign_on_zero(model: tf.keras.Model, picture: np.ndarray) -> bool:
+    signed = [layer.input for layer in binary_layers(model)]
+    values = tf.keras.Model(model.inputs, signed).predict_on_batch(picture[None])
+    values = values if isinstance(values, list) else [values]
+    return any(np.abs(value).min() <= ROUNDING * np.abs(value).max() for value in values)

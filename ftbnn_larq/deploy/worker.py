@@ -1,0 +1,69 @@
+"""LCE's interpreter in a process of its own: a damaged flatbuffer can kill the process that loads it.
+
+    python -m ftbnn_larq.deploy.worker FILE KERNEL THREADS
+
+Answers pickled requests on standard input, one pickled answer each on standard output: first what it loaded, then
+("predict", pictures) and ("time", pictures, warm-up runs, runs). Without TensorFlow, so that it starts at once and its
+memory is the interpreter's.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import sys
+import time
+
+
+def main() -> None:
+    path, kernel, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    # Standard output belongs to the answers; whatever native code prints goes to standard error.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+
+    def answer(kind: str, value) -> None:
+        pickle.dump((kind, value), answers)
+        answers.flush()
+
+    import numpy as np
+
+    from ftbnn_larq.deploy import lce
+
+    try:
+        with open(path, "rb") as file:
+            flatbuffer = file.read()
+        native = lce.load("tflite/python/interpreter_wrapper_lite.so").LiteInterpreter
+        interpreter = native(flatbuffer, threads, kernel == "reference", kernel == "indirect", False)
+        answer(
+            "ok",
+            {
+                "inputs": [tuple(shape) for shape in interpreter.input_shapes],
+                "outputs": [tuple(shape) for shape in interpreter.output_shapes],
+                "types": [np.dtype(kind).name for kind in interpreter.input_types],
+            },
+        )
+        while True:
+            try:
+                request, *arguments = pickle.load(sys.stdin.buffer)
+            except EOFError:
+                return
+            if request == "predict":
+                (pictures,) = arguments
+                answer("ok", np.concatenate([interpreter.predict([picture[None]])[0] for picture in pictures]))
+            else:
+                pictures, warmup, runs = arguments
+                times = []
+                for index in range(warmup + runs):
+                    picture = pictures[index % len(pictures)][None]
+                    begin = time.perf_counter()
+                    interpreter.predict([picture])
+                    times.append((time.perf_counter() - begin) * 1e3)
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+                answer("ok", {"times_ms": times[warmup:], "peak_memory_mb": peak})
+    except Exception as error:  # whatever the interpreter raises is for the other side to tell
+        answer("error", f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()

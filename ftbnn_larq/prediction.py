@@ -1,0 +1,63 @@
+"""Classes of picture files, by a run in Keras or a flatbuffer in LCE."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ftbnn_larq.data.formats import DataConfig
+from ftbnn_larq.data.pictures import read_picture
+
+
+def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top: int = 5) -> list[dict]:
+    """The most probable classes of pictures, prepared as the network's training prepared them.
+
+    Arguments:
+        path: a run folder or a flatbuffer with its JSON file.
+        images: picture files.
+        top: how many classes of each.
+
+    Returns:
+        `[{image, top: [[label, probability], ...]}]`.
+
+    Raises:
+        RunError, ModelFileError: the network cannot be read.
+        DataError: a picture cannot be read.
+    """
+    import numpy as np
+
+    from ftbnn_larq.deploy.interpreter import Interpreter
+    from ftbnn_larq.deploy.sidecar import data_config_beside, sidecar_path
+    from ftbnn_larq.runs import open_run
+
+    path = Path(path)
+    if path.is_dir():
+        run = open_run(path)
+        config = DataConfig.from_json(run.config["data"])
+        pictures = _prepare(images, config)
+        probabilities = run.load_model().predict_on_batch(pictures)
+    else:
+        config = data_config_beside(path)
+        pictures = _prepare(images, config)
+        with Interpreter(path) as interpreter:
+            probabilities = interpreter.predict(pictures)
+        if json.loads(sidecar_path(path).read_text())["output"] == "logits":
+            scores = np.exp(probabilities - probabilities.max(axis=1, keepdims=True))
+            probabilities = scores / scores.sum(axis=1, keepdims=True)
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    return [
+        {"image": str(image), "top": [[config.labels[index], float(row[index])] for index in order]}
+        for image, row, order in zip(images, probabilities, best, strict=True)
+    ]
+
+
+def _prepare(images, config: DataConfig):
+    import numpy as np
+
+    # Every file is read before TensorFlow is loaded: a wrong one is told at once.
+    raw = [read_picture(image, config.input_shape[2]) for image in images]
+    from ftbnn_larq.data.pipeline import fit, normalise
+
+    return np.stack([normalise(fit(picture, config), config) for picture in raw])

@@ -1,0 +1,148 @@
+"""A run folder: what one training leaves for evaluation, conversion and for people.
+
+    runs/<model>-<dataset>-<when>/
+        config.json           model, data set with its preprocessing, seed, versions
+        recipe.toml           the resolved recipe
+        metrics.csv           one line an epoch
+        tensorboard/          the same as curves
+        checkpoints/          where --resume goes on
+        best.weights.h5       weights of the best epoch on the validation split
+        result.json           accuracy on the test split
+        model.tflite, .json   written by convert
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ftbnn_larq.errors import ModelFileError, RunError
+
+WEIGHTS = "best.weights.h5"
+RESULT = "result.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run folder and its configuration.
+
+    Attributes:
+        path: the folder.
+        config: the document in config.json: `model` (name, options, input_shape, classes), `data`, `seed`, `versions`.
+    """
+
+    path: Path
+    config: dict
+
+    @property
+    def weights(self) -> Path:
+        return self.path / WEIGHTS
+
+    @property
+    def model_name(self) -> str:
+        return self.config["model"]["name"]
+
+    def build_model(self):
+        """The run's network with random weights."""
+        from ftbnn_larq import zoo
+
+        model = self.config["model"]
+        return zoo.create_model(
+            model["name"], input_shape=tuple(model["input_shape"]), num_classes=model["classes"], **model["options"]
+        )
+
+    def check_weights(self) -> None:
+        """Raises RunError if the run has no weights."""
+        if not self.weights.is_file():
+            raise RunError(f"{self.path} has no {WEIGHTS}: go on with ftbnn-larq train --resume {self.path}")
+
+    def load_model(self):
+        """The run's network with its trained weights.
+
+        Raises:
+            RunError: no weights yet.
+            ModelFileError: the weights file is damaged.
+        """
+        self.check_weights()
+        model = self.build_model()
+        load_weights(model, self.weights)
+        return model
+
+
+def load_weights(model, path: str | os.PathLike) -> None:
+    """Load a .weights.h5 file. Raises ModelFileError if it is damaged or of another network."""
+    try:
+        model.load_weights(path)
+    except Exception as error:  # h5py and Keras raise a dozen kinds for a damaged file
+        reason = " ".join(str(error).split())[:160]
+        raise ModelFileError(f"{path}: damaged, or not the weights of {model.name} ({reason})") from error
+
+
+def open_run(path: str | os.PathLike) -> Run:
+    """The run in a folder. Raises RunError if it is none."""
+    path = Path(path)
+    if not path.is_dir():
+        raise RunError(f"{path}: no such run folder")
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        config["model"]["name"], config["data"]["name"]
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is not a run: it has no config.json") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}/config.json is damaged: {error}") from error
+    return Run(path, config)
+
+
+def create_run(output: str | os.PathLike, config: dict) -> Run:
+    """A new folder below `output`, named after model, data set and time of day."""
+    from ftbnn_larq.files import write_json
+
+    dataset = Path(config["data"]["name"].removeprefix("folder:").replace(":", "-")).name
+    name = f"{config['model']['name']}-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for attempt in range(1, 100):
+        path = Path(output) / (name if attempt == 1 else f"{name}-{attempt}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+            continue
+        write_json(path / "config.json", config)
+        return Run(path, config)
+    raise RunError(f"{output}: could not find a free name like {name}")
+
+
+def newest(output: str | os.PathLike, wanted: Callable[[Path], bool], what: str) -> Path:
+    """The newest run folder below `output` that `wanted` accepts.
+
+    Raises:
+        RunError: there is none; `what` says what was looked for.
+    """
+    output = Path(output)
+    folders = [path.parent for path in output.glob("*/config.json") if wanted(path.parent)]
+    if not folders:
+        raise RunError(f"no {what} below {output}/: name one, or make one with `ftbnn-larq train ftbnn_r18`")
+    return max(folders, key=lambda path: (path / "config.json").stat().st_mtime)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    from importlib import metadata
+
+    names = ["ftbnn-larq", "tensorflow", "larq", "larq-compute-engine"]
+
+    def version(name):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            from ftbnn_larq import __version__
+
+            return __version__
+
+    return {name: version(name) for name in names}
+
+

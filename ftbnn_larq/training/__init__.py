@@ -1,0 +1,1 @@
+"""Recipe and data in, a run folder out."""

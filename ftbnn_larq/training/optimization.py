@@ -1,0 +1,54 @@
+"""Optimizer and learning rate schedule of a recipe."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from ftbnn_larq.training.recipe import Recipe
+
+
+@tf.keras.utils.register_keras_serializable("ftbnn_larq")
+class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):
+    """The learning rate of a step, counted from 0.
+
+    rate(t) = peak * min(1, (t + 1) / w) * d((t - w) / (T - w)), with w warm-up steps of T in all, and d(x) =
+    (1 + cos(pi x)) / 2 ("cosine"), 1 - x ("linear") or 1 ("constant"); before the end of the warm-up d = 1.
+    """
+
+    def __init__(self, peak: float, steps: int, warmup_steps: int = 0, decay: str = "cosine"):
+        self.peak, self.steps, self.warmup_steps, self.decay = peak, steps, warmup_steps, decay
+
+    def __call__(self, step):
+        step = tf.cast(step, tf.float32)
+        rise = tf.minimum(1.0, (step + 1) / max(1, self.warmup_steps))
+        done = tf.clip_by_value((step - self.warmup_steps) / max(1, self.steps - self.warmup_steps), 0.0, 1.0)
+        fall = {"cosine": (1 + tf.cos(math.pi * done)) / 2, "linear": 1 - done, "constant": tf.ones_like(done)}
+        return self.peak * rise * fall[self.decay]
+
+    def get_config(self):
+        return {"peak": self.peak, "steps": self.steps, "warmup_steps": self.warmup_steps, "decay": self.decay}
+
+
+def create_optimizer(recipe: Recipe, model: tf.keras.Model, steps_per_epoch: int) -> tf.keras.optimizers.Optimizer:
+    """The recipe's optimizer; weight decay spares latent weights, batch norms, slopes and biases."""
+    rate = WarmUpThenDecay(
+        recipe.learning_rate,
+        recipe.epochs * steps_per_epoch,
+        round(recipe.warmup_epochs * steps_per_epoch),
+        recipe.schedule,
+    )
+    options = {"learning_rate": rate, "weight_decay": recipe.weight_decay or None}
+    if recipe.optimizer == "sgd":
+        optimizer = tf.keras.optimizers.SGD(momentum=0.9, nesterov=True, **options)
+    else:
+        optimizer = tf.keras.optimizers.Adam(**options)
+    if recipe.weight_decay:
+        spared = [
+            weight
+            for weight in model.trainable_weights
+            if getattr(weight, "precision", None) == 1 or not weight.name.endswith("kernel:0")
+        ]
+        optimizer.exclude_from_weight_decay(var_list=spared)
+    return optimizer

@@ -26,7 +26,8 @@ class EpochBars(tf.keras.callbacks.Callback):
         self.task = self.bar.add_task("", total=self.params["steps"], epoch="", loss=0.0, top1=0.0)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.bar.reset(self.task, total=self.params["steps"], epoch=f"{epoch + 1}/{self.params['epochs']}")
+        name = f"{epoch + 1}/{self.params['epochs']}"
+        self.bar.reset(self.task, total=self.params["steps"], epoch=name, loss=0.0, top1=0.0)
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update(self.task, completed=batch + 1, loss=logs["loss"], top1=logs["top1"])

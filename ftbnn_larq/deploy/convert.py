@@ -15,7 +15,7 @@ from ftbnn_larq.data import DataConfig, pipeline
 from ftbnn_larq.data import load as load_data
 from ftbnn_larq.deploy import census, proof
 from ftbnn_larq.deploy.sidecar import sidecar_path
-from ftbnn_larq.errors import ConversionError, UnknownNameError
+from ftbnn_larq.errors import ConversionError, ModelFileError, UnknownNameError
 from ftbnn_larq.files import sha256, write_json, written_whole
 from ftbnn_larq.quiet import quiet_native_stderr
 
@@ -81,7 +81,10 @@ def convert_model(model: tf.keras.Model, path: str | os.PathLike, pictures: np.n
         temporary.write_bytes(flatbuffer)
         found = census.operators(flatbuffer)
         proof.check_census(model, found, said)
-        agreement = proof.compare(model, temporary, pictures)
+        try:
+            agreement = proof.compare(model, temporary, pictures)
+        except ModelFileError as error:
+            raise ConversionError(f"LCE cannot run what it converted: {error}") from error
         document = {
             "path": str(path),
             "bytes": len(flatbuffer),

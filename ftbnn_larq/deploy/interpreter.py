@@ -60,8 +60,6 @@ class Interpreter:
                     f"{path}: not a classifier of pictures: its inputs are {loaded['inputs']}, "
                     f"its outputs {loaded['outputs']}"
                 )
-            if loaded["types"] != ["float32"]:
-                raise ModelFileError(f"{path}: its input is {loaded['types'][0]}, float32 is needed")
         except BaseException:
             self.close()
             raise

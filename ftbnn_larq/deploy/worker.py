@@ -40,7 +40,6 @@ def main() -> None:
             {
                 "inputs": [tuple(shape) for shape in interpreter.input_shapes],
                 "outputs": [tuple(shape) for shape in interpreter.output_shapes],
-                "types": [np.dtype(kind).name for kind in interpreter.input_types],
             },
         )
         while True:
@@ -48,11 +47,13 @@ def main() -> None:
                 request, *arguments = pickle.load(sys.stdin.buffer)
             except EOFError:
                 return
+            # Into an array made here: the binding does not know the dtype object of an unpickled one.
+            pictures = np.empty(arguments[0].shape, np.float32)
+            pictures[...] = arguments[0]
             if request == "predict":
-                (pictures,) = arguments
                 answer("ok", np.concatenate([interpreter.predict([picture[None]])[0] for picture in pictures]))
             else:
-                pictures, warmup, runs = arguments
+                warmup, runs = arguments[1:]
                 times = []
                 for index in range(warmup + runs):
                     picture = pictures[index % len(pictures)][None]

@@ -1,14 +1,14 @@
 """A run folder: what one training leaves for evaluation, conversion and for people.
 
-    runs/<model>-<dataset>-<when>/
-        config.json           model, data set with its preprocessing, seed, versions
-        recipe.toml           the resolved recipe
-        metrics.csv           one line an epoch
-        tensorboard/          the same as curves
-        checkpoints/          where --resume goes on
-        best.weights.h5       weights of the best epoch on the validation split
-        result.json           accuracy on the test split
-        model.tflite, .json   written by convert
+runs/<model>-<dataset>-<when>/
+    config.json           model, data set with its preprocessing, seed, versions
+    recipe.toml           the resolved recipe
+    metrics.csv           one line an epoch
+    tensorboard/          the same as curves
+    checkpoints/          where --resume goes on
+    best.weights.h5       weights of the best epoch on the validation split
+    result.json           accuracy on the test split
+    model.tflite, .json   written by convert
 """
 
 from __future__ import annotations
@@ -144,5 +144,3 @@ def versions() -> dict[str, str]:
             return __version__
 
     return {name: version(name) for name in names}
-
-

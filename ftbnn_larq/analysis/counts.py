@@ -58,9 +58,7 @@ def _multiply_accumulates(layer) -> int:
 
 
 def _count_layer(layer) -> LayerCount:
-    params_binary = sum(
-        math.prod(weight.shape) for weight in layer.weights if getattr(weight, "precision", None) == 1
-    )
+    params_binary = sum(math.prod(weight.shape) for weight in layer.weights if getattr(weight, "precision", None) == 1)
     params = sum(math.prod(weight.shape) for weight in layer.weights)
     macs = _multiply_accumulates(layer)
     binary = is_binary(layer)

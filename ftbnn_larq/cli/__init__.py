@@ -47,7 +47,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def main() -> None:
-    """Run the command line: 0 on success; 2 and one line on standard error for what the user can mend; 130 on Ctrl-C."""
+    """Run the command line; it exits with 0, with 2 and one line for what the user can mend, or with 130 on Ctrl-C."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         status = commands.main(prog_name="ftbnn-larq", standalone_mode=False) or 0

@@ -17,7 +17,9 @@ from ftbnn_larq.cli.output import emit, json_option, newest_flatbuffer, say, tab
 @click.option("--warmup", default=10, show_default=True, help="Inferences before them that are not timed.")
 @click.option("--kernel", help="default, indirect or reference.  [default: indirect on x86-64, else default]")
 @json_option
-def benchmark(files: tuple[Path, ...], on: str, threads: int, runs: int, warmup: int, kernel: str | None, as_json: bool):
+def benchmark(
+    files: tuple[Path, ...], on: str, threads: int, runs: int, warmup: int, kernel: str | None, as_json: bool
+):
     """Latency of flatbuffers: one picture, one inference at a time.
 
     \b

@@ -30,7 +30,9 @@ def model_options(command):
 @click.option("--dataset", default="digits", show_default=True, help="digits, a TFDS name, or folder:PATH.")
 @click.option("--data-dir", help="Where TFDS keeps its data sets.  [default: TFDS's own]")
 @click.option("--input-size", type=int, help="Side of the pictures the network sees, in pixels.")
-@click.option("--flip/--no-flip", default=None, help="Mirror half of the training pictures.  [default: as fits the data]")
+@click.option(
+    "--flip/--no-flip", default=None, help="Mirror half of the training pictures.  [default: as fits the data]"
+)
 @click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file (TOML).")
 @click.option("--epochs", type=int, help="Passes over the training split.")
 @click.option("-b", "--batch-size", type=int, help="Pictures in a step.")

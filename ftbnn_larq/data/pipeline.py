@@ -1,4 +1,4 @@
-"""From a split to batches. Random choices are functions of (seed, epoch, position): a resumed run makes the same ones."""
+"""From a split to batches. Random choices depend on (seed, epoch, position) alone: a resumed run repeats them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ CACHE_BYTES = 1 << 30
 
 
 def _known_names() -> set[str]:
-    """Names of TFDS's image data sets, read off its source files: importing it takes seconds, a typing error must not."""
+    """Names of TFDS's data sets, read off its source files: importing it takes seconds, a typing error must not."""
     spec = importlib.util.find_spec("tensorflow_datasets")
     if spec is None or spec.origin is None:
         return set()

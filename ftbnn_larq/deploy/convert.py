@@ -58,7 +58,13 @@ def convert(run, *, to: str = "tflite", output: str | os.PathLike | None = None,
     pictures = next(pipeline.batches(data.test, config, PROOF_PICTURES).as_numpy_iterator())[0]
     document = convert_model(model, path, pictures)
     ends_in = "probabilities" if softmax else "logits"
-    details = {"output": ends_in, "model": run.config["model"], "data": config.to_json(), "run": str(run.path), "versions": runs.versions()}
+    details = {
+        "output": ends_in,
+        "model": run.config["model"],
+        "data": config.to_json(),
+        "run": str(run.path),
+        "versions": runs.versions(),
+    }
     write_json(sidecar_path(path), {**document, **details})
     return document
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import platform
@@ -20,7 +21,7 @@ LOAD_SECONDS = 60
 
 
 def host_kernel() -> str:
-    """The kernel that is fastest on this machine: indirect BGEMM on x86-64 (four times the default), else the default."""
+    """This machine's fastest kernel: indirect BGEMM on x86-64, where it is four times the default, else the default."""
     return "indirect" if platform.machine().lower() in ("x86_64", "amd64") else "default"
 
 
@@ -45,7 +46,7 @@ class Interpreter:
         if threads < 1:
             raise ConfigError(f"{threads} threads: at least 1 is needed")
         _check_header(self.path)
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "ftbnn_larq.deploy.worker", str(self.path), self.kernel, str(threads)],
             stdin=subprocess.PIPE,
@@ -80,10 +81,8 @@ class Interpreter:
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                pass
 
     def __enter__(self) -> Interpreter:
         return self
@@ -131,5 +130,3 @@ def _check_header(path: Path) -> None:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
     if header[4:8] != b"TFL3":
         raise ModelFileError(f"{path}: not a TFLite flatbuffer (it has no TFL3 mark)")
-
-

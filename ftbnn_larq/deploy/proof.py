@@ -62,7 +62,9 @@ def check_census(model: tf.keras.Model, found: list[census.Operator], converter_
     for layer in lost:
         reason = _known_reason(layer) or converter_said or "LCE's converter did not say why"
         reasons.setdefault(reason, []).append(layer.name)
-    told = "; ".join(f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}: {why}" for why, names in reasons.items())
+    told = "; ".join(
+        f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}: {why}" for why, names in reasons.items()
+    )
     raise ConversionError(
         f"{len(layers) - binary} of {len(layers)} binary layers did not become {census.BINARY_CONVOLUTION} operators: "
         f"{told}"
@@ -81,7 +83,9 @@ def _known_reason(layer) -> str | None:
     return None
 
 
-def compare(model: tf.keras.Model, flatbuffer: str | Path, pictures: np.ndarray, kernel: str | None = None) -> Agreement:
+def compare(
+    model: tf.keras.Model, flatbuffer: str | Path, pictures: np.ndarray, kernel: str | None = None
+) -> Agreement:
     """Put the same pictures to Keras and to LCE's interpreter.
 
     Arguments:
@@ -92,7 +96,9 @@ def compare(model: tf.keras.Model, flatbuffer: str | Path, pictures: np.ndarray,
     Raises:
         ConversionError: a different class on a picture, or logits that differ by more than `TOLERANCE`.
     """
-    expected = np.concatenate([model.predict_on_batch(part) for part in np.array_split(pictures, -(-len(pictures) // 64))])
+    expected = np.concatenate(
+        [model.predict_on_batch(part) for part in np.array_split(pictures, -(-len(pictures) // 64))]
+    )
     with Interpreter(flatbuffer, kernel=kernel) as interpreter:
         got = interpreter.predict(pictures)
     if not np.isfinite(expected).all():
@@ -118,8 +124,8 @@ def compare(model: tf.keras.Model, flatbuffer: str | Path, pictures: np.ndarray,
         )
     if len(ties) < len(off) or len(ties) > MOST_TIES * len(pictures):
         raise ConversionError(
-            f"logits of Keras and LCE differ by up to {difference.max():.3g} on {len(off)} of {len(pictures)} pictures; "
-            f"their range is {span:.3g}, {TOLERANCE * span:.3g} is allowed"
+            f"logits of Keras and LCE differ by up to {difference.max():.3g}, on {len(off)} of {len(pictures)} "
+            f"pictures; their range is {span:.3g}, {TOLERANCE * span:.3g} is allowed"
         )
     return agreement
 

@@ -1,0 +1,65 @@
+"""What the tests share: one short training and its flatbuffer, made once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+ROOT = Path(__file__).parents[1]
+
+
+def ftbnn_larq(*arguments, cwd, **environment) -> SimpleNamespace:
+    """Run the command line as people do: `status`, `out` (parsed where --json was asked for) and `err`."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    out = json.loads(done.stdout) if "--json" in arguments and done.returncode == 0 else done.stdout
+    return SimpleNamespace(status=done.returncode, out=out, err=done.stderr)
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Run a command that has to fail with one clear line, which is returned."""
+
+    def run(*arguments, cwd=tmp_path, **environment) -> str:
+        result = ftbnn_larq(*arguments, cwd=cwd, **environment)
+        assert result.status == 2, result
+        assert result.out == ""
+        lines = [line for line in result.err.splitlines() if line.strip()]
+        told = [line for line in lines if line.startswith("ftbnn-larq: ")]
+        assert told == lines[-1:], result.err
+        assert "Traceback" not in result.err
+        return told[0]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> SimpleNamespace:
+    """A narrow ftbnn_r18 after four epochs of digits, and its flatbuffer: `folder`, `run`, `result`, `conversion`."""
+    folder = tmp_path_factory.mktemp("trained")
+    training = ftbnn_larq("train", "ftbnn_r18", "--width", 16, "--epochs", 4, "--json", cwd=folder)
+    assert training.status == 0, training.err
+    conversion = ftbnn_larq("convert", "--to", "tflite", "--json", cwd=folder)
+    assert conversion.status == 0, conversion.err
+    return SimpleNamespace(
+        folder=folder,
+        run=folder / training.out["run"],
+        flatbuffer=folder / conversion.out["path"],
+        result=training.out,
+        conversion=conversion.out,
+        log=training.err,
+    )

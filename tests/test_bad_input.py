@@ -1,0 +1,169 @@
+"""Whatever is wrong is told in one line, with exit status 2, and leaves nothing half-written."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from conftest import ftbnn_larq
+from PIL import Image
+
+
+def picture_folder(root, **counts):
+    """Class folders with that many small random pictures each."""
+    generator = np.random.default_rng(0)
+    for label, count in counts.items():
+        (root / label).mkdir(parents=True)
+        for index in range(count):
+            Image.fromarray(generator.integers(0, 255, (16, 16, 3), np.uint8)).save(root / label / f"{index}.png")
+    return f"folder:{root}"
+
+
+def train(*arguments):
+    return "train", "ftbnn_r18", "--epochs", 1, *arguments
+
+
+def test_unknown_names_come_with_the_nearest(refused):
+    assert "ftbnn_r18" in refused("train", "ftbn_r18")
+    assert "cifar10" in refused(*train("--dataset", "cifar"))
+    assert "fprelu" in refused(*train("--nonlinearity", "fprel"))
+    assert "tflite" in refused("convert", "--to", "tflit")
+    assert "no such run" in refused("convert", "runs/none")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--width", 17), "multiple of 16"),
+        (("--width", 0), "multiple of 16"),
+        (("--lr", 0), "learning_rate"),
+        (("--batch-size", -1), "batch_size"),
+        (("--epochs", "many"), "--epochs"),
+        (("--recipe", "none.toml"), "none.toml"),
+    ],
+)
+def test_values_that_cannot_be_used(refused, arguments, words):
+    assert words in refused(*train(*arguments))
+
+
+def test_a_recipe_with_an_unknown_key_names_the_nearest(refused, tmp_path):
+    (tmp_path / "r.toml").write_text("epoch = 3\n")
+    assert "epochs" in refused(*train("--recipe", "r.toml"))
+    (tmp_path / "r.toml").write_text("epochs = \n")
+    assert "not TOML" in refused(*train("--recipe", "r.toml"))
+
+
+def test_usage_errors_and_help_answer_at_once(refused, tmp_path):
+    for arguments in (("train", "nope"), ("--nope",), ("nope",), ("summary", "nope"), ("train",)):
+        begin = time.perf_counter()
+        refused(*arguments)
+        assert time.perf_counter() - begin < 1
+    for arguments in (("--help",), ("list",), ("train", "--help")):
+        begin = time.perf_counter()
+        assert ftbnn_larq(*arguments, cwd=tmp_path).status == 0
+        assert time.perf_counter() - begin < 1
+
+
+def test_folders_that_are_no_data_set(refused, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "is empty" in refused(*train("--dataset", "folder:empty"))
+    assert "no such folder" in refused(*train("--dataset", "folder:none"))
+    picture_folder(tmp_path / "flat", cat=3)
+    assert "no class folders" in refused(*train("--dataset", f"folder:{tmp_path / 'flat' / 'cat'}"))
+    assert "one class only" in refused(*train("--dataset", f"folder:{tmp_path / 'flat'}"))
+    name = picture_folder(tmp_path / "hollow", cat=3, dog=0)
+    assert "'dog' has no pictures" in refused(*train("--dataset", name))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_unreadable_picture_is_named(refused, tmp_path):
+    name = picture_folder(tmp_path / "pets", cat=8, dog=8)
+    victim = tmp_path / "pets" / "dog" / "3.png"
+    victim.write_bytes(victim.read_bytes()[:300])
+    assert str(victim) in refused(*train("--dataset", name))
+    victim.write_text("no picture at all")
+    assert str(victim) in refused(*train("--dataset", name))
+
+
+def test_a_folder_of_class_folders_trains(tmp_path):
+    name = picture_folder(tmp_path / "pets", cat=30, dog=30)
+    result = ftbnn_larq(*train("--dataset", name, "--width", 16, "--batch-size", 8, "--json"), cwd=tmp_path)
+    assert result.status == 0, result.err
+    evaluated = ftbnn_larq("evaluate", "--json", cwd=tmp_path)
+    assert evaluated.out["examples"] == 12
+    assert evaluated.out["top1"] == result.out["top1"]
+
+
+def test_batch_larger_than_the_split(refused):
+    assert "larger than the training split" in refused(*train("--batch-size", 5000))
+
+
+def test_runs_without_sound_weights(refused, trained, tmp_path):
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    weights = run / "best.weights.h5"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    (run / "model.tflite").unlink()
+    assert "best.weights.h5" in refused("convert", run)
+    assert "best.weights.h5" in refused("evaluate", run)
+    weights.unlink()
+    assert "no best.weights.h5" in refused("convert", run)
+    (run / "config.json").write_text("{")
+    assert "damaged" in refused("evaluate", run)
+    assert not list(run.rglob("*.tflite"))
+
+
+@pytest.mark.parametrize("damage", ["half", "random", "empty", "flipped"])
+def test_damaged_flatbuffers_never_take_the_command_down(refused, trained, tmp_path, damage):
+    whole = trained.flatbuffer.read_bytes()
+    noise = np.random.default_rng(0).integers(0, 256, len(whole), np.uint8)
+    flipped = np.frombuffer(whole, np.uint8).copy()
+    flipped[16:4096] = noise[16:4096]
+    content = {"half": whole[: len(whole) // 2], "random": noise.tobytes(), "empty": b"", "flipped": flipped.tobytes()}
+    target = tmp_path / "model.tflite"
+    target.write_bytes(content[damage])
+    shutil.copy(trained.flatbuffer.with_suffix(".json"), tmp_path / "model.json")
+    assert str(target) in refused("benchmark", target)
+    assert str(target) in refused("evaluate", target)
+
+
+def test_pictures_that_are_none(refused, trained, tmp_path):
+    (tmp_path / "note.png").write_text("hello")
+    assert "note.png" in refused("predict", trained.flatbuffer, "note.png")
+    assert "none.png" in refused("predict", trained.flatbuffer, "none.png")
+
+
+def test_a_flatbuffer_without_its_json_says_what_is_missing(refused, trained, tmp_path):
+    shutil.copy(trained.flatbuffer, tmp_path / "lone.tflite")
+    assert "lone.json is missing" in refused("evaluate", "lone.tflite")
+    result = ftbnn_larq("evaluate", "lone.tflite", "--dataset", "digits", "--json", cwd=tmp_path)
+    assert result.out["top1"] == trained.result["top1"]
+
+
+def test_outputs_that_cannot_be_written(refused, trained, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "file" in refused("convert", trained.run, "-o", tmp_path / "file" / "model.tflite")
+    assert "file" in refused(*train("--output", tmp_path / "file"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"mounting a small file system needs root: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_written_file(refused, trained, small_disk):
+    (small_disk / "filling").write_bytes(bytes(1 << 20))
+    assert "space" in refused("convert", trained.run, "-o", small_disk / "model.tflite").lower()
+    (small_disk / "filling").write_bytes(bytes(500_000))
+    refused(*train("--width", 16, "--output", small_disk / "runs"))
+    left = [path for path in small_disk.rglob("*") if path.suffix in (".h5", ".tflite") or ".writing" in path.name]
+    assert left == []

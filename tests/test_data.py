@@ -1,0 +1,131 @@
+"""Data: splits that never mix, random choices that a resumed run makes again, TFDS by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ftbnn_larq import data
+from ftbnn_larq.data import pipeline
+from ftbnn_larq.errors import DataError
+
+
+def _epochs(loaded, first, last, seed=3):
+    return [
+        (pictures.numpy(), labels.numpy())
+        for pictures, labels in pipeline.training_batches(
+            loaded.train, loaded.config, batch_size=64, seed=seed, first_epoch=first, epochs=last
+        )
+    ]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+def test_splits_of_digits_never_mix(digits):
+    # Scans may repeat; rows may not: every one of the 1,797 is in exactly one split.
+    assert digits.train.examples + digits.validation.examples + digits.test.examples == 1797
+    from sklearn.datasets import load_digits
+
+    everything = np.round(load_digits().images * (255 / 16)).astype(np.uint8).reshape(1797, -1)
+    parts = [
+        np.stack([picture.ravel() for picture, _ in split.rows.as_numpy_iterator()])
+        for split in (digits.train, digits.validation, digits.test)
+    ]
+    joined = np.concatenate(parts)
+    assert sorted(map(bytes, joined)) == sorted(map(bytes, everything))
+
+
+def test_pictures_come_normalised_as_the_configuration_says(digits):
+    pictures = np.concatenate([p for p, _ in pipeline.batches(digits.train, digits.config, 512).as_numpy_iterator()])
+    # Measured on the first thousand.
+    assert pictures[:1000].mean() == pytest.approx(0, abs=1e-3)
+    assert pictures[:1000].std() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(digits):
+    whole, rest = _epochs(digits, 0, 3), _epochs(digits, 1, 3)
+    for (one, labels), (other, others) in zip(whole[len(whole) // 3 :], rest, strict=True):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(labels, others)
+
+
+def test_seeds_and_epochs_differ(digits):
+    steps = digits.train.examples // 64
+    first, second = _epochs(digits, 0, 2)[0][0], _epochs(digits, 0, 2)[steps][0]
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, _epochs(digits, 0, 1, seed=4)[0][0])
+
+
+def test_configurations_survive_json(digits):
+    import json
+
+    assert data.DataConfig.from_json(json.loads(json.dumps(digits.config.to_json()))) == digits.config
+
+
+@pytest.fixture(scope="module")
+def tfds_folder(tmp_path_factory):
+    """TFDS files on disk, as TFDS prepares them, under the name of a data set that it knows: 60 pictures of 32x32."""
+    import tensorflow_datasets as tfds
+
+    import ftbnn_larq  # noqa: F401  (Keras 2 before TFDS imports TensorFlow)
+
+    folder = tmp_path_factory.mktemp("tfds")
+    generator = np.random.default_rng(0)
+
+    def examples(count):
+        for index in range(count):
+            yield {"image": generator.integers(0, 256, (32, 32, 3), np.uint8), "label": index % 3}
+
+    builder = tfds.builder("cifar10", data_dir=folder)
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(32, 32, 3)),
+            "label": tfds.features.ClassLabel(names=["cat", "dog", "fox"]),
+        }
+    )
+    place = folder / "cifar10" / str(builder.version)
+    place.mkdir(parents=True)
+    splits = []
+    for name, count in (("train", 45), ("test", 15)):
+        file = place / f"cifar10-{name}.tfrecord-00000-of-00001"
+        with tf.io.TFRecordWriter(str(file)) as records:
+            size = 0
+            for example in examples(count):
+                serialized = features.serialize_example(features.encode_example(example))
+                records.write(serialized)
+                size += len(serialized)
+        splits.append(
+            tfds.core.SplitInfo(
+                name=name,
+                shard_lengths=[count],
+                num_bytes=size,
+                filename_template=tfds.core.ShardedFileTemplate(
+                    data_dir=place, dataset_name="cifar10", split=name, filetype_suffix="tfrecord"
+                ),
+            )
+        )
+    tfds.folder_dataset.write_metadata(data_dir=place, features=features, split_infos=splits)
+    return folder
+
+
+def test_tfds_data_sets_load_by_name_and_folder(tfds_folder):
+    loaded = data.load("cifar10", data_dir=str(tfds_folder))
+    assert loaded.config.input_shape == (32, 32, 3)
+    assert loaded.config.flip and loaded.config.crop == "pad"
+    assert (loaded.train.examples, loaded.validation.examples, loaded.test.examples) == (40, 5, 15)
+    pictures, labels = next(pipeline.batches(loaded.test, loaded.config, 15).as_numpy_iterator())
+    assert pictures.shape == (15, 32, 32, 3)
+    assert set(labels) <= {0, 1, 2}
+
+
+def test_a_tfds_folder_that_is_damaged_is_told(tfds_folder, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(tfds_folder, tmp_path / "tfds")
+    (next(folder.rglob("dataset_info.json"))).write_text("{")
+    with pytest.raises(DataError, match="cifar10"):
+        data.load("cifar10", data_dir=str(folder))

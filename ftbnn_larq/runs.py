@@ -14,13 +14,17 @@ runs/<model>-<dataset>-<when>/
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import math
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from ftbnn_larq.errors import ModelFileError, RunError
+from ftbnn_larq.files import write_json, written_whole
 
 WEIGHTS = "best.weights.h5"
 RESULT = "result.json"
@@ -82,6 +86,22 @@ def load_weights(model, path: str | os.PathLike) -> None:
         raise ModelFileError(f"{path}: damaged, or not the weights of {model.name} ({reason})") from error
 
 
+def save_weights(model, path: Path) -> None:
+    """Write a .weights.h5 file whole; a compiled model's optimizer goes into it too.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    variables = [*model.weights, *(model.optimizer.variables if getattr(model, "optimizer", None) else [])]
+    needed = sum(math.prod(variable.shape) * variable.dtype.size for variable in variables)
+    # Asked first, since h5py prints tracebacks of its own when it runs out of disk.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(path.parent).free < needed * 1.1 + (1 << 18):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    with written_whole(path) as temporary:
+        model.save_weights(temporary)
+
+
 def open_run(path: str | os.PathLike) -> Run:
     """The run in a folder. Raises RunError if it is none."""
     path = Path(path)
@@ -99,8 +119,6 @@ def open_run(path: str | os.PathLike) -> Run:
 
 def create_run(output: str | os.PathLike, config: dict) -> Run:
     """A new folder below `output`, named after model, data set and time of day."""
-    from ftbnn_larq.files import write_json
-
     dataset = Path(config["data"]["name"].removeprefix("folder:").replace(":", "-")).name
     name = f"{config['model']['name']}-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
     for attempt in range(1, 100):

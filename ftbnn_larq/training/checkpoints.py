@@ -11,8 +11,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ftbnn_larq.files import sha256, write_json, write_text, written_whole
-from ftbnn_larq.runs import Run
+from ftbnn_larq.files import sha256, write_json, write_text
+from ftbnn_larq.runs import Run, save_weights
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +72,7 @@ class Keeper(tf.keras.callbacks.Callback):
         seconds = round(time.monotonic() - self.began_at, 2)
         self.history.append({"epoch": epoch + 1, "learning_rate": rate, **metrics, "seconds": seconds})
         if metrics["val_top1"] >= best:
-            with written_whole(self.run.weights) as temporary:
-                self.network.save_weights(temporary)
+            save_weights(self.network, self.run.weights)
         table = io.StringIO()
         writer = csv.DictWriter(table, self.history[0].keys(), lineterminator="\n")
         writer.writeheader()
@@ -84,8 +83,7 @@ class Keeper(tf.keras.callbacks.Callback):
 
     def save(self, epoch: int) -> None:
         weights, record = _files(self.run, epoch)
-        with written_whole(weights) as temporary:
-            self.model.save_weights(temporary)
+        save_weights(self.model, weights)
         # The record is written last: a checkpoint without one was cut short.
         write_json(record, {"epoch": epoch, "sha256": sha256(weights), "history": self.history})
         for old in sorted(record.parent.glob("epoch-*.json"))[:-KEPT]:

@@ -3,6 +3,8 @@
 import os
 import sys
 
+SWITCH = "TF_USE_LEGACY_KERAS"
+
 
 def use_legacy_keras() -> None:
     """Make `tf.keras` Keras 2 (the package `tf-keras`) in this process and its children.
@@ -12,11 +14,9 @@ def use_legacy_keras() -> None:
     Raises:
         ImportError: TensorFlow was imported earlier, with Keras 3.
     """
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    tensorflow = sys.modules.get("tensorflow")
-    keras_model = getattr(getattr(tensorflow, "keras", None), "Model", None)
-    if keras_model is not None and not keras_model.__module__.startswith("tf_keras"):
+    if "tensorflow" in sys.modules and os.environ.get(SWITCH) not in ("1", "true", "True"):
         raise ImportError(
             "TensorFlow was imported with Keras 3 before ftbnn_larq, and Larq needs Keras 2: put "
             "`import ftbnn_larq` before `import tensorflow`, or set the environment variable TF_USE_LEGACY_KERAS=1"
         )
+    os.environ[SWITCH] = "1"

@@ -11,12 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 
+import ftbnn_larq  # noqa: F401  (asks for Keras 2 before any test imports TensorFlow)
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROOT = Path(__file__).parents[1]
 
 
-def ftbnn_larq(*arguments, cwd, **environment) -> SimpleNamespace:
+def run_command(*arguments, cwd, **environment) -> SimpleNamespace:
     """Run the command line as people do: `status`, `out` (parsed where --json was asked for) and `err`."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)],
@@ -35,7 +37,7 @@ def refused(tmp_path):
     """Run a command that has to fail with one clear line, which is returned."""
 
     def run(*arguments, cwd=tmp_path, **environment) -> str:
-        result = ftbnn_larq(*arguments, cwd=cwd, **environment)
+        result = run_command(*arguments, cwd=cwd, **environment)
         assert result.status == 2, result
         assert result.out == ""
         lines = [line for line in result.err.splitlines() if line.strip()]
@@ -51,9 +53,9 @@ def refused(tmp_path):
 def trained(tmp_path_factory) -> SimpleNamespace:
     """A narrow ftbnn_r18 after four epochs of digits, and its flatbuffer: `folder`, `run`, `result`, `conversion`."""
     folder = tmp_path_factory.mktemp("trained")
-    training = ftbnn_larq("train", "ftbnn_r18", "--width", 16, "--epochs", 4, "--json", cwd=folder)
+    training = run_command("train", "ftbnn_r18", "--width", 16, "--epochs", 4, "--json", cwd=folder)
     assert training.status == 0, training.err
-    conversion = ftbnn_larq("convert", "--to", "tflite", "--json", cwd=folder)
+    conversion = run_command("convert", "--to", "tflite", "--json", cwd=folder)
     assert conversion.status == 0, conversion.err
     return SimpleNamespace(
         folder=folder,

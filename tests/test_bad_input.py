@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ftbnn_larq
+from conftest import run_command
 from PIL import Image
 
 
@@ -63,7 +63,7 @@ def test_usage_errors_and_help_answer_at_once(refused, tmp_path):
         assert time.perf_counter() - begin < 1
     for arguments in (("--help",), ("list",), ("train", "--help")):
         begin = time.perf_counter()
-        assert ftbnn_larq(*arguments, cwd=tmp_path).status == 0
+        assert run_command(*arguments, cwd=tmp_path).status == 0
         assert time.perf_counter() - begin < 1
 
 
@@ -90,9 +90,9 @@ def test_an_unreadable_picture_is_named(refused, tmp_path):
 
 def test_a_folder_of_class_folders_trains(tmp_path):
     name = picture_folder(tmp_path / "pets", cat=30, dog=30)
-    result = ftbnn_larq(*train("--dataset", name, "--width", 16, "--batch-size", 8, "--json"), cwd=tmp_path)
+    result = run_command(*train("--dataset", name, "--width", 16, "--batch-size", 8, "--json"), cwd=tmp_path)
     assert result.status == 0, result.err
-    evaluated = ftbnn_larq("evaluate", "--json", cwd=tmp_path)
+    evaluated = run_command("evaluate", "--json", cwd=tmp_path)
     assert evaluated.out["examples"] == 12
     assert evaluated.out["top1"] == result.out["top1"]
 
@@ -138,7 +138,7 @@ def test_pictures_that_are_none(refused, trained, tmp_path):
 def test_a_flatbuffer_without_its_json_says_what_is_missing(refused, trained, tmp_path):
     shutil.copy(trained.flatbuffer, tmp_path / "lone.tflite")
     assert "lone.json is missing" in refused("evaluate", "lone.tflite")
-    result = ftbnn_larq("evaluate", "lone.tflite", "--dataset", "digits", "--json", cwd=tmp_path)
+    result = run_command("evaluate", "lone.tflite", "--dataset", "digits", "--json", cwd=tmp_path)
     assert result.out["top1"] == trained.result["top1"]
 
 

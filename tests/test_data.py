@@ -71,22 +71,19 @@ def tfds_folder(tmp_path_factory):
     """TFDS files on disk, as TFDS prepares them, under the name of a data set that it knows: 60 pictures of 32x32."""
     import tensorflow_datasets as tfds
 
-    import ftbnn_larq  # noqa: F401  (Keras 2 before TFDS imports TensorFlow)
-
     folder = tmp_path_factory.mktemp("tfds")
     generator = np.random.default_rng(0)
 
     def examples(count):
         for index in range(count):
-            yield {"image": generator.integers(0, 256, (32, 32, 3), np.uint8), "label": index % 3}
+            yield {
+                "id": f"picture_{index}",
+                "image": generator.integers(0, 256, (32, 32, 3), np.uint8),
+                "label": index % 3,
+            }
 
     builder = tfds.builder("cifar10", data_dir=folder)
-    features = tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(shape=(32, 32, 3)),
-            "label": tfds.features.ClassLabel(names=["cat", "dog", "fox"]),
-        }
-    )
+    features = builder.info.features
     place = folder / "cifar10" / str(builder.version)
     place.mkdir(parents=True)
     splits = []

@@ -14,6 +14,7 @@ from ftbnn_larq import zoo
 from ftbnn_larq.errors import ConfigError, ConversionError, UnknownNameError
 
 MODELS = zoo.list_models()
+UNSET = "import os; os.environ.pop('TF_USE_LEGACY_KERAS', 0); "
 
 
 def python(code: str) -> subprocess.CompletedProcess:
@@ -21,13 +22,12 @@ def python(code: str) -> subprocess.CompletedProcess:
 
 
 def test_keras_2_is_set_before_tensorflow_is_imported():
-    done = python("import ftbnn_larq, tensorflow as tf; print(tf.keras.Model.__module__)")
+    done = python(UNSET + "import ftbnn_larq, tensorflow as tf; print(tf.keras.Model.__module__)")
     assert done.stdout.startswith("tf_keras"), done.stderr
 
 
 def test_keras_3_imported_earlier_is_said_plainly():
-    unset = "import os; os.environ.pop('TF_USE_LEGACY_KERAS', 0); "
-    done = python(unset + "import tensorflow as tf; tf.keras.Model; import ftbnn_larq")
+    done = python(UNSET + "import tensorflow as tf; import ftbnn_larq")
     assert done.returncode
     assert "import ftbnn_larq` before `import tensorflow" in done.stderr.splitlines()[-1]
 

@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import ftbnn_larq
+from conftest import run_command
 from PIL import Image
 
 
@@ -49,15 +49,15 @@ def test_the_flatbuffer_gives_keras_answers(trained):
 
 
 def test_keras_and_flatbuffer_have_one_accuracy_on_the_whole_test_split(trained):
-    keras = ftbnn_larq("evaluate", "--json", cwd=trained.folder)
-    lce = ftbnn_larq("evaluate", trained.flatbuffer, "--json", cwd=trained.folder)
+    keras = run_command("evaluate", "--json", cwd=trained.folder)
+    lce = run_command("evaluate", trained.flatbuffer, "--json", cwd=trained.folder)
     assert keras.out["examples"] == lce.out["examples"] == 360
     assert keras.out["top1"] == lce.out["top1"] == trained.result["top1"]
     assert "newest run" in keras.err
 
 
 def test_benchmark_measures_the_newest_flatbuffer(trained):
-    result = ftbnn_larq("benchmark", "--runs", 5, "--json", cwd=trained.folder)
+    result = run_command("benchmark", "--runs", 5, "--json", cwd=trained.folder)
     (measured,) = result.out
     latency = measured["latency_ms"]
     assert 0 < latency["min"] <= latency["median"] <= latency["p95"]
@@ -70,7 +70,7 @@ def test_benchmark_measures_the_newest_flatbuffer(trained):
 
 @pytest.mark.parametrize("kernel", ["default", "reference"])
 def test_benchmark_takes_other_kernels(trained, kernel):
-    result = ftbnn_larq("benchmark", trained.flatbuffer, "--kernel", kernel, "--runs", 2, "--json", cwd=trained.folder)
+    result = run_command("benchmark", trained.flatbuffer, "--kernel", kernel, "--runs", 2, "--json", cwd=trained.folder)
     assert result.out[0]["kernel"] == kernel
 
 
@@ -81,8 +81,8 @@ def test_run_and_flatbuffer_predict_the_same_classes(trained, tmp_path):
     for index in range(3):
         Image.fromarray(np.uint8(digits.images[index] * 15.9375)).save(tmp_path / f"{index}.png")
     pictures = sorted(tmp_path.glob("*.png"))
-    by_keras = ftbnn_larq("predict", trained.run, *pictures, "--json", cwd=tmp_path)
-    by_lce = ftbnn_larq("predict", trained.flatbuffer, *pictures, "--json", cwd=tmp_path)
+    by_keras = run_command("predict", trained.run, *pictures, "--json", cwd=tmp_path)
+    by_lce = run_command("predict", trained.flatbuffer, *pictures, "--json", cwd=tmp_path)
     assert [row["image"] for row in by_lce.out] == [str(path) for path in pictures]
     for one, other in zip(by_keras.out, by_lce.out, strict=True):
         assert [label for label, _ in one["top"]] == [label for label, _ in other["top"]]
@@ -93,7 +93,7 @@ def test_run_and_flatbuffer_predict_the_same_classes(trained, tmp_path):
 @pytest.mark.parametrize("to", ["keras", "saved_model"])
 def test_other_formats_load_in_keras(trained, tmp_path, to):
     target = tmp_path / ("m.keras" if to == "keras" else "m")
-    result = ftbnn_larq("convert", trained.run, "--to", to, "-o", target, "--json", cwd=tmp_path)
+    result = run_command("convert", trained.run, "--to", to, "-o", target, "--json", cwd=tmp_path)
     assert result.status == 0, result.err
     assert result.out["bytes"] > 100_000
 
@@ -112,12 +112,12 @@ def test_other_formats_load_in_keras(trained, tmp_path, to):
 def test_an_interrupted_run_goes_on_to_the_same_weights(trained, tmp_path):
     """Cut back to its first checkpoint, a run ends where the uninterrupted one ended."""
     cut = tmp_path / "cut"
-    begun = ftbnn_larq("train", "ftbnn_r18", "--width", 16, "--epochs", 1, "--output", cut, "--json", cwd=tmp_path)
+    begun = run_command("train", "ftbnn_r18", "--width", 16, "--epochs", 1, "--output", cut, "--json", cwd=tmp_path)
     run = next(cut.iterdir())
     assert begun.out["epochs"] == 1
     # The same four epochs from here: the recipe decides the learning rate, so it is the long run's.
     shutil.copy(trained.run / "recipe.toml", run / "recipe.toml")
-    resumed = ftbnn_larq("train", "--resume", run, "--json", cwd=tmp_path)
+    resumed = run_command("train", "--resume", run, "--json", cwd=tmp_path)
     assert resumed.status == 0, resumed.err
     assert resumed.out["epochs"] == 4
     rows = list(csv.DictReader((run / "metrics.csv").open()))
@@ -128,7 +128,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_word(trained, tmp_path):
     run = shutil.copytree(trained.run, tmp_path / "run")
     newest = sorted((run / "checkpoints").glob("*.weights.h5"))[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
-    resumed = ftbnn_larq("train", "--resume", run, "--json", cwd=tmp_path)
+    resumed = run_command("train", "--resume", run, "--json", cwd=tmp_path)
     assert resumed.status == 0, resumed.err
     assert "damaged and skipped" in resumed.err
     assert resumed.out["epochs"] == 4

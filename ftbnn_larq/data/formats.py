@@ -12,8 +12,6 @@ from typing import Any
 
 from ftbnn_larq.errors import ConfigError
 
-CROPS = ("pad", "resized", "none")
-
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
@@ -24,7 +22,8 @@ class DataConfig:
         input_shape: (height, width, channels) the network sees.
         labels: class names, in the order of the network's outputs.
         mean, std: per channel, of pixel values between 0 and 1, measured on the training split.
-        crop: training augmentation: "pad" (shift by up to an eighth), "resized" (a random part, resized) or "none".
+        crop: training augmentation: "pad" (shift by up to an eighth), "resized" (a random part, resized), "jitter"
+            (shift and zoom by fractions of a pixel) or "none".
         flip: mirror half of the training pictures.
         data_dir: where TFDS keeps its data sets; None is its default.
     """

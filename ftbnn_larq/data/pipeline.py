@@ -47,6 +47,17 @@ def normalise(pictures, config: DataConfig):
     return (tf.cast(pictures, tf.float32) / 255.0 - tf.constant(config.mean)) / tf.constant(config.std)
 
 
+def jitter(picture, seed):
+    """A uint8 picture (h, w, c) shifted by up to half a pixel and zoomed by up to a tenth, either way; black around."""
+    height, width = picture.shape[:2]
+    zoom, down, right = tf.unstack(tf.random.stateless_uniform((3,), seed, -1.0, 1.0))
+    reach = 0.5 + 0.05 * zoom
+    middle = tf.stack([0.5 + 0.5 * down / (height - 1), 0.5 + 0.5 * right / (width - 1)])
+    box = tf.concat([middle - reach, middle + reach], 0)
+    moved = tf.image.crop_and_resize(tf.cast(picture, tf.float32)[None], box[None], [0], (height, width))[0]
+    return tf.cast(tf.round(moved), tf.uint8)
+
+
 def augment(picture, config: DataConfig, seed):
     """A training picture (h, w, c), uint8, changed at random as `config` says; `seed` is two integers."""
     height, width, channels = config.input_shape
@@ -64,6 +75,8 @@ def augment(picture, config: DataConfig, seed):
         down, right = max(1, height // 8), max(1, width // 8)
         picture = tf.pad(picture, [[down, down], [right, right], [0, 0]])
         picture = tf.image.stateless_random_crop(picture, (height, width, channels), crop_seed)
+    elif config.crop == "jitter":
+        picture = jitter(picture, crop_seed)
     if config.flip:
         picture = tf.image.stateless_random_flip_left_right(picture, flip_seed)
     return tf.ensure_shape(picture, (height, width, channels))

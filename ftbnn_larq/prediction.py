@@ -43,7 +43,7 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
         pictures = _prepare(images, config)
         with Interpreter(path) as interpreter:
             probabilities = interpreter.predict(pictures)
-        if json.loads(sidecar_path(path).read_text())["output"] == "logits":
+        if json.loads(sidecar_path(path).read_text()).get("output") != "probabilities":
             scores = np.exp(probabilities - probabilities.max(axis=1, keepdims=True))
             probabilities = scores / scores.sum(axis=1, keepdims=True)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]

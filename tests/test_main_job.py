@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
 
+import h5py
 import numpy as np
 import pytest
-from conftest import run_command
+from conftest import ROOT, run_command
 from PIL import Image
 
 
@@ -109,19 +113,31 @@ def test_other_formats_load_in_keras(trained, tmp_path, to):
     np.testing.assert_allclose(loaded(pictures), model(pictures), atol=1e-4)
 
 
-def test_an_interrupted_run_goes_on_to_the_same_weights(trained, tmp_path):
-    """Cut back to its first checkpoint, a run ends where the uninterrupted one ended."""
-    cut = tmp_path / "cut"
-    begun = run_command("train", "ftbnn_r18", "--width", 16, "--epochs", 1, "--output", cut, "--json", cwd=tmp_path)
-    run = next(cut.iterdir())
-    assert begun.out["epochs"] == 1
-    # The same four epochs from here: the recipe decides the learning rate, so it is the long run's.
-    shutil.copy(trained.run / "recipe.toml", run / "recipe.toml")
+def test_ctrl_c_leaves_a_run_that_resume_brings_to_the_same_weights(trained, tmp_path):
+    command = [sys.executable, str(ROOT / "cli.py"), "train", "ftbnn_r18", "--width", "16", "--epochs", "4"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("epoch 1/4"):
+                process.send_signal(signal.SIGINT)
+                break
+        said = process.stderr.read()
+        assert process.wait() == 130
+    (run,) = (tmp_path / "runs").iterdir()
+    assert f"go on with: ftbnn-larq train --resume runs/{run.name}" in said
+    assert "Traceback" not in said
     resumed = run_command("train", "--resume", run, "--json", cwd=tmp_path)
     assert resumed.status == 0, resumed.err
     assert resumed.out["epochs"] == 4
-    rows = list(csv.DictReader((run / "metrics.csv").open()))
-    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert resumed.out["top1"] == trained.result["top1"]
+    with h5py.File(run / "best.weights.h5") as one, h5py.File(trained.run / "best.weights.h5") as other:
+        for name, values in _datasets(other).items():
+            np.testing.assert_array_equal(_datasets(one)[name], values, err_msg=name)
+
+
+def _datasets(file) -> dict:
+    found = {}
+    file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
 
 
 def test_a_damaged_checkpoint_is_skipped_with_a_word(trained, tmp_path):

@@ -51,11 +51,10 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         status = commands.main(prog_name="ftbnn-larq", standalone_mode=False) or 0
-    except click.exceptions.Abort:
-        click.echo("ftbnn-larq: interrupted", err=True)
-        status = 130
-    except KeyboardInterrupt as error:
-        click.echo(f"ftbnn-larq: {error or 'interrupted'}", err=True)
+    except (click.exceptions.Abort, KeyboardInterrupt) as error:
+        # click turns Ctrl-C into an Abort that carries it.
+        interrupt = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+        click.echo(f"ftbnn-larq: {interrupt or 'interrupted'}", err=True)
         status = 130
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ftbnn_larq import nonlinearities
 from ftbnn_larq.config import ResNetConfig
-from ftbnn_larq.layers import binary_conv
+from ftbnn_larq.layers import RepeatChannels, ShuffleChannels, binary_conv
 
 keras_layers = tf.keras.layers
 
@@ -28,6 +28,19 @@ def float_conv(filters: int, kernel_size: int, strides: int, name: str) -> tf.ke
     )
 
 
+def depthwise_conv(kernel_size: int, strides: int, multiplier: int, name: str, average: bool = False):
+    start = 1 / kernel_size**2
+    return keras_layers.DepthwiseConv2D(
+        kernel_size,
+        strides=strides,
+        padding="same",
+        depth_multiplier=multiplier,
+        use_bias=False,
+        depthwise_initializer=tf.keras.initializers.Constant(start) if average else "he_normal",
+        name=name,
+    )
+
+
 def stem_stride(side: int | None) -> int:
     """How far the stem shrinks a picture whose shorter side is `side` pixels: 4, 2 or 1.
 
@@ -40,33 +53,79 @@ def stem_stride(side: int | None) -> int:
 
 
 def stem(x, config: ResNetConfig):
-    """(N, H, W, C) pictures to (N, H/s, W/s, width), with s = `stem_stride`; full precision."""
+    """(N, H, W, C) pictures to (N, H/s, W/s, channels of the first stage), with s = `stem_stride`; full precision."""
     height, width = x.shape[1:3]
     stride = stem_stride(min(height, width) if height and width else None)
-    kernel_size = 7 if stride == 4 else 3
-    x = float_conv(config.width, kernel_size, min(stride, 2), "stem_conv")(x)
+    channels = config.channels(0)
+    if config.stem == "light":
+        return _light_stem(x, config.width, channels, stride)
+    x = float_conv(channels, 7 if stride == 4 else 3, min(stride, 2), "stem_conv")(x)
     x = batch_norm("stem_bn")(x)
     if stride == 4:
         x = keras_layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     return x
 
 
-def shortcut(x, filters: int, strides: int, name: str):
-    """The real-valued path around a unit: untouched, or pooled and projected where the resolution halves."""
+def _light_stem(x, width: int, channels: int, stride: int):
+    """For photographs as in QuickNet (arXiv 2011.09398); for small pictures a few channels under several batch norms.
+
+    What a small picture's 3x3 costs grows with its filters. A copy of a channel under another bias has its signs flip
+    at another threshold, which is what the binary layers see of it.
+    """
+    if stride < 4:
+        x = float_conv(width // 2, 3, stride, "stem_conv")(x)
+        x = RepeatChannels(channels, name="stem_repeat")(x)
+        return batch_norm("stem_bn")(x)
+    x = float_conv(width // 4, 3, 2, "stem_conv")(x)
+    x = batch_norm("stem_bn")(x)
+    x = keras_layers.ReLU(name="stem_act")(x)
+    x = depthwise_conv(3, 2, 1, "stem_depthwise")(x)
+    x = batch_norm("stem_depthwise_bn")(x)
+    x = float_conv(channels, 1, 1, "stem_pointwise")(x)
+    return batch_norm("stem_pointwise_bn")(x)
+
+
+def shortcut(x, filters: int, strides: int, config: ResNetConfig, name: str):
+    """The real-valued path around a unit: untouched, or brought to half the resolution and to `filters` channels.
+
+    The batch norm in it is needed: outputs that are never negative would pile up on this path until every sign is +1.
+    """
+    name = f"{name}_shortcut"
+    if config.shortcut == "depthwise" and strides > 1 and filters % x.shape[-1] == 0:
+        x = depthwise_conv(strides, strides, filters // x.shape[-1], f"{name}_conv", average=True)(x)
+        return batch_norm(f"{name}_bn")(x)
     if strides > 1:
-        x = keras_layers.AveragePooling2D(strides, strides, padding="same", name=f"{name}_shortcut_pool")(x)
-    if x.shape[-1] != filters:
-        x = float_conv(filters, 1, 1, f"{name}_shortcut_conv")(x)
-        x = batch_norm(f"{name}_shortcut_bn")(x)
-    return x
+        x = keras_layers.AveragePooling2D(strides, strides, padding="same", name=f"{name}_pool")(x)
+    if x.shape[-1] == filters:
+        return x
+    if config.shortcut == "float":
+        x = float_conv(filters, 1, 1, f"{name}_conv")(x)
+    elif config.shortcut == "binary":
+        x = binary_conv(filters, 1, name=f"{name}_conv")(x)
+    else:
+        x = RepeatChannels(filters, name=f"{name}_repeat")(x)
+    return batch_norm(f"{name}_bn")(x)
 
 
-def unit(x, filters: int, strides: int, config: ResNetConfig, name: str):
-    """Sign, binary 3x3, batch norm, non-linearity, add: (N, H, W, C) to (N, H/strides, W/strides, filters)."""
-    y = binary_conv(filters, 3, strides=strides, name=f"{name}_conv")(x)
+def unit(x, filters: int, strides: int, groups: int, config: ResNetConfig, name: str):
+    """Sign, binary 3x3, batch norm, non-linearity and add: (N, H, W, C) to (N, H/strides, W/strides, filters)."""
+
+    def act(y):
+        layer = nonlinearities.create(
+            config.nonlinearity, slopes=config.slopes, sharing=config.sharing, layer_name=f"{name}_act"
+        )
+        return layer(y)
+
+    y = x
+    if groups > 1 and config.shuffle != "none":
+        # Before the sign: between sign and convolution LCE takes nothing.
+        y = ShuffleChannels(groups, config.shuffle, name=f"{name}_shuffle")(y)
+    y = binary_conv(filters, 3, strides=strides, groups=groups, name=f"{name}_conv")(y)
     y = batch_norm(f"{name}_bn")(y)
-    y = nonlinearities.create(config.nonlinearity, slopes=config.slopes, layer_name=f"{name}_act")(y)
-    return keras_layers.Add(name=f"{name}_add")([y, shortcut(x, filters, strides, name)])
+    if config.placement == "after_bn":
+        y = act(y)
+    y = keras_layers.Add(name=f"{name}_add")([y, shortcut(x, filters, strides, config, name)])
+    return act(y) if config.placement == "after_add" else y
 
 
 def head(x, num_classes: int):

@@ -6,6 +6,11 @@ import difflib
 from collections.abc import Iterable
 
 
+def one_line(error: BaseException, length: int = 500) -> str:
+    """The message of an error from below, without line breaks, cut to `length` characters."""
+    return " ".join(str(error).split())[:length] or type(error).__name__
+
+
 class FtbnnError(Exception):
     """Something the user can mend. The command line prints it as one line and exits with status 2."""
 

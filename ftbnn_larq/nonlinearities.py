@@ -1,4 +1,9 @@
-"""The paper's subject: what stands between a binary convolution and the next sign."""
+"""The paper's subject: what stands between a binary convolution and the next sign.
+
+Each is f(x), element by element, of any shape with channels last (NHWC). p and n are the slopes for positive and for
+negative inputs; |p - n| is the degree of non-linearity, and at p = n a straight line remains. At x = 0, where the two
+sides meet, the gradient is that of the negative side, for `tf.nn.relu`'s gradient is 0 there.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ _serializable = tf.keras.utils.register_keras_serializable("ftbnn_larq")
 
 @_serializable
 class Identity(tf.keras.layers.Layer):
-    """f(x) = x, f'(x) = 1: the ancestor's choice (Bi-Real Net, arXiv 1808.00278)."""
+    """f(x) = x, df/dx = 1: the ancestor's choice (Bi-Real Net, arXiv 1808.00278)."""
 
     def call(self, inputs):
         return tf.identity(inputs)
@@ -20,52 +25,104 @@ class Identity(tf.keras.layers.Layer):
 
 @_serializable
 class ReLU(tf.keras.layers.ReLU):
-    """f(x) = max(x, 0); f'(x) = 1 for x > 0, else 0."""
+    """f(x) = max(x, 0); df/dx = 1 for x > 0, else 0."""
 
 
-@_serializable
-class FPReLU(tf.keras.layers.Layer):
-    """Two-slope PReLU, both slopes learned per channel.
-
-    f(x) = p * max(x, 0) + n * min(x, 0), with df/dx = p for x > 0 and n for x < 0, df/dp = max(x, 0) and
-    df/dn = min(x, 0). |p - n| is its degree of non-linearity; at p = n it is a straight line. Our reading of the
-    "fully tuned" non-linear module of FTBNN (arXiv 2010.09294); with p = 1 it is PReLU (arXiv 1502.01852).
+class _TwoSlopes(tf.keras.layers.Layer):
+    """What the others share: start values of the slopes, and weights per channel or one for the layer.
 
     Arguments:
         slopes: start values of (p, n).
-
-    Shape: any shape with channels last; output shape = input shape.
+        sharing: "channel", weights of shape (channels,), or "layer", weights of shape (1,).
     """
 
-    def __init__(self, slopes=(1.0, 0.0), **kwargs):
+    def __init__(self, slopes=(1.0, 0.0), sharing="channel", **kwargs):
         super().__init__(**kwargs)
         self.slopes = tuple(float(slope) for slope in slopes)
+        self.sharing = sharing
+
+    def _learned(self, name: str, start: float, input_shape):
+        shape = (input_shape[-1],) if self.sharing == "channel" else (1,)
+        return self.add_weight(name=name, shape=shape, initializer=tf.keras.initializers.Constant(start))
+
+    def get_config(self):
+        return {**super().get_config(), "slopes": self.slopes, "sharing": self.sharing}
+
+
+@_serializable
+class LeakyReLU(_TwoSlopes):
+    """f(x) = max(x, 0) + n * min(x, 0) with n fixed; df/dx = 1 for x > 0, else n.
+
+    Maas, Hannun, Ng: Rectifier nonlinearities improve neural network acoustic models, 2013.
+    """
+
+    def call(self, inputs):
+        return tf.nn.leaky_relu(inputs, self.slopes[1])
+
+
+@_serializable
+class PReLU(_TwoSlopes):
+    """f(x) = max(x, 0) + n * min(x, 0), n learned; df/dx = 1 for x > 0, else n; df/dn = min(x, 0). arXiv 1502.01852."""
 
     def build(self, input_shape):
-        def slope(name, start):
-            return self.add_weight(
-                name=name, shape=(input_shape[-1],), initializer=tf.keras.initializers.Constant(start)
-            )
+        self.negative = self._learned("negative", self.slopes[1], input_shape)
+        super().build(input_shape)
 
-        self.positive = slope("positive", self.slopes[0])
-        self.negative = slope("negative", self.slopes[1])
+    def call(self, inputs):
+        # Keras's own form: the converter makes one PRELU operator of it.
+        return tf.nn.relu(inputs) + (-self.negative) * tf.nn.relu(-inputs)
+
+
+@_serializable
+class FPReLU(_TwoSlopes):
+    """f(x) = p * max(x, 0) + n * min(x, 0), both slopes learned.
+
+    df/dx = p for x > 0, else n; df/dp = max(x, 0); df/dn = min(x, 0). "Fully parametric ReLU": our reading of the tuned
+    non-linear module of FTBNN (arXiv 2010.09294); with p = 1 it is PReLU.
+    """
+
+    def build(self, input_shape):
+        self.positive = self._learned("positive", self.slopes[0], input_shape)
+        self.negative = self._learned("negative", self.slopes[1], input_shape)
         super().build(input_shape)
 
     def call(self, inputs):
         # Written with ReLU alone: that is what the converter turns into elementwise operators it knows.
         return self.positive * tf.nn.relu(inputs) - self.negative * tf.nn.relu(-inputs)
 
-    def get_config(self):
-        return {**super().get_config(), "slopes": self.slopes}
+
+@_serializable
+class RPReLU(_TwoSlopes):
+    """f(x) = max(x - s, 0) + n * min(x - s, 0) + t; the shifts s and t, from zero, and n are learned.
+
+    df/dx = 1 for x > s, else n; df/dn = min(x - s, 0); df/ds = -df/dx; df/dt = 1. ReActNet, arXiv 2003.03488, eq. 5.
+    """
+
+    def build(self, input_shape):
+        self.shift_in = self._learned("shift_in", 0.0, input_shape)
+        self.negative = self._learned("negative", self.slopes[1], input_shape)
+        self.shift_out = self._learned("shift_out", 0.0, input_shape)
+        super().build(input_shape)
+
+    def call(self, inputs):
+        shifted = inputs - self.shift_in
+        return tf.nn.relu(shifted) + (-self.negative) * tf.nn.relu(-shifted) + self.shift_out
 
 
-def create(name: str, *, slopes=(1.0, 0.0), layer_name: str | None = None) -> tf.keras.layers.Layer:
+def create(
+    name: str, *, slopes: tuple[float, float] | None = None, sharing: str = "channel", layer_name: str | None = None
+) -> tf.keras.layers.Layer:
     """The non-linearity called `name` as a new Keras layer.
+
+    Arguments:
+        slopes: start values of (p, n), where it has any; those of `NONLINEARITIES` unless given.
+        sharing: learned parameters per "channel" or one for the "layer".
 
     Raises:
         UnknownNameError: `name` is not in `NONLINEARITIES`.
     """
     if name not in NONLINEARITIES:
         raise UnknownNameError("non-linearity", name, NONLINEARITIES)
-    layer = globals()[NONLINEARITIES[name]]
-    return layer(name=layer_name, **({"slopes": slopes} if layer is FPReLU else {}))
+    row = NONLINEARITIES[name]
+    arguments = {} if row.slopes is None else {"slopes": slopes or row.slopes, "sharing": sharing}
+    return globals()[row.layer](name=layer_name, **arguments)

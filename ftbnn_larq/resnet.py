@@ -50,7 +50,9 @@ def build(
     for stage, units in enumerate(config.units):
         for index in range(units):
             strides = 2 if stage > 0 and index == 0 else 1
-            x = blocks.unit(x, config.width * 2**stage, strides, config, f"stage{stage + 1}_unit{index + 1}")
+            groups = config.groups(stage, x.shape[-1])
+            unit = f"stage{stage + 1}_unit{index + 1}"
+            x = blocks.unit(x, config.channels(stage), strides, groups, config, unit)
     if include_top:
         x = blocks.head(x, num_classes)
     if input_tensor is not None:

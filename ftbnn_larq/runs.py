@@ -14,17 +14,15 @@ runs/<model>-<dataset>-<when>/
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
-import math
 import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ftbnn_larq.errors import ModelFileError, RunError
-from ftbnn_larq.files import write_json, written_whole
+from ftbnn_larq.errors import RunError
+from ftbnn_larq.files import write_json
+from ftbnn_larq.weights import load_weights
 
 WEIGHTS = "best.weights.h5"
 RESULT = "result.json"
@@ -75,31 +73,6 @@ class Run:
         model = self.build_model()
         load_weights(model, self.weights)
         return model
-
-
-def load_weights(model, path: str | os.PathLike) -> None:
-    """Load a .weights.h5 file. Raises ModelFileError if it is damaged or of another network."""
-    try:
-        model.load_weights(path)
-    except Exception as error:  # h5py and Keras raise a dozen kinds for a damaged file
-        reason = " ".join(str(error).split())[:160]
-        raise ModelFileError(f"{path}: damaged, or not the weights of {model.name} ({reason})") from error
-
-
-def save_weights(model, path: Path) -> None:
-    """Write a .weights.h5 file whole; a compiled model's optimizer goes into it too.
-
-    Raises:
-        OSError: the disk is full, or the folder cannot be written.
-    """
-    variables = [*model.weights, *(model.optimizer.variables if getattr(model, "optimizer", None) else [])]
-    needed = sum(math.prod(variable.shape) * variable.dtype.size for variable in variables)
-    # Asked first, since h5py prints tracebacks of its own when it runs out of disk.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(path.parent).free < needed * 1.1 + (1 << 18):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    with written_whole(path) as temporary:
-        model.save_weights(temporary)
 
 
 def open_run(path: str | os.PathLike) -> Run:

@@ -6,6 +6,7 @@ Reading the table costs nothing: TensorFlow is loaded when a model is built.
 from __future__ import annotations
 
 import fnmatch
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +16,19 @@ from ftbnn_larq.config import ResNetConfig
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 
 HERE = Path(__file__).parent
+_WEIGHTS_HERE = HERE / "weights"
+_WEIGHTS = ".weights.h5"
 
+# Binary 3x3 convolutions in each stage: two for every basic block of the ResNet.
 R18 = (4, 4, 4, 4)
+R34 = (6, 8, 12, 6)
 
 
 class Entry(NamedTuple):
     config: ResNetConfig
     factory: Callable
     summary: str
+    description: str
 
 
 _MODELS: dict[str, Entry] = {}
@@ -45,10 +51,7 @@ def _model(config: ResNetConfig):
         ):
             from ftbnn_larq import resnet
 
-            if weights is not None and not Path(weights).is_file():
-                raise ConfigError(
-                    f"{name} has no published weights {weights!r}: pass None, or the path of a .weights.h5 file"
-                )
+            file = None if weights is None else _weights_file(name, weights)
             model = resnet.build(
                 config.replace(**options),
                 input_shape=input_shape,
@@ -57,15 +60,16 @@ def _model(config: ResNetConfig):
                 num_classes=num_classes,
                 name=name,
             )
-            if weights is not None:
-                from ftbnn_larq.runs import load_weights
+            if file is not None:
+                from ftbnn_larq.weights import load_weights
 
-                load_weights(model, weights)
+                load_weights(model, file)
             return model
 
         factory.__name__ = factory.__qualname__ = name
-        factory.__doc__ = function.__doc__ + _ARGUMENTS
-        _MODELS[name] = Entry(config, factory, function.__doc__.strip().splitlines()[0])
+        factory.__doc__ = inspect.cleandoc(function.__doc__) + _ARGUMENTS
+        summary, _, description = inspect.cleandoc(function.__doc__).partition("\n\n")
+        _MODELS[name] = Entry(config, factory, summary, description)
         return factory
 
     return enter
@@ -76,20 +80,94 @@ _ARGUMENTS = """
     Arguments (keyword-only, as in keras.applications):
         input_shape: (height, width, channels); (224, 224, 3) unless given.
         input_tensor: a Keras tensor to build upon, in place of input_shape.
-        weights: None (random), or the path of a .weights.h5 file.
+        weights: None (random), the name of a data set that weights are published for, or the path of a .weights.h5
+            file.
         include_top: end in probabilities (N, num_classes) in float32, else in features (N, h, w, c).
         num_classes: classes to tell apart.
-        **options: fields of ResNetConfig to change: width, nonlinearity, slopes, ...
+        **options: fields of `config.ResNetConfig` to change: width, nonlinearity, slopes, ...
 
     Raises:
-        ConfigError: a picture smaller than the network's stride, a width LCE cannot pack, weights that don't fit.
+        ConfigError: a picture smaller than the network's stride, a width or groups that LCE cannot pack, weights that
+            are not published.
+        ModelFileError: a weights file that is damaged, or of another network.
         UnknownNameError: an option or a non-linearity that does not exist.
 """
 
 
-@_model(ResNetConfig(units=R18))
+ANCESTOR = {"nonlinearity": "identity"}
+BASELINE = {"nonlinearity": "fprelu"}
+PURE = {**BASELINE, "stem": "light", "shortcut": "pool"}
+GROUPED = {**PURE, "widening": 2.0, "group_channels": (32, 64, 64, 128)}
+
+
+@_model(ResNetConfig(R18, **ANCESTOR))
+def bireal_r18():
+    """Bi-Real ResNet-18, the ancestor: no non-linearity, float shortcuts, float stem
+
+    One shortcut around every binary 3x3 convolution, and nothing but a batch norm between convolution and sum. Full
+    precision are the 7x7 stem, the three 1x1 convolutions where the resolution halves, and the classifier.
+    """
+
+
+@_model(ResNetConfig(R18, **BASELINE))
+def ftbnn_r18_baseline():
+    """FTBNN ResNet-18, first step: the ancestor with a tuned non-linearity
+
+    Behind each batch norm stands a two-slope PReLU, both slopes learned per channel from (1, 0): it begins as a ReLU.
+    """
+
+
+@_model(ResNetConfig(R18, **PURE))
+def ftbnn_r18_pure():
+    """FTBNN ResNet-18, second step: the baseline after binary purification
+
+    The float 7x7 stem gives way to a light one (3x3, depthwise 3x3, 1x1), the float 1x1 shortcuts to an average pool
+    whose channels are repeated under a batch norm. Nothing but stem and classifier multiplies floats.
+    """
+
+
+@_model(ResNetConfig(R18, **GROUPED))
 def ftbnn_r18():
-    """ResNet-18 of binary convolutions, each with a shortcut and a two-slope PReLU"""
+    """FTBNN ResNet-18, the whole idea: purified, then widened in groups
+
+    Every stage has twice the ancestor's channels, and its binary convolutions run in groups, which at full width cost
+    no more than the ancestor's.
+    """
+
+
+@_model(ResNetConfig(R34, **ANCESTOR))
+def bireal_r34():
+    """Bi-Real ResNet-34, the ancestor: no non-linearity, float shortcuts, float stem
+
+    One shortcut around every binary 3x3 convolution, and nothing but a batch norm between convolution and sum. Full
+    precision are the 7x7 stem, the three 1x1 convolutions where the resolution halves, and the classifier.
+    """
+
+
+@_model(ResNetConfig(R34, **BASELINE))
+def ftbnn_r34_baseline():
+    """FTBNN ResNet-34, first step: the ancestor with a tuned non-linearity
+
+    Behind each batch norm stands a two-slope PReLU, both slopes learned per channel from (1, 0): it begins as a ReLU.
+    """
+
+
+@_model(ResNetConfig(R34, **PURE))
+def ftbnn_r34_pure():
+    """FTBNN ResNet-34, second step: the baseline after binary purification
+
+    The float 7x7 stem gives way to a light one (3x3, depthwise 3x3, 1x1), the float 1x1 shortcuts to an average pool
+    whose channels are repeated under a batch norm. Nothing but stem and classifier multiplies floats.
+    """
+
+
+@_model(ResNetConfig(R34, **GROUPED))
+def ftbnn_r34():
+    """FTBNN ResNet-34, the whole idea: purified, then widened in groups
+
+    Every stage has twice the ancestor's channels, and its binary convolutions run in groups, which at full width cost
+    no more than the ancestor's.
+    """
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -107,6 +185,25 @@ def entry(name: str) -> Entry:
 def create_model(name: str, **arguments):
     """Build the model called `name`; the arguments are those of its function, e.g. `zoo.ftbnn_r18`."""
     return entry(name).factory(**arguments)
+
+
+def published_weights(name: str) -> list[str]:
+    """The data sets that weights of a model are published for."""
+    return sorted(
+        path.name.split("-", 1)[1].removesuffix(_WEIGHTS) for path in _WEIGHTS_HERE.glob(f"{name}-*{_WEIGHTS}")
+    )
+
+
+def _weights_file(name: str, weights: str) -> Path:
+    if weights in published_weights(name):
+        return _WEIGHTS_HERE / f"{name}-{weights}{_WEIGHTS}"
+    if Path(weights).is_file():
+        return Path(weights)
+    published = ", ".join(published_weights(name)) or "none"
+    raise ConfigError(
+        f"{name} has no published weights {weights!r} (published: {published}), and there is no such file: pass None, "
+        f"or the path of a {_WEIGHTS} file"
+    )
 
 
 def costs() -> dict[str, dict]:

@@ -8,14 +8,16 @@ import sys
 import click
 
 from ftbnn_larq import __version__
+from ftbnn_larq.cli.analyze import analyze
 from ftbnn_larq.cli.benchmark import benchmark
+from ftbnn_larq.cli.compare import compare
 from ftbnn_larq.cli.convert import convert
 from ftbnn_larq.cli.evaluate import evaluate
 from ftbnn_larq.cli.list import list_models
 from ftbnn_larq.cli.predict import predict
 from ftbnn_larq.cli.summary import summary
 from ftbnn_larq.cli.train import train
-from ftbnn_larq.errors import FtbnnError
+from ftbnn_larq.errors import FtbnnError, one_line
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -31,7 +33,7 @@ def commands():
     """
 
 
-for command in (list_models, summary, train, evaluate, convert, benchmark, predict):
+for command in (list_models, summary, compare, train, evaluate, convert, benchmark, predict, analyze):
     commands.add_command(command)
 
 
@@ -40,10 +42,10 @@ def _is_users(error: BaseException) -> bool:
     return isinstance(error, FtbnnError | OSError) or type(error).__module__.startswith("tensorflow.python.framework")
 
 
-def _one_line(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split())[:500] or type(error).__name__
+    return one_line(error)
 
 
 def main() -> None:
@@ -60,16 +62,16 @@ def main() -> None:
         click.echo(error.format_message())
         status = 2
     except click.ClickException as error:
-        click.echo(f"ftbnn-larq: {_one_line_of_click(error)}", err=True)
+        click.echo(f"ftbnn-larq: {_message_of_click(error)}", err=True)
         status = 2
     except Exception as error:
         if not _is_users(error):
             raise
-        click.echo(f"ftbnn-larq: {_one_line(error)}", err=True)
+        click.echo(f"ftbnn-larq: {_message(error)}", err=True)
         status = 2
     sys.exit(status)
 
 
-def _one_line_of_click(error: click.ClickException) -> str:
+def _message_of_click(error: click.ClickException) -> str:
     path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "ftbnn-larq"
     return f"{' '.join(error.format_message().split())} (see {path} --help)"

@@ -23,12 +23,12 @@ def convert(run: Path | None, to: str, output: Path | None, softmax: bool, as_js
       ftbnn-larq convert --to tflite
     """
     from ftbnn_larq import runs
-    from ftbnn_larq.errors import UnknownNameError
+    from ftbnn_larq.deploy.sidecar import check_format, destination
 
-    formats = ("tflite", "saved_model", "keras")
-    if to not in formats:
-        raise UnknownNameError("format", to, formats)
+    # Refused before TensorFlow is loaded.
+    check_format(to)
     run = run or newest_run()
+    destination(run, to, output)
     runs.open_run(run).check_weights()
     say(f"converting {run} ...")
     load_tensorflow()

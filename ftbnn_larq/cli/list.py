@@ -21,23 +21,24 @@ def list_models(pattern: str, as_json: bool):
 
     costs = zoo.costs()
     rows = [
-        {"name": name, "summary": zoo.entry(name).summary, "weights": [], **costs.get(name, {})}
+        {
+            "name": name,
+            "summary": zoo.entry(name).summary,
+            "weights": zoo.published_weights(name),
+            **costs.get(name, {}),
+        }
         for name in zoo.list_models(pattern)
     ]
 
+    def cost(row) -> list[str]:
+        if "ops" not in row:
+            return ["?"] * 6
+        numbers = [row["ops"], *row["macs"].values(), *row["params"].values()]
+        return [*map(human, numbers), human_bytes(row["weights_bytes"])]
+
     def show():
-        cells = [
-            [
-                row["name"],
-                human(row["ops"]),
-                human(row["params"]["binary"]),
-                human(row["params"]["float"]),
-                human_bytes(row["weights_bytes"]),
-                ", ".join(row["weights"]) or "-",
-                row["summary"],
-            ]
-            for row in rows
-        ]
-        table("", ["model", "OPs", "binary params", "float params", "size", "weights", "summary"], cells)
+        cells = [[row["name"], *cost(row), ", ".join(row["weights"]) or "-", row["summary"]] for row in rows]
+        columns = ["model", "OPs", "BOPs", "FLOPs", "binary params", "float params", "size", "weights", "summary"]
+        table("", columns, cells)
 
     emit(as_json, rows, show)

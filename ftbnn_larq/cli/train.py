@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import click
 
+from ftbnn_larq.cli.options import model_options
 from ftbnn_larq.cli.output import RUNS, emit, json_option, load_tensorflow, say
-
-
-def model_options(command):
-    """The options that change a model's configuration, gathered in the argument `options`."""
-
-    @click.option("--width", type=int, help="Channels of the first stage; a multiple of 16.")
-    @click.option("--nonlinearity", help="Non-linearity of every unit: identity, relu, fprelu.")
-    @functools.wraps(command)
-    def gathered(*arguments, width, nonlinearity, **others):
-        options = {"width": width, "nonlinearity": nonlinearity}
-        return command(
-            *arguments, options={name: value for name, value in options.items() if value is not None}, **others
-        )
-
-    return gathered
 
 
 @click.command()

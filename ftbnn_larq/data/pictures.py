@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ftbnn_larq.errors import DataError
+from ftbnn_larq.errors import DataError, one_line
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -20,7 +20,7 @@ def _open(path: str | Path):
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or " ".join(str(error).split())[:120] or type(error).__name__
+    return getattr(error, "strerror", None) or one_line(error, 120)
 
 
 def check_picture(path: str | Path) -> tuple[int, int]:

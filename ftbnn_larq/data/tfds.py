@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from ftbnn_larq.data.formats import Data, DataConfig, Split
-from ftbnn_larq.errors import DataError, UnknownNameError
+from ftbnn_larq.errors import DataError, UnknownNameError, one_line
 
 # Splits to report accuracy on where TFDS's "test" has no labels.
 TEST_SPLITS = {"imagenet2012": "validation"}
@@ -47,7 +47,7 @@ def _prepared(name: str, data_dir: str | None):
         builder = tfds.builder(name, data_dir=data_dir)
         features = builder.info.features
     except Exception as error:  # TFDS lets through what its readers and parsers raise
-        raise DataError(f"TFDS cannot open data set {name!r}: {_line(error)}") from error
+        raise DataError(f"TFDS cannot open data set {name!r}: {one_line(error, 200)}") from error
     if "image" not in features or "label" not in features or not hasattr(features["label"], "names"):
         raise DataError(
             f"{name} is no image classification data set: it has the features {sorted(features)}, "
@@ -58,13 +58,9 @@ def _prepared(name: str, data_dir: str | None):
             builder.download_and_prepare()
         except Exception as error:  # network, disk, checksums, manual downloads: TFDS's message says which
             raise DataError(
-                f"{name} is not in {builder.data_path.parent} and could not be downloaded: {_line(error)}"
+                f"{name} is not in {builder.data_path.parent} and could not be downloaded: {one_line(error, 200)}"
             ) from error
     return builder
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _split_names(bare: str, splits) -> tuple[str, str, str]:
@@ -104,7 +100,7 @@ def load(name: str, *, data_dir: str | None, input_size: int | None) -> Data:
                 split=split_name, shuffle_files=False, decoders={"image": tensorflow_datasets.decode.SkipDecoding()}
             )
         except Exception as error:
-            raise DataError(f"{name} in {builder.data_path} cannot be read: {_line(error)}") from error
+            raise DataError(f"{name} in {builder.data_path} cannot be read: {one_line(error, 200)}") from error
         rows = rows.map(lambda row: (row["image"], row["label"]), num_parallel_calls=tf.data.AUTOTUNE)
 
         def read(encoded, label):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -14,12 +13,12 @@ from ftbnn_larq import resnet, runs
 from ftbnn_larq.data import DataConfig, pipeline
 from ftbnn_larq.data import load as load_data
 from ftbnn_larq.deploy import census, proof
-from ftbnn_larq.deploy.sidecar import sidecar_path
-from ftbnn_larq.errors import ConversionError, ModelFileError, UnknownNameError
+from ftbnn_larq.deploy.groups import split_groups
+from ftbnn_larq.deploy.sidecar import destination, sidecar_path
+from ftbnn_larq.errors import ConversionError, ModelFileError, one_line
 from ftbnn_larq.files import sha256, write_json, written_whole
 from ftbnn_larq.quiet import quiet_native_stderr
 
-FORMATS = {"tflite": "model.tflite", "saved_model": "model", "keras": "model.keras"}
 # Pictures of the test split that Keras and LCE must agree on.
 PROOF_PICTURES = 128
 
@@ -38,15 +37,15 @@ def convert(run, *, to: str = "tflite", output: str | os.PathLike | None = None,
         top1_agreement, ...}`, which is also written beside it as JSON; else `{path, bytes}`.
 
     Raises:
+        UnknownNameError: no such format.
+        ConfigError: the flatbuffer's JSON would take the place of another file.
         RunError, ModelFileError: the run has no sound weights.
         ConversionError: the proof failed; nothing is written then.
     """
-    if to not in FORMATS:
-        raise UnknownNameError("format", to, FORMATS)
     run = runs.open_run(run)
+    path = destination(run.path, to, output)
     network = run.load_model()
     model = network if softmax else resnet.up_to_logits(network)
-    path = Path(output or run.path / FORMATS[to])
     if to != "tflite":
         with written_whole(path) as temporary, quiet_native_stderr():
             network.save(temporary, save_format="tf" if to == "saved_model" else "keras")
@@ -69,12 +68,16 @@ def convert(run, *, to: str = "tflite", output: str | os.PathLike | None = None,
     return document
 
 
-def convert_model(model: tf.keras.Model, path: str | os.PathLike, pictures: np.ndarray) -> dict:
+def convert_model(
+    model: tf.keras.Model, path: str | os.PathLike, pictures: np.ndarray, *, groups: str = "split"
+) -> dict:
     """Convert a Keras model with LCE, prove the flatbuffer, and only then write it to `path`.
 
     Arguments:
         model: NHWC pictures in, scores (n, classes) out; best without a softmax, which hides differences.
         pictures: float32 (n, h, w, c), on which the flatbuffer has to give the model's answers.
+        groups: "split" makes one ordinary convolution of each group, which every LCE kernel runs; "fused" keeps LCE's
+            grouped operator, which the default kernel refuses.
 
     Returns:
         The document that `convert` returns.
@@ -83,10 +86,10 @@ def convert_model(model: tf.keras.Model, path: str | os.PathLike, pictures: np.n
         ConversionError: LCE refuses the model, a binary layer stayed float, or the answers differ.
     """
     with written_whole(path) as temporary:
-        flatbuffer, said = _run_converter(model)
+        flatbuffer, said = _run_converter(split_groups(model) if groups == "split" else model)
         temporary.write_bytes(flatbuffer)
         found = census.operators(flatbuffer)
-        proof.check_census(model, found, said)
+        proof.check_census(model, found, said, groups=groups)
         try:
             agreement = proof.compare(model, temporary, pictures)
         except ModelFileError as error:
@@ -96,7 +99,7 @@ def convert_model(model: tf.keras.Model, path: str | os.PathLike, pictures: np.n
             "bytes": len(flatbuffer),
             "sha256": sha256(temporary),
             "operators": census.census(found),
-            "binary_layers": len(proof.binary_layers(model)),
+            "binary_layers": proof.binary_convolutions(model, groups),
             "binary_operators": sum(operator.type == census.BINARY_CONVOLUTION for operator in found),
             **dataclasses.asdict(agreement),
         }
@@ -112,6 +115,6 @@ def _run_converter(model: tf.keras.Model) -> tuple[bytes, str]:
         try:
             flatbuffer = lce.convert_keras_model(model)
         except Exception as error:  # MLIR's errors come as whatever the binding makes of them
-            raise ConversionError(f"LCE cannot convert {model.name}: {' '.join(str(error).split())[:300]}") from error
+            raise ConversionError(f"LCE cannot convert {model.name}: {one_line(error, 300)}") from error
     lines = [line for line in said().splitlines() if "error:" in line or "warning:" in line or "remark:" in line]
     return flatbuffer, " ".join(lines)[:300]

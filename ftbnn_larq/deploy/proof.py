@@ -45,15 +45,23 @@ def binary_layers(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
     return [layer for layer in model.layers if is_binary(layer)]
 
 
-def check_census(model: tf.keras.Model, found: list[census.Operator], converter_said: str = "") -> None:
-    """Every binary layer must have become an LceBconv2d.
+def binary_convolutions(model: tf.keras.Model, groups: str) -> int:
+    """How many LceBconv2d a flatbuffer needs: one a binary layer, or one a group of it where groups were "split"."""
+    return sum(getattr(layer, "groups", 1) if groups == "split" else 1 for layer in binary_layers(model))
+
+
+def check_census(
+    model: tf.keras.Model, found: list[census.Operator], converter_said: str = "", *, groups: str = "fused"
+) -> None:
+    """Every binary layer must have become an LceBconv2d, or one a group.
 
     Raises:
         ConversionError: names the layers that did not, and why.
     """
     layers = binary_layers(model)
+    wanted = binary_convolutions(model, groups)
     binary = sum(operator.type == census.BINARY_CONVOLUTION for operator in found)
-    if binary == len(layers):
+    if binary == wanted:
         return
     floats = [operator.output for operator in found if operator.type in ("CONV_2D", "DEPTHWISE_CONV_2D")]
     lost = [layer for layer in layers if any(layer.name in output.split("/") for output in floats)]
@@ -66,7 +74,7 @@ def check_census(model: tf.keras.Model, found: list[census.Operator], converter_
         f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}: {why}" for why, names in reasons.items()
     )
     raise ConversionError(
-        f"{len(layers) - binary} of {len(layers)} binary layers did not become {census.BINARY_CONVOLUTION} operators: "
+        f"{wanted - binary} of {wanted} binary convolutions did not become {census.BINARY_CONVOLUTION} operators: "
         f"{told}"
     )
 

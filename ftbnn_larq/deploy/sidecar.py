@@ -1,4 +1,4 @@
-"""model.json beside model.tflite: what a flatbuffer cannot say of itself."""
+"""Where a conversion goes, and model.json beside model.tflite: what a flatbuffer cannot say of itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,34 @@ import os
 from pathlib import Path
 
 from ftbnn_larq.data.formats import DataConfig
-from ftbnn_larq.errors import ModelFileError
+from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
+
+# What a network is converted to -> name of the result in its run.
+FORMATS = {"tflite": "model.tflite", "saved_model": "model", "keras": "model.keras"}
+
+
+def check_format(to: str) -> None:
+    """Raises UnknownNameError with the nearest names."""
+    if to not in FORMATS:
+        raise UnknownNameError("format", to, FORMATS)
+
+
+def destination(run: Path, to: str, output: str | os.PathLike | None) -> Path:
+    """Where the conversion of a run folder to a format goes.
+
+    Raises:
+        UnknownNameError: no such format.
+        ConfigError: the flatbuffer's JSON would take the place of a file that is none, such as a run's config.json.
+    """
+    check_format(to)
+    path = Path(output or run / FORMATS[to])
+    if to == "tflite":
+        beside = sidecar_path(path)
+        if beside == path:
+            raise ConfigError(f"{path}: its labels and preprocessing go to a .json of that name; end it in .tflite")
+        if beside.is_file() and '"binary_operators"' not in beside.read_text(encoding="utf-8", errors="replace"):
+            raise ConfigError(f"{path}: its labels and preprocessing would overwrite {beside}; choose another name")
+    return path
 
 
 def sidecar_path(flatbuffer: str | os.PathLike) -> Path:

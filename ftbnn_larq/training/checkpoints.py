@@ -12,7 +12,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from ftbnn_larq.files import sha256, write_json, write_text
-from ftbnn_larq.runs import Run, save_weights
+from ftbnn_larq.runs import Run
+from ftbnn_larq.weights import save_weights
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from ftbnn_larq.files import write_json
 from ftbnn_larq.training import checkpoints, recipe
 from ftbnn_larq.training.optimization import create_optimizer
 from ftbnn_larq.training.recipe import Recipe
+from ftbnn_larq.weights import load_weights
 
 
 def start(
@@ -122,7 +123,7 @@ def _train(run: runs.Run, network: tf.keras.Model, data: Data, how: Recipe, call
             )
         except KeyboardInterrupt as error:
             raise TrainingInterrupted(run.path) from error
-    runs.load_weights(network, run.weights)
+    load_weights(network, run.weights)
     batches = pipeline.batches(data.test, data.config, how.batch_size)
     result = {
         "run": str(run.path),

@@ -1,0 +1,65 @@
+"""Models by name, the zoo's and larq-zoo's, for the commands that count them."""
+
+from __future__ import annotations
+
+import fnmatch
+
+import click
+
+from ftbnn_larq import peers, zoo
+from ftbnn_larq.errors import ConfigError, UnknownNameError
+
+
+def size_options(command):
+    """The options `input_size`, the side of a square picture in pixels, and `classes`."""
+    size = click.option(
+        "--input-size",
+        type=click.IntRange(min=1),
+        default=224,
+        show_default=True,
+        help="Side of the square picture, in pixels.",
+    )
+    classes = click.option(
+        "--classes", type=click.IntRange(min=1), default=1000, show_default=True, help="Classes to tell apart."
+    )
+    return size(classes(command))
+
+
+def find(given: tuple[str, ...], options: dict) -> list[str]:
+    """The names that `given` names and shell patterns stand for, in that order; TensorFlow is not loaded.
+
+    Raises:
+        UnknownNameError: a name, a pattern or an option that fits nothing.
+        ConfigError: an option with a value that cannot be used, or for models that have none.
+    """
+    known = [*zoo.list_models(), *peers.NAMES]
+    found = []
+    for name in given:
+        fitting = [name] if name in known else fnmatch.filter(known, name)
+        if not fitting:
+            raise UnknownNameError("model", name, known, hint=f"(larq-zoo's stand as {peers.PREFIX}NAME)")
+        found += [each for each in fitting if each not in found]
+    own = [name for name in found if name not in peers.NAMES]
+    for name in own:
+        zoo.entry(name).config.replace(**options)
+    if options and not own:
+        changes = ", ".join(f"{name} {value}" for name, value in options.items())
+        raise ConfigError(f"{changes}: only the zoo's own models can be changed, not {', '.join(found)}")
+    return found
+
+
+def counted(name: str, input_size: int, classes: int, options: dict) -> dict:
+    """Build the model called `name` and count it, as `counts.count` does; `options` change the zoo's own models."""
+    from ftbnn_larq.analysis.counts import count
+
+    arguments = {"input_shape": (input_size, input_size, 3), "num_classes": classes}
+    is_peer = name in peers.NAMES
+    network = peers.create(name, **arguments) if is_peer else zoo.create_model(name, **arguments, **options)
+    return {**count(network), "name": name}
+
+
+def tell_uncounted(document: dict) -> None:
+    """A line on standard output if a model has layers whose cost is not known."""
+    if document.get("uncounted"):
+        layers = ", ".join(document["uncounted"])
+        click.echo(f"{document['name']}: MACs and OPs are too low, for it is not known how to count {layers}")

@@ -1,0 +1,30 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+
+import click
+
+from ftbnn_larq.config import NONLINEARITIES, option_from_text
+
+
+def model_options(command):
+    """The options that change a model's configuration, gathered in the argument `options`."""
+
+    @click.option("--width", type=int, help="Channels of the first stage; a multiple of 16.")
+    @click.option("--nonlinearity", help=f"Of every unit: {', '.join(NONLINEARITIES)}.")
+    @click.option(
+        "--set",
+        "others",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="Any other field of the model's configuration, e.g. slopes=1,-0.5 or shortcut=float; can be repeated.",
+    )
+    @functools.wraps(command)
+    def gathered(*arguments, width, nonlinearity, others, **rest):
+        options = {"width": width, "nonlinearity": nonlinearity}
+        options = {name: value for name, value in options.items() if value is not None}
+        return command(*arguments, options={**options, **dict(map(option_from_text, others))}, **rest)
+
+    return gathered

@@ -1,0 +1,135 @@
+"""One suite over every model of the zoo: a new one is picked up by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ftbnn_larq
+from ftbnn_larq import zoo
+from ftbnn_larq.analysis.counts import count
+from ftbnn_larq.deploy import proof
+from ftbnn_larq.deploy.convert import convert_model
+from ftbnn_larq.errors import ConfigError, UnknownNameError
+from ftbnn_larq.layers import is_binary
+from ftbnn_larq.resnet import up_to_logits
+
+MODELS = zoo.list_models()
+SMALL = {"input_shape": (32, 32, 3), "num_classes": 7, "width": 16}
+
+over_models = pytest.mark.parametrize("name", MODELS)
+
+
+def pictures(count=4, side=32):
+    return np.random.default_rng(0).normal(size=(count, side, side, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, tf.keras.Model]:
+    """Every model, narrow, with batch norms and slopes as if it had been trained."""
+    built = {}
+    for name in MODELS:
+        tf.keras.utils.set_random_seed(1)
+        model = built[name] = ftbnn_larq.create_model(name, **SMALL)
+        generator = np.random.default_rng(0)
+        for layer in model.layers:
+            if not hasattr(layer, "kernel") and not hasattr(layer, "depthwise_kernel"):
+                layer.set_weights(
+                    [
+                        weight + generator.uniform(0, 0.2, weight.shape).astype(np.float32)
+                        for weight in layer.get_weights()
+                    ]
+                )
+    return built
+
+
+@over_models
+@pytest.mark.parametrize("side", [8, 32, 64, 224])
+def test_models_fit_every_size_of_picture(name, side):
+    model = ftbnn_larq.create_model(name, input_shape=(side, side, 3), include_top=False, width=16)
+    assert model.output_shape[1] == model.output_shape[2] == {8: 1, 32: 4, 64: 4, 224: 7}[side]
+
+
+@over_models
+def test_models_are_built_at_full_width(name):
+    model = ftbnn_larq.create_model(name)
+    assert model.output_shape == (None, 1000)
+    assert len([layer for layer in model.layers if is_binary(layer)]) >= 16
+
+
+@over_models
+def test_probabilities_come_in_float32_and_every_parameter_has_a_gradient(name, models):
+    model = models[name]
+    with tf.GradientTape() as tape:
+        probabilities = model(pictures(), training=True)
+        loss = tf.reduce_sum(tf.math.log(probabilities)[:, 0])
+    np.testing.assert_allclose(tf.reduce_sum(probabilities, 1), 1, atol=1e-5)
+    assert probabilities.dtype == tf.float32
+    for variable, gradient in zip(
+        model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
+    ):
+        assert gradient is not None and np.isfinite(gradient).all(), variable.name
+        assert np.abs(gradient).max() > 0, variable.name
+
+
+@over_models
+def test_factories_follow_keras_applications(name):
+    factory = getattr(zoo, name)
+    inputs = tf.keras.Input((32, 32, 3))
+    features = factory(input_tensor=tf.keras.layers.Rescaling(2.0)(inputs), include_top=False, width=16)
+    assert len(features.output_shape) == 4
+    with pytest.raises(ConfigError, match=r"imagenet.*published: "):
+        factory(weights="imagenet")
+    with pytest.raises(UnknownNameError, match="did you mean width"):
+        factory(widht=16)
+    with pytest.raises(ConfigError, match="at least 8x8"):
+        factory(input_shape=(7, 7, 3))
+    with pytest.raises(TypeError):
+        factory((32, 32, 3))
+
+
+@over_models
+@pytest.mark.parametrize("file", ["model.keras", "model.h5", "saved_model", "model.weights.h5"])
+def test_every_format_of_keras_gives_the_same_network_back(name, file, models, tmp_path):
+    model, path = models[name], tmp_path / file
+    if "weights" in file:
+        model.save_weights(path)
+        loaded = ftbnn_larq.create_model(name, weights=str(path), **SMALL)
+    else:
+        model.save(path)
+        loaded = tf.keras.models.load_model(path)
+    np.testing.assert_allclose(loaded(pictures()), model(pictures()), atol=1e-5)
+
+
+@over_models
+def test_a_training_step_in_mixed_precision_moves_every_kind_of_weight(name):
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = ftbnn_larq.create_model(name, **SMALL)
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    assert model.output.dtype == tf.float32
+    before = [variable.numpy() for variable in model.trainable_variables]
+    model.compile(tf.keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    loss = model.train_on_batch(pictures(8), np.arange(8) % 7)
+    assert np.isfinite(loss)
+    still = [
+        variable.name
+        for variable, old in zip(model.trainable_variables, before, strict=True)
+        if np.array_equal(variable.numpy(), old)
+    ]
+    assert still == []
+
+
+@over_models
+def test_a_flatbuffer_is_binary_throughout_and_agrees_with_keras_on_every_kernel(name, models, tmp_path):
+    model = up_to_logits(models[name])
+    document = convert_model(model, tmp_path / "model.tflite", pictures(8))
+    binary = [layer for layer in count(model)["layers"] if layer["macs"]["binary"]]
+    groups = {layer.name: layer.groups for layer in model.layers if is_binary(layer)}
+    assert document["operators"]["LceBconv2d"] == sum(groups[layer["name"]] for layer in binary)
+    assert document["binary_layers"] == document["binary_operators"]
+    for kernel in ("default", "indirect"):
+        agreement = proof.compare(model, tmp_path / "model.tflite", pictures(8), kernel=kernel)
+        assert agreement.top1_agreement == 1

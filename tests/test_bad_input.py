@@ -43,6 +43,12 @@ def test_unknown_names_come_with_the_nearest(refused):
         (("--batch-size", -1), "batch_size"),
         (("--epochs", "many"), "--epochs"),
         (("--recipe", "none.toml"), "none.toml"),
+        (("--set", "slopes"), "FIELD=VALUE"),
+        (("--set", "slops=1,0"), "did you mean slopes"),
+        (("--set", "slopes=1,steep"), "not made of numbers"),
+        (("--set", "slopes=2"), "several numbers"),
+        (("--set", "group_channels=16"), "multiple of 32"),
+        (("--set", "widening=1.3"), "widening"),
     ],
 )
 def test_values_that_cannot_be_used(refused, arguments, words):
@@ -140,6 +146,14 @@ def test_a_flatbuffer_without_its_json_says_what_is_missing(refused, trained, tm
     assert "lone.json is missing" in refused("evaluate", "lone.tflite")
     result = run_command("evaluate", "lone.tflite", "--dataset", "digits", "--json", cwd=tmp_path)
     assert result.out["top1"] == trained.result["top1"]
+
+
+def test_a_conversion_never_takes_the_place_of_another_file(refused, trained, tmp_path):
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    config = (run / "config.json").read_bytes()
+    assert "would overwrite" in refused("convert", run, "-o", run / "config.tflite")
+    assert ".tflite" in refused("convert", run, "-o", run / "labels.json")
+    assert (run / "config.json").read_bytes() == config
 
 
 def test_outputs_that_cannot_be_written(refused, trained, tmp_path):

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import ftbnn_larq
 from ftbnn_larq import zoo
-from ftbnn_larq.errors import ConversionError
+from ftbnn_larq.errors import ConfigError, ConversionError
 
 UNSET = "import os; os.environ.pop('TF_USE_LEGACY_KERAS', 0); "
 
@@ -41,38 +41,57 @@ def test_list_models_takes_a_pattern():
     assert ftbnn_larq.list_models("none*") == []
 
 
-def test_weights_of_another_width_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"width": 32}, r"stem_conv/kernel is \(3, 3, 1, 16\) there, \(3, 3, 1, 32\) here"),
+        ({"nonlinearity": "relu"}, "has 32 more"),
+        ({"nonlinearity": "prelu"}, "none for stage1_unit1_act/negative"),
+        ({"num_classes": 9}, r"logits/kernel is \(128, 10\) there, \(128, 9\) here"),
+    ],
+)
+def test_weights_of_another_network_are_refused_naming_the_first_that_differs(tmp_path, options, words):
     from ftbnn_larq.errors import ModelFileError
 
-    narrow = ftbnn_larq.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=10, width=16)
-    narrow.save_weights(tmp_path / "narrow.weights.h5")
-    with pytest.raises(ModelFileError, match=r"narrow\.weights\.h5"):
-        ftbnn_larq.create_model(
-            "ftbnn_r18", input_shape=(8, 8, 1), num_classes=10, width=32, weights=tmp_path / "narrow.weights.h5"
-        )
+    arguments = {"input_shape": (8, 8, 1), "num_classes": 10, "width": 16}
+    path = tmp_path / "narrow.weights.h5"
+    ftbnn_larq.create_model("ftbnn_r18_baseline", **arguments).save_weights(path)
+    with pytest.raises(ModelFileError, match=r"narrow\.weights\.h5: not the weights of this .*" + words):
+        ftbnn_larq.create_model("ftbnn_r18_baseline", weights=path, **{**arguments, **options})
 
 
-def test_the_stored_costs_are_what_the_counter_says():
-    from ftbnn_larq.zoo.__main__ import counted_costs
+def test_weights_that_are_published_are_found_by_the_name_of_their_data_set(tmp_path, monkeypatch):
+    arguments = {"input_shape": (8, 8, 1), "num_classes": 10, "width": 16}
+    model = ftbnn_larq.create_model("ftbnn_r18", **arguments)
+    model.save_weights(tmp_path / "ftbnn_r18-digits.weights.h5")
+    monkeypatch.setattr(zoo, "_WEIGHTS_HERE", tmp_path)
+    assert zoo.published_weights("ftbnn_r18") == ["digits"]
+    assert zoo.published_weights("ftbnn_r18_pure") == []
+    loaded = ftbnn_larq.create_model("ftbnn_r18", weights="digits", **arguments)
+    for one, other in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ConfigError, match=r"'imagenet' \(published: digits\)"):
+        ftbnn_larq.create_model("ftbnn_r18", weights="imagenet", **arguments)
+
+
+def test_stored_costs_and_cards_are_up_to_date():
+    from ftbnn_larq.zoo.__main__ import CARDS, README, card, counted_costs, readme
 
     assert zoo.costs() == counted_costs()
+    cards = {path.stem: path.read_text(encoding="utf-8") for path in CARDS.glob("*.md")}
+    assert cards == {name: card(name) for name in zoo.list_models()}
+    assert README.read_text(encoding="utf-8") == readme(README.read_text(encoding="utf-8"))
 
 
-def test_two_slope_prelu_has_its_formula_and_gradients():
-    from ftbnn_larq import nonlinearities
-
-    layer = nonlinearities.create("fprelu", slopes=(1.5, -0.5))
-    x = tf.constant([[[[-2.0, -1.0], [0.5, 3.0]]]])
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = layer(x)
-    np.testing.assert_allclose(y, 1.5 * np.maximum(x, 0) - 0.5 * np.minimum(x, 0))
-    along_x, along_p, along_n = tape.gradient(y, [x, layer.positive, layer.negative])
-    np.testing.assert_allclose(along_x, np.where(x > 0, 1.5, -0.5))
-    np.testing.assert_allclose(along_p, [0.5, 3.0])
-    np.testing.assert_allclose(along_n, [-2.0, -1.0])
-    again = type(layer).from_config(layer.get_config())
-    assert again.slopes == (1.5, -0.5)
+def test_costs_keep_what_the_design_promises():
+    costs = zoo.costs()
+    ancestor = costs["bireal_r18"]["ops"]
+    assert ancestor == pytest.approx(164.0e6, rel=1e-3)
+    assert costs["ftbnn_r18_baseline"]["ops"] <= 1.01 * ancestor
+    assert costs["ftbnn_r18_pure"]["ops"] <= 0.25 * ancestor
+    assert costs["ftbnn_r18"]["ops"] <= 0.35 * ancestor
+    for stage in range(4):
+        assert zoo.entry("ftbnn_r18").config.channels(stage) >= 1.5 * zoo.entry("bireal_r18").config.channels(stage)
 
 
 def _grouped(channels: int, groups: int, quantizer="approx_sign"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
 import warnings
 
 import numpy as np
@@ -110,10 +111,23 @@ def _run_converter(model: tf.keras.Model) -> tuple[bytes, str]:
     """The flatbuffer, and what the converter's native code had to say."""
     import larq_compute_engine as lce
 
-    with quiet_native_stderr() as said, warnings.catch_warnings():
+    # One function and its variables are saved, not the model: saving a Keras model, as LCE's convert_keras_model does,
+    # traces every layer by itself, several times, which takes most of a minute.
+    module = tf.Module()
+    module.kept = [getattr(variable, "latent_variable", variable) for variable in model.variables]
+    module.answer = tf.function(
+        lambda picture: model(picture, training=False),
+        input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="picture")],
+    )
+    with (
+        quiet_native_stderr() as said,
+        warnings.catch_warnings(),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         warnings.simplefilter("ignore")
         try:
-            flatbuffer = lce.convert_keras_model(model)
+            tf.saved_model.save(module, folder, signatures=module.answer)
+            flatbuffer = lce.convert_saved_model(folder)
         except Exception as error:  # MLIR's errors come as whatever the binding makes of them
             raise ConversionError(f"LCE cannot convert {model.name}: {one_line(error, 300)}") from error
     lines = [line for line in said().splitlines() if "error:" in line or "warning:" in line or "remark:" in line]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +28,7 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
     import numpy as np
 
     from ftbnn_larq.deploy.interpreter import Interpreter
-    from ftbnn_larq.deploy.sidecar import data_config_beside, sidecar_path
+    from ftbnn_larq.deploy.sidecar import data_config_beside, ends_in_probabilities
     from ftbnn_larq.runs import open_run
 
     path = Path(path)
@@ -43,7 +42,7 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
         pictures = _prepare(images, config)
         with Interpreter(path) as interpreter:
             probabilities = interpreter.predict(pictures)
-        if json.loads(sidecar_path(path).read_text()).get("output") != "probabilities":
+        if not ends_in_probabilities(path):
             scores = np.exp(probabilities - probabilities.max(axis=1, keepdims=True))
             probabilities = scores / scores.sum(axis=1, keepdims=True)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]

@@ -120,20 +120,29 @@ def test_a_layer_that_quietly_stays_float_fails_the_proof_and_is_named(tmp_path)
 
     pictures = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
     with pytest.raises(ConversionError, match="grouped: 16 channels per group, LCE needs a multiple of 32"):
-        convert_model(_grouped(32, 2), tmp_path / "model.tflite", pictures)
+        convert_model(_grouped(32, 2), tmp_path / "model.tflite", pictures, groups="fused")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_groups_of_32_channels_convert(tmp_path):
+@pytest.mark.parametrize(("groups", "operators"), [("split", 2), ("fused", 1)])
+def test_groups_convert_split_for_every_kernel_or_fused_for_the_indirect_one(tmp_path, groups, operators):
+    from ftbnn_larq.deploy import proof
     from ftbnn_larq.deploy.convert import convert_model
     from ftbnn_larq.deploy.interpreter import host_kernel
+    from ftbnn_larq.errors import ModelFileError
 
-    if host_kernel() != "indirect":
+    if groups == "fused" and host_kernel() != "indirect":
         pytest.skip("LCE's default kernel does not run grouped convolutions")
     pictures = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
-    document = convert_model(_grouped(64, 2), tmp_path / "model.tflite", pictures)
-    assert document["binary_layers"] == document["binary_operators"] == 1
-    assert (tmp_path / "model.tflite").stat().st_size == document["bytes"]
+    model, path = _grouped(64, 2), tmp_path / "model.tflite"
+    document = convert_model(model, path, pictures, groups=groups)
+    assert document["binary_layers"] == document["binary_operators"] == operators
+    assert path.stat().st_size == document["bytes"]
+    if groups == "split":
+        assert proof.compare(model, path, pictures, kernel="default").top1_agreement == 1
+    else:
+        with pytest.raises(ModelFileError, match="refuses"):
+            proof.compare(model, path, pictures, kernel="default")
 
 
 def test_answers_that_differ_fail_the_proof(tmp_path):

@@ -115,7 +115,7 @@ def compare(
     difference = np.abs(expected - got).max(axis=1)
     # Written so that NaN counts as different.
     off = np.flatnonzero(~(difference <= TOLERANCE * span))
-    ties = [index for index in off if _sign_on_zero(model, pictures[index])]
+    ties = off[_sign_on_zero(model, pictures[off])]
     agree = expected.argmax(axis=1) == got.argmax(axis=1)
     agreement = Agreement(
         pictures=len(pictures),
@@ -138,8 +138,12 @@ def compare(
     return agreement
 
 
-def _sign_on_zero(model: tf.keras.Model, picture: np.ndarray) -> bool:
-    signed = [layer.input for layer in binary_layers(model)]
-    values = tf.keras.Model(model.inputs, signed).predict_on_batch(picture[None])
-    values = values if isinstance(values, list) else [values]
-    return any(np.abs(value).min() <= ROUNDING * np.abs(value).max() for value in values)
+def _sign_on_zero(model: tf.keras.Model, pictures: np.ndarray) -> np.ndarray:
+    """For each picture whether the input of any sign is zero but for rounding."""
+    probe = tf.keras.Model(model.inputs, [layer.input for layer in binary_layers(model)])
+
+    def is_tie(picture) -> bool:
+        values = tf.nest.flatten(probe.predict_on_batch(picture[None]))
+        return any(np.abs(value).min() <= ROUNDING * np.abs(value).max() for value in values)
+
+    return np.array([is_tie(picture) for picture in pictures], bool)

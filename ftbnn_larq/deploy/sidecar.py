@@ -41,6 +41,11 @@ def sidecar_path(flatbuffer: str | os.PathLike) -> Path:
     return Path(flatbuffer).with_suffix(".json")
 
 
+def ends_in_probabilities(flatbuffer: str | os.PathLike) -> bool:
+    """Whether a flatbuffer's output is probabilities, by its JSON file; else it is logits."""
+    return json.loads(sidecar_path(flatbuffer).read_text(encoding="utf-8")).get("output") == "probabilities"
+
+
 def data_config_beside(flatbuffer: str | os.PathLike, *, needed: bool = True) -> DataConfig | None:
     """The labels and preprocessing that `convert` wrote beside a flatbuffer.
 

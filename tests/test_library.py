@@ -97,6 +97,7 @@ def test_costs_keep_what_the_design_promises():
 def _grouped(channels: int, groups: int, quantizer="approx_sign"):
     import larq as lq
 
+    tf.keras.utils.set_random_seed(1)
     inputs = tf.keras.Input((8, 8, 3))
     x = tf.keras.layers.Conv2D(channels, 3, padding="same")(inputs)
     x = lq.layers.QuantConv2D(
@@ -149,11 +150,10 @@ def test_answers_that_differ_fail_the_proof(tmp_path):
     from ftbnn_larq.deploy import proof
     from ftbnn_larq.deploy.convert import convert_model
 
-    tf.keras.utils.set_random_seed(1)
     pictures = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32)
     model = _grouped(32, 1)
     convert_model(model, tmp_path / "model.tflite", pictures)
     layer = model.layers[1]
     layer.set_weights([-weight for weight in layer.get_weights()])
-    with pytest.raises(ConversionError, match=r"differ|disagree"):
+    with pytest.raises(ConversionError, match="differ"):
         proof.compare(model, tmp_path / "model.tflite", pictures)

@@ -42,11 +42,11 @@ def convert(run: Path | None, to: str, output: Path | None, softmax: bool, as_js
             census = ", ".join(f"{count} {name}" for name, count in result["operators"].items())
             click.echo(f"operators: {census}")
             click.echo(f"binary: {result['binary_operators']} of {result['binary_layers']} layers are LceBconv2d")
+            ties = result["sign_ties"]
             click.echo(
-                f"same answers as Keras on {result['pictures']} test pictures: top-1 agrees on "
-                f"{result['top1_agreement']:.0%}, logits within {result['max_abs_diff']:.2g} of a range of "
-                f"{result['logits_range']:.3g}"
-                + (f"; {result['sign_ties']} pictures have a sign on zero" if result["sign_ties"] else "")
+                f"compared with Keras on {result['pictures']} test pictures: same top-1 on "
+                f"{result['top1_agreement']:.1%}, logits within {result['max_abs_diff']:.2g} of a range of "
+                f"{result['logits_range']:.3g}" + (f"; on {ties} of them rounding alone turns a sign" if ties else "")
             )
             say(f"next: ftbnn-larq benchmark {result['path']}")
 

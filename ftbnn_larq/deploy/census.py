@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from ftbnn_larq.deploy import lce
+from ftbnn_larq.deploy import flatbuffer as fb
 from ftbnn_larq.errors import ModelFileError
 
 BINARY_CONVOLUTION = "LceBconv2d"
@@ -24,18 +24,13 @@ def operators(flatbuffer: bytes, path: object = "flatbuffer") -> list[Operator]:
     Raises:
         ModelFileError: the bytes are no flatbuffer, or a damaged one.
     """
-    schema = lce.load("mlir/python/tflite_schema.py")
-    builtin = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
     try:
-        model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(flatbuffer, 0))
-        found = []
-        for subgraph in model.subgraphs:
-            for operator in subgraph.operators:
-                code = model.operatorCodes[operator.opcodeIndex]
-                name = code.customCode or builtin[max(code.builtinCode, code.deprecatedBuiltinCode)]
-                output = subgraph.tensors[operator.outputs[0]].name
-                found.append(Operator(*(part.decode() if isinstance(part, bytes) else part for part in (name, output))))
-        return found
+        model = fb.unpack(flatbuffer)
+        return [
+            Operator(fb.operator_type(model, operator), subgraph.tensors[operator.outputs[0]].name.decode())
+            for subgraph in model.subgraphs
+            for operator in subgraph.operators
+        ]
     except Exception as error:  # a damaged file can break the reader anywhere
         raise ModelFileError(f"{path}: damaged flatbuffer ({type(error).__name__}: {error})") from error
 

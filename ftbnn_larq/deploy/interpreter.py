@@ -33,8 +33,10 @@ class Interpreter:
         kernel, threads: as chosen.
     """
 
-    def __init__(self, path: str | os.PathLike, *, kernel: str | None = None, threads: int = 1):
-        """Load `path`.
+    def __init__(
+        self, path: str | os.PathLike, *, kernel: str | None = None, threads: int = 1, several_outputs: bool = False
+    ):
+        """Load `path`, refusing one with further outputs but for `several_outputs`.
 
         Raises:
             UnknownNameError: no such kernel.
@@ -56,7 +58,8 @@ class Interpreter:
         )
         try:
             loaded = self._answer(LOAD_SECONDS)
-            if len(loaded["inputs"]) != 1 or len(loaded["outputs"]) != 1 or len(loaded["inputs"][0]) != 4:
+            one_output = len(loaded["outputs"]) == 1 or several_outputs
+            if not one_output or len(loaded["inputs"]) != 1 or len(loaded["inputs"][0]) != 4:
                 raise ModelFileError(
                     f"{path}: not a classifier of pictures: its inputs are {loaded['inputs']}, "
                     f"its outputs {loaded['outputs']}"
@@ -69,6 +72,10 @@ class Interpreter:
     def predict(self, pictures):
         """float32 pictures (n, h, w, c) to scores (n, classes), one picture at a time."""
         return self._ask("predict", pictures)
+
+    def outputs(self, picture) -> list:
+        """float32 picture (1, h, w, c) to all outputs, float32, of a flatbuffer that has several."""
+        return self._ask("outputs", picture)
 
     def time(self, pictures, *, warmup: int, runs: int) -> dict:
         """Time single inferences, the pictures in turn: `{times_ms: [runs numbers], peak_memory_mb}`.

@@ -3,8 +3,8 @@
     python -m ftbnn_larq.deploy.worker FILE KERNEL THREADS
 
 Answers pickled requests on standard input, one pickled answer each on standard output: first what it loaded, then
-("predict", pictures) and ("time", pictures, warm-up runs, runs). Without TensorFlow, so that it starts at once and its
-memory is the interpreter's.
+("predict", pictures), ("outputs", picture) and ("time", pictures, warm-up runs, runs). Without TensorFlow, so that it
+starts at once and its memory is the interpreter's.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def main() -> None:
             pictures[...] = arguments[0]
             if request == "predict":
                 answer("ok", np.concatenate([interpreter.predict([picture[None]])[0] for picture in pictures]))
+            elif request == "outputs":
+                answer("ok", interpreter.predict([pictures]))
             else:
                 warmup, runs = arguments[1:]
                 times = []

@@ -1,0 +1,83 @@
+"""The inputs of the signs: read out of a running flatbuffer, and put into Keras in place of its own."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ftbnn_larq.deploy import flatbuffer as fb
+from ftbnn_larq.deploy.interpreter import Interpreter
+from ftbnn_larq.layers import is_binary
+
+# Largest difference of two inputs of a sign, relative to the largest input of that sign in the picture. Float32 sums in
+# another order, and batch norms folded into other operators, differ by some 1e-6 after eighteen layers.
+ROUNDING = 1e-4
+
+
+def expose(flatbuffer: bytes) -> bytes:
+    """The same flatbuffer with the float inputs of all signs as further outputs, in order of execution.
+
+    Where a group's channels are cut out before the sign, the input is what they are cut from, once.
+    """
+    model = fb.unpack(flatbuffer)
+    subgraph = model.subgraphs[0]
+    whole, signed = {}, {}
+    for operator in subgraph.operators:
+        kind = fb.operator_type(model, operator)
+        if kind == "SPLIT":
+            source = operator.inputs[1]
+            whole.update({piece: whole.get(source, source) for piece in operator.outputs})
+        elif kind == "LceQuantize":
+            signed[whole.get(operator.inputs[0], operator.inputs[0])] = True
+    subgraph.outputs = [*subgraph.outputs, *signed]
+    return fb.pack(model)
+
+
+def same_but_for_rounding(
+    model: tf.keras.Model, flatbuffer: bytes, pictures: np.ndarray, *, kernel: str | None, tolerance: float
+) -> np.ndarray:
+    """For each picture whether Keras gives LCE's answer once its signs are those that LCE saw.
+
+    A sign whose input is zero but for rounding may come out differently, and all behind it differs then. Here every
+    binary layer of Keras gets the input that LCE's had. If all inputs of signs and the scores agree then, each layer
+    computes the same, and no sign differed but where its input was smaller than the rounding.
+
+    Arguments:
+        model: (n, h, w, c) to scores (n, classes).
+        pictures: float32 (n, h, w, c).
+        kernel: of LCE's interpreter.
+        tolerance: of the scores, absolute; that of the inputs of signs is `ROUNDING`.
+
+    Returns:
+        bool (n,); all False where the model cannot be cut at its signs, or the flatbuffer's are not the same ones.
+    """
+    layers = [layer for layer in model.layers if is_binary(layer)]
+    try:
+        # Binary layers that read one tensor share its sign.
+        inputs = {layer.input.ref(): layer.input for layer in layers}
+        outputs = [layer.output for layer in layers]
+        follow = tf.keras.Model([*model.inputs, *outputs], [*model.outputs, *inputs.values()])
+    except (AttributeError, ValueError):  # a layer that is called twice, or a sign of the picture itself
+        return np.zeros(len(pictures), bool)
+    places = [list(inputs).index(layer.input.ref()) for layer in layers]
+    shapes = [tuple(value.shape)[1:] for value in inputs.values()]
+
+    def agrees(picture, answer) -> bool:
+        scores, *signed = answer
+        if [value.shape[1:] for value in signed] != shapes:
+            return False
+        convolved = [layer(signed[place]) for layer, place in zip(layers, places, strict=True)]
+        expected, *own = follow.predict_on_batch([picture, *convolved])
+        return np.abs(expected - scores).max() <= tolerance and all(
+            np.abs(ours - theirs).max() <= ROUNDING * np.abs(ours).max()
+            for ours, theirs in zip(own, signed, strict=True)
+        )
+
+    with tempfile.TemporaryDirectory() as folder:
+        exposed = Path(folder) / "signs.tflite"
+        exposed.write_bytes(expose(flatbuffer))
+        with Interpreter(exposed, kernel=kernel, several_outputs=True) as interpreter:
+            return np.array([agrees(picture[None], interpreter.outputs(picture[None])) for picture in pictures], bool)

@@ -10,26 +10,78 @@ import pytest
 import tensorflow as tf
 
 import ftbnn_larq
-from ftbnn_larq.layers import RepeatChannels, ShuffleChannels, binary_conv
+from ftbnn_larq.layers import BinaryConv2D, RepeatChannels, ShuffleChannels, binary_conv
 
 
-def gradients(layer, x):
+def gradients(layer, x, **options):
     with tf.GradientTape() as tape:
         tape.watch(x)
-        loss = tf.reduce_sum(tf.sin(layer(x)))
+        loss = tf.reduce_sum(tf.sin(layer(x, **options)))
     return [loss, *tape.gradient(loss, [x, *layer.trainable_weights])]
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
 @pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize("groups", [1, 4])
-def test_values_and_gradients_are_larqs(strides, groups):
-    ours = binary_conv(128, strides=strides, groups=groups)
+def test_values_and_gradients_are_larqs(strides, groups, kernel_size, training):
+    ours = binary_conv(128, kernel_size, strides=strides, groups=groups)
     larqs = lq.layers.QuantConv2D.from_config({**ours.get_config(), "name": "larqs"})
-    x = tf.random.stateless_normal((4, 9, 9, 128), (1, 2))
+    # Zeros too, of which the sign is +1.
+    x = tf.round(4 * tf.random.stateless_normal((4, 9, 10, 128), (1, 2))) / 4
     ours(x), larqs(x)
     larqs.set_weights(ours.get_weights())
-    for one, other in zip(gradients(ours, x), gradients(larqs, x), strict=True):
+    np.testing.assert_array_equal(ours(x, training=training), larqs(x))
+    for one, other in zip(gradients(ours, x, training=training), gradients(larqs, x), strict=True):
         np.testing.assert_allclose(one, other, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": "valid"},
+        {"pad_values": 0.0},
+        {"pad_values": -1.0},
+        {"use_bias": True, "bias_initializer": "ones"},
+        {"activation": "relu"},
+        {"dilation_rate": 2},
+        {"input_quantizer": "ste_sign"},
+        {"input_quantizer": None},
+        {"kernel_quantizer": None, "kernel_constraint": None},
+        {"kernel_quantizer": "approx_sign"},
+        {"kernel_quantizer": "magnitude_aware_sign"},
+    ],
+    ids=str,
+)
+def test_what_has_no_fast_form_is_larqs_too(options):
+    config = {**binary_conv(32).get_config(), **options}
+    ours = BinaryConv2D.from_config(config)
+    larqs = lq.layers.QuantConv2D.from_config({**config, "name": "larqs"})
+    x = tf.random.stateless_normal((2, 7, 7, 16), (1, 2))
+    ours(x), larqs(x)
+    larqs.set_weights(ours.get_weights())
+    for one, other in zip(gradients(ours, x, training=True), gradients(larqs, x), strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-3)
+
+
+def test_bfloat16_keeps_values_up_to_256_and_the_gradients_but_for_rounding():
+    layer, x = binary_conv(128, groups=4), tf.random.stateless_normal((4, 9, 9, 128), (1, 2))
+    layer(x)
+    exact, exact_gradients = layer(x, training=True), gradients(layer, x, training=True)
+    layer.arithmetic = "bfloat16"
+    np.testing.assert_array_equal(layer(x, training=True), exact)
+    for one, other in zip(gradients(layer, x, training=True)[1:], exact_gradients[1:], strict=True):
+        assert np.linalg.norm(one - other) < 0.01 * np.linalg.norm(other)
+
+
+def test_larq_compute_engine_alone_converts_a_model_too():
+    import larq_compute_engine as lce
+
+    from ftbnn_larq.deploy import census
+
+    model = ftbnn_larq.create_model("ftbnn_r18_pure", input_shape=(32, 32, 3), num_classes=7, width=16)
+    found = census.census(census.operators(lce.convert_keras_model(model)))
+    assert found["LceBconv2d"] == 16
 
 
 def test_groups_train_as_fast_as_their_arithmetic():

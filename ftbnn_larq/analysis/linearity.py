@@ -1,157 +1,179 @@
 """How linear is a binarized convolution? The argument of FTBNN (arXiv 2010.09294), measured on real activations.
 
-The paper says: the smaller the quantization error, the more linear the binarized convolution, and the less it can tell
-apart. So for each binary layer, with real-valued inputs X (N, H, W, C) and latent weights W, the full-precision
-convolution F = X * W is compared with its binarization B = sign(X) * sign(W) under a scale s:
+The paper says: reducing the quantization error makes the binarized convolution more linear, which hurts discrimination.
+So for each binary layer, with its real-valued input X (N, H, W, C) and its latent weights W (height, width, C / groups,
+filters), the full-precision convolution F = X * W is compared with its binarization B = sign(X) * sign(W), where
+sign(0) = +1, under four scales:
 
-    none             s = 1
-    weight           s = alpha, the mean of |W| for each output channel (XNOR-Net, arXiv 1603.05279)
-    weight and input s = alpha K, with K the mean of |X| over the channels, averaged over the kernel's window (the same)
-    batch norm       s = gamma / sqrt(variance + epsilon), as learned
+    none                   B
+    weight                 alpha B, with alpha the mean of |W| in each output channel (XNOR-Net, arXiv 1603.05279)
+    weight and activation  alpha K B, with K the mean of |X| over the window and (the group's) channels (the same)
+    batch norm             gamma (B - mean) / sqrt(variance + epsilon) + beta, as the layer behind learned it
 
-Error = sum (F - sB)^2 / sum F^2. Linearity = the share of the variance of a channel's result that the best straight
-line of the same channel of F explains (the squared correlation), mean over channels: 1 is a straight line. A scale that
-is constant in a channel cannot change it. Both convolutions see the border padded as the layer pads it.
+and with each non-linearity behind the batch norm. Only positions whose window holds no padding are looked at.
+
+Error of a result S: sum (F - S)^2 / sum F^2; a batch norm does not aim at F and has none. The rescaled error is what
+is left of it after the best scale and offset for each channel, whatever S aims at.
+
+Linearity of a result S: the share of the variance of S that the best linear map of F (all channels of the group, and
+a constant; least squares) explains, mean over the channels. The map is found on one half of the pictures and judged
+on the other, both ways, so that it explains nothing by heart. A scale that is constant in a channel cannot change this
+share: of the scales, only K can.
+
+Whether linearity hurts discrimination is not measured here; accuracies of trained networks tell that.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from ftbnn_larq import nonlinearities
+from ftbnn_larq.analysis.verdict import AS_TRAINED, BATCH_NORM, NONE, WEIGHT, WEIGHT_AND_ACTIVATION, conclude, means
 from ftbnn_larq.config import NONLINEARITIES
+from ftbnn_larq.errors import ConfigError, DataError, ModelFileError
 from ftbnn_larq.layers import is_binary
 
 MEASURE = (
-    "linearity: share of a channel's variance that the best straight line of its full-precision convolution explains, "
-    "mean over channels and layers; error: squared difference to the full-precision convolution, relative to its square"
+    "linearity: share of the variance that the best linear map of the full-precision convolution explains, found on "
+    "one half of the pictures and judged on the other; error: squared difference to the full-precision convolution "
+    "over its square, as it is and after the best scale and offset per channel; means over layers"
 )
-SCALES = ("none", "weight", "weight and input", "batch norm")
-AS_TRAINED = "as trained"
-# Values of a channel that are kept for each layer.
-SAMPLES = 4096
-# Differences of linearity below this are none.
-NOTICEABLE = 0.005
+# Pictures that go through the network at once: 224x224 and width 64 take some 100 MB.
+BATCH = 8
+# Positions kept of a layer, over all pictures.
+POSITIONS = 20_000
+# A map found on fewer positions per channel would be judged by its noise: of n positions and p channels, held-out
+# residuals are larger by a factor of about n / (n - p).
+POSITIONS_PER_CHANNEL = 8
 
 
-def linearity(model: tf.keras.Model, pictures: np.ndarray) -> dict:
-    """Measure every binary layer of `model`.
+def linearity(
+    model: tf.keras.Model,
+    pictures: np.ndarray,
+    *,
+    on_start: Callable[[int], None] = lambda steps: None,
+    on_step: Callable[[int], None] = lambda steps: None,
+) -> dict:
+    """Measure every binary convolution of a functional model, with its weights as they are.
 
     Arguments:
-        pictures: float32 (n, h, w, c), as the network sees them.
+        pictures: float32 (n, h, w, c), as the network sees them; two or more.
+        on_start, on_step: told how many steps there are, and after each that it is done.
 
     Returns:
-        `{measure, scales: [{name, error, linearity}], nonlinearities: [{name, linearity}], verdict, layers: [{name,
-        scales: {name: {error, linearity}}, nonlinearities: {name: linearity}}]}`; the lists hold means over layers.
+        `{measure, scales: [{name, error, error_rescaled, linearity, layers}], nonlinearities: [{name, linearity,
+        layers}], claim, verdict, layers: [{name, channels, positions, scales: {name: {error, error_rescaled,
+        linearity}}, nonlinearities: {name: linearity}}], left_out: [{name, reason}]}`. The two lists hold means over
+        `layers` layers; errors and linearity are fractions, None where there is no such number. `claim` is "holds",
+        "contradicted", "mixed" or "no difference".
 
     Raises:
-        ValueError: the model has no binary convolution.
+        ConfigError: the model has no binary convolution.
+        DataError: fewer than two pictures, or too few or too small ones for any layer.
+        ModelFileError: the network's values are not finite.
     """
-    binary = [layer for layer in model.layers if is_binary(layer)]
+    binary = [layer for layer in model.layers if is_binary(layer) and isinstance(layer, tf.keras.layers.Conv2D)]
     if not binary:
-        raise ValueError(f"{model.name} has no binary convolution")
-    layers = []
+        raise ConfigError(f"{model.name} has no binary convolution: there is nothing to compare")
+    if len(pictures) < 2:
+        raise DataError(f"{len(pictures)} pictures: at least 2 are needed, one half to fit and one to judge")
+    on_start(math.ceil(len(pictures) / BATCH) + len(binary))
+    samples = _samples(model, binary, pictures, on_step)
+    layers, left_out = [], []
     for layer in binary:
-        probe = tf.keras.Model(model.inputs, layer.input)
-        parts = np.array_split(pictures, -(-len(pictures) // 16))
-        layers.append(_measure(layer, np.concatenate([probe.predict_on_batch(part) for part in parts])))
-
-    def means(kind, names, measures):
-        rows = []
-        for name in names:
-            found = [layer[kind][name] for layer in layers if name in layer[kind]]
-            if found:
-                rows.append({"name": name, **{key: float(np.mean([one[key] for one in found])) for key in measures}})
-        return rows
-
-    scales = means("scales", SCALES, ("error", "linearity"))
-    acts = means("nonlinearities", (*NONLINEARITIES, AS_TRAINED), ("linearity",))
-    document = {"measure": MEASURE, "scales": scales, "nonlinearities": acts, "verdict": verdict(scales, acts)}
-    return {**document, "layers": layers}
+        # Given up one by one, for together they can be large.
+        parts = samples.pop(layer.name)
+        reason = _why_left_out(layer, parts, len(pictures))
+        if reason:
+            left_out.append({"name": layer.name, "reason": reason})
+        else:
+            layers.append(_measure(layer, *(np.concatenate(part) for part in zip(*parts, strict=True))))
+        on_step(1)
+    if not layers:
+        raise DataError(f"no binary convolution can be measured; {left_out[0]['name']}: {left_out[0]['reason']}")
+    return {"measure": MEASURE, **means(layers), **conclude(layers), "layers": layers, "left_out": left_out}
 
 
-def verdict(scales: list[dict], acts: list[dict]) -> str:
-    """What the means say of the paper's claim, in a sentence or two."""
-    rows = {row["name"]: row for row in scales}
-    plain, close = rows["none"], min((rows["weight"], rows["weight and input"]), key=lambda row: row["error"])
-    change = close["linearity"] - plain["linearity"]
-    told = (
-        f"From no scale to the scale with the least error ({close['name']}) the error goes from {plain['error']:.3g} "
-        f"to {close['error']:.3g} and linearity from {plain['linearity']:.3f} to {close['linearity']:.3f}: "
-    )
-    if change > NOTICEABLE:
-        told += "less error, more linear, as the paper claims."
-    elif change < -NOTICEABLE:
-        told += "less error, but less linear: this contradicts the paper's claim."
-    else:
-        told += "less error, but no more linear: this does not support the paper's claim."
-    if acts:
-        least = min(acts, key=lambda row: row["linearity"])
-        told += f" Furthest from a straight line is {least['name']}, {least['linearity']:.3f}."
-    return told
+def _samples(model, binary, pictures, on_step) -> dict[str, list]:
+    """Of each layer and batch: F, B and K at random positions, each (pictures, positions, groups, channels)."""
+    inputs = tf.keras.Model(model.inputs, [layer.get_input_at(0) for layer in binary])
+    random = np.random.default_rng(0)
+    samples = {layer.name: [] for layer in binary}
+    for begin in range(0, len(pictures), BATCH):
+        batch = tf.nest.flatten(inputs(tf.constant(pictures[begin : begin + BATCH]), training=False))
+        for layer, x in zip(binary, batch, strict=True):
+            reaches = [(size - 1) * step + 1 for size, step in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
+            # Only windows that fit into the input, for they see no padding.
+            if x.shape[1] >= reaches[0] and x.shape[2] >= reaches[1]:
+                samples[layer.name].append(_convolutions(layer, tf.cast(x, tf.float32), len(pictures), random))
+        on_step(1)
+    return samples
 
 
-def _measure(layer, inputs: np.ndarray) -> dict:
-    latent = tf.convert_to_tensor(layer.kernel)
-    groups = getattr(layer, "groups", 1)
-    with tf.device("CPU"):
-        full, signs, magnitude = zip(
-            *(_convolutions(layer, latent, groups, part) for part in np.array_split(inputs, -(-len(inputs) // 16))),
-            strict=True,
-        )
-    full, signs, magnitude = (np.concatenate(parts).reshape(-1, layer.filters) for parts in (full, signs, magnitude))
-    kept = np.random.default_rng(0).permutation(len(full))[:SAMPLES]
-    full, signs, magnitude = full[kept], signs[kept], magnitude[kept]
-    alpha = np.abs(latent).mean(axis=(0, 1, 2))
-    results = {"none": signs, "weight": alpha * signs, "weight and input": alpha * magnitude * signs}
+def _convolutions(layer, x, pictures: int, random) -> list[np.ndarray]:
+    weights, groups = tf.cast(tf.convert_to_tensor(layer.kernel), tf.float32), layer.groups
+    # One output channel for each group: the mean over window and channels.
+    window = tf.fill([*weights.shape[:3], groups], 1 / math.prod(weights.shape[:3]))
+
+    def convolve(x, kernel):
+        return tf.nn.conv2d(x, kernel, layer.strides, "VALID", dilations=layer.dilation_rate).numpy()
+
+    results = [convolve(x, weights), convolve(_sign(x), _sign(weights)), convolve(tf.abs(x), window)]
+    count, height, width = results[0].shape[:3]
+    kept = random.permutation(height * width)[: max(1, POSITIONS // pictures)]
+    return [result.reshape(count, height * width, groups, -1)[:, kept] for result in results]
+
+
+def _sign(x):
+    return tf.where(x >= 0, 1.0, -1.0)
+
+
+def _why_left_out(layer, parts, pictures: int) -> str | None:
+    if not parts:
+        return "its input is smaller than its kernel: no position is free of padding"
+    positions, channels = parts[0][0].shape[1], parts[0][0].shape[-1]
+    needed = math.ceil(2 * POSITIONS_PER_CHANNEL * channels / positions)
+    if pictures < needed:
+        return f"too few positions for a linear map of {channels} channels: it takes {needed} pictures, not {pictures}"
+    if not all(np.isfinite(part[0]).all() for part in parts):
+        raise ModelFileError(f"{layer.name} sees values that are not finite: the network's training went wrong")
+    return None
+
+
+def _measure(layer, full, signs, magnitude) -> dict:
+    """The numbers of one layer from F, B (n, positions, groups, c) and K (n, positions, groups, 1)."""
+    alpha = np.abs(layer.kernel.numpy()).mean(axis=(0, 1, 2)).reshape(full.shape[2:])
+    scales = {NONE: signs, WEIGHT: alpha * signs, WEIGHT_AND_ACTIVATION: alpha * magnitude * signs}
+    behind = {}
     norm = _reader(layer, tf.keras.layers.BatchNormalization)
-    acts = {}
     if norm is not None:
-        normalised = norm(signs[:, None, None, :], training=False).numpy()
-        mean = norm(np.zeros((1, 1, 1, layer.filters), np.float32), training=False).numpy()
-        results["batch norm"] = (normalised - mean)[:, 0, 0, :]
+        flat = signs.reshape(-1, 1, 1, layer.filters)
+        normed = norm(flat if layer.bias is None else flat + layer.bias.numpy(), training=False)
         tried = {name: nonlinearities.create(name) for name in NONLINEARITIES}
-        trained = _reader(norm, tuple(type(one) for one in tried.values()))
-        if trained is not None:
-            tried[AS_TRAINED] = trained
-        acts = {
-            name: {"linearity": _explained(full, act(normalised).numpy()[:, 0, 0, :])} for name, act in tried.items()
-        }
+        own = _reader(norm, tuple(type(act) for act in tried.values()))
+        if own is not None:
+            tried[AS_TRAINED] = own
+        scales[BATCH_NORM] = normed.numpy().reshape(signs.shape)
+        behind = {name: act(normed).numpy().reshape(signs.shape) for name, act in tried.items()}
+    shares = _linear_shares(full, {**scales, **behind})
     return {
         "name": layer.name,
+        "channels": layer.filters,
+        "positions": full.shape[0] * full.shape[1],
         "scales": {
             name: {
-                "error": float(np.square(full - result).sum() / max(np.square(full).sum(), 1e-30)),
-                "linearity": _explained(full, result),
+                "error": None if name == BATCH_NORM else _error(full, result),
+                "error_rescaled": _error_rescaled(full, result),
+                "linearity": shares[name],
             }
-            for name, result in results.items()
+            for name, result in scales.items()
         },
-        "nonlinearities": acts,
+        "nonlinearities": {name: shares[name] for name in behind},
     }
-
-
-def _convolutions(layer, latent, groups: int, inputs):
-    """F, B and K for some pictures, each (n, h, w, filters)."""
-
-    def sign(x):
-        return tf.where(x >= 0, 1.0, -1.0)
-
-    if layer.padding == "same":
-        sides = []
-        for size, kernel, stride in zip(inputs.shape[1:3], layer.kernel_size, layer.strides, strict=True):
-            missing = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            sides.append([missing // 2, missing - missing // 2])
-        inputs = tf.pad(inputs, [[0, 0], *sides, [0, 0]], constant_values=layer.pad_values)
-    height, width, channels, filters = latent.shape
-    # One output channel a group: the mean of |X| over the group's channels and the kernel's window.
-    window = tf.fill([height, width, channels, groups], 1 / (height * width * channels))
-    magnitude = tf.nn.conv2d(tf.abs(inputs), window, layer.strides, "VALID")
-    return (
-        tf.nn.conv2d(inputs, latent, layer.strides, "VALID").numpy(),
-        tf.nn.conv2d(sign(inputs), sign(latent), layer.strides, "VALID").numpy(),
-        np.repeat(magnitude.numpy(), filters // groups, axis=-1),
-    )
 
 
 def _reader(layer, kind):
@@ -160,11 +182,50 @@ def _reader(layer, kind):
     return next((reader for reader in readers if isinstance(reader, kind)), None)
 
 
-def _explained(full: np.ndarray, result: np.ndarray) -> float:
-    """Squared correlation of each channel's columns, mean over the channels that vary at all."""
+def _error(full, result) -> float | None:
+    energy = np.square(full, dtype=np.float64).sum()
+    return float(np.square(full - result, dtype=np.float64).sum() / energy) if energy else None
+
+
+def _error_rescaled(full, result) -> float | None:
+    full, result = (values.reshape(-1, *values.shape[2:]).astype(np.float64) for values in (full, result))
+    energy = np.square(full).sum()
+    if not energy:
+        return None
     full, result = full - full.mean(axis=0), result - result.mean(axis=0)
-    energy = np.square(full).sum(axis=0) * np.square(result).sum(axis=0)
-    varies = energy > 1e-12
-    if not varies.any():
-        return 0.0
-    return float(np.mean(np.square((full * result).sum(axis=0)[varies]) / energy[varies]))
+    spread = np.square(result).sum(axis=0)
+    covered = np.square((full * result).sum(axis=0)) / np.where(spread > 0, spread, 1)
+    return float((np.square(full).sum(axis=0) - covered).sum() / energy)
+
+
+def _linear_shares(full, results: dict[str, np.ndarray]) -> dict[str, float | None]:
+    """For each result the share of its variance that the best linear map of `full` explains; None if it is constant."""
+
+    def columns(values, half, group):
+        part = values[half::2, :, group]
+        return part.reshape(-1, part.shape[-1]).astype(np.float64)
+
+    missed = {name: np.zeros(result.shape[2:]) for name, result in results.items()}
+    for half in (0, 1):
+        for group in range(full.shape[2]):
+            known = columns(full, half, group)
+            middle = known.mean(axis=0)
+            inverse = np.linalg.pinv(known - middle, rcond=1e-6)
+            to_judge = columns(full, 1 - half, group) - middle
+            for name, result in results.items():
+                wanted = columns(result, half, group)
+                offset = wanted.mean(axis=0)
+                foretold = to_judge @ (inverse @ (wanted - offset)) + offset
+                missed[name][group] += np.square(columns(result, 1 - half, group) - foretold).sum(axis=0)
+
+    def share(name):
+        values = results[name].astype(np.float64)
+        variation = np.square(values - values.mean(axis=(0, 1))).sum(axis=(0, 1))
+        # A channel that a batch norm or a ReLU holds constant varies by rounding alone.
+        varies = variation > 1e-9 * np.square(values).sum(axis=(0, 1))
+        if not varies.any():
+            return None
+        # Where even the constant found on one half is off on the other, the map explains nothing.
+        return max(0.0, float(np.mean(1 - missed[name][varies] / variation[varies])))
+
+    return {name: share(name) for name in results}

@@ -2,95 +2,114 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
 
-from ftbnn_larq.cli.output import RUNS, emit, json_option, load_tensorflow, say, table
+from ftbnn_larq.cli.output import emit, json_option, load_tensorflow, newest_run, progress, say, table
 
 
 @click.group()
 def analyze():
-    """Questions to a trained network."""
+    """Questions put to a trained network.
+
+    \b
+    Example:
+      ftbnn-larq analyze linearity
+    """
 
 
 @analyze.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path))
-@click.option("--pictures", type=click.IntRange(min=2), default=64, show_default=True, help="Of the test split.")
+@click.option(
+    "--pictures", type=click.IntRange(2), default=256, show_default=True, help="How many of the test split to look at."
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The picture.  [default: linearity.png in the run]"
 )
 @json_option
 def linearity(run: Path | None, pictures: int, output: Path | None, as_json: bool):
-    """How linear a binarized convolution is, under each scale and behind each non-linearity.
+    """Does less quantization error make a binarized convolution more linear, as the paper says?
+
+    Compares the binary convolutions of RUN with their full-precision ones under four scales and behind every
+    non-linearity: a table, a picture and a verdict from the data.
 
     \b
     Example:
       ftbnn-larq analyze linearity runs/ftbnn_r18-digits-20260102-030405
     """
     from ftbnn_larq import runs
+    from ftbnn_larq.errors import ConfigError, RunError
 
-    if run is None:
-        run = _newest()
-    opened = runs.open_run(run) if run else None
+    if output and output.suffix.lower() != ".png":
+        raise ConfigError(f"{output}: the picture is a PNG; call it {output.with_suffix('.png')}")
+    opened = None
+    if run:
+        opened = runs.open_run(run)
+    else:
+        try:
+            opened = runs.open_run(newest_run())
+        except RunError as error:
+            say(f"{error}\ntaking a random ftbnn_r18 of width 16: UNTRAINED, it says nothing about a trained network")
     if opened:
         opened.check_weights()
     load_tensorflow()
-    import numpy as np
+    from ftbnn_larq.analysis import linearity as analysis
+    from ftbnn_larq.analysis.figures import draw_linearity
 
-    from ftbnn_larq.analysis import figures
-    from ftbnn_larq.analysis.linearity import linearity as measure
-    from ftbnn_larq.data import DataConfig, load, pipeline
-
-    if opened:
-        config = DataConfig.from_json(opened.config["data"])
-        data, model = load(config.name, data_dir=config.data_dir, config=config), opened.load_model()
-    else:
-        data, model = _untrained()
-    batches = pipeline.batches(data.test, data.config, pictures).as_numpy_iterator()
-    sample = np.asarray(next(batches)[0])
-    result = measure(model, sample)
-    output = output or (run / "linearity.png" if run else Path("linearity.png"))
-    state = "trained" if run else "random, untrained"
-    figures.draw_linearity(result, output, f"{model.name}, {state}, {len(sample)} pictures of {data.config.name}")
+    model, data = _trained(opened) if opened else _untrained()
+    sample = _spread(data, pictures)
+    with progress("measuring") as (on_start, on_step):
+        result = analysis.linearity(model, sample, on_start=on_start, on_step=on_step)
+    picture = output or (opened.path if opened else Path()) / "linearity.png"
+    state = "trained" if opened else "UNTRAINED, random weights"
+    measured = len(result["layers"])
+    subject = (
+        f"{model.name} ({state}) on {len(sample)} pictures of {data.config.name}, "
+        f"{measured} of {measured + len(result['left_out'])} binary convolutions"
+    )
+    draw_linearity(result, picture, subject)
     document = {
-        "run": str(run) if run else None,
+        "run": str(opened.path) if opened else None,
         "model": model.name,
-        "trained": bool(run),
+        "trained": opened is not None,
         "dataset": data.config.name,
         "pictures": len(sample),
-        "picture": str(output),
         **result,
+        "picture": str(picture),
     }
-
-    def show():
-        rows = [[row["name"], f"{row['error']:.3g}", f"{row['linearity']:.3f}"] for row in result["scales"]]
-        table(f"{model.name} ({state}) on {data.config.name}", ["scale", "error", "linearity"], rows)
-        rows = [[row["name"], f"{row['linearity']:.3f}"] for row in result["nonlinearities"]]
-        if rows:
-            table(
-                "behind the batch norm; slopes at their start values, but for those as trained",
-                ["non-linearity", "linearity"],
-                rows,
-            )
-        click.echo(result["measure"])
-        click.echo(result["verdict"])
-        click.echo(f"picture: {output}")
-
-    emit(as_json, document, show)
+    emit(as_json, document, lambda: _show(document, subject))
 
 
-def _newest() -> Path | None:
-    from ftbnn_larq import runs
-    from ftbnn_larq.errors import RunError
+def _show(document: dict, subject: str) -> None:
+    from ftbnn_larq.analysis.verdict import percent
 
-    try:
-        run = runs.newest(RUNS, lambda folder: (folder / runs.RESULT).is_file(), "finished run")
-    except RunError:
-        say("there is no run: taking a random, UNTRAINED ftbnn_r18 of width 16; train one for figures that mean more")
-        return None
-    say(f"taking the newest run, {run}")
-    return run
+    def cell(share):
+        return "-" if share is None else percent(share)
+
+    rows = [
+        [f"scale: {row['name']}", *(cell(row.get(key)) for key in ("linearity", "error", "error_rescaled"))]
+        for row in document["scales"]
+    ]
+    rows += [
+        [f"behind the batch norm: {row['name']}", cell(row["linearity"]), "", ""] for row in document["nonlinearities"]
+    ]
+    table(subject, ["binarized convolution", "linearity", "error", "after the best scale and offset"], rows)
+    click.echo(document["measure"])
+    reasons = dict.fromkeys(row["reason"] for row in document["left_out"])
+    for reason in reasons:
+        names = [row["name"] for row in document["left_out"] if row["reason"] == reason]
+        say(f"left out: {', '.join(names)}: {reason}")
+    click.echo(document["verdict"])
+    click.echo(f"picture: {document['picture']}")
+
+
+def _trained(run):
+    from ftbnn_larq.data import DataConfig, load
+
+    config = DataConfig.from_json(run.config["data"])
+    return run.load_model(), load(config.name, data_dir=config.data_dir, config=config)
 
 
 def _untrained():
@@ -100,6 +119,17 @@ def _untrained():
     from ftbnn_larq.data import load
 
     data = load("digits")
-    tf.keras.utils.set_random_seed(1)
-    shape = data.config.input_shape
-    return data, zoo.create_model("ftbnn_r18", input_shape=shape, num_classes=len(data.config.labels), width=16)
+    tf.keras.utils.set_random_seed(0)
+    shape, classes = data.config.input_shape, len(data.config.labels)
+    return zoo.create_model("ftbnn_r18", input_shape=shape, num_classes=classes, width=16), data
+
+
+def _spread(data, pictures: int):
+    """So many pictures of the test split (n, h, w, c), evenly spread, for some splits are sorted by class."""
+    import numpy as np
+
+    from ftbnn_larq.data.pipeline import batches
+
+    every = max(1, data.test.examples // pictures)
+    split = dataclasses.replace(data.test, rows=data.test.rows.shard(every, 0).take(pictures))
+    return np.concatenate([batch for batch, _ in batches(split, data.config, 64).as_numpy_iterator()])

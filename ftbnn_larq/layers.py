@@ -8,22 +8,28 @@ import tensorflow as tf
 _serializable = tf.keras.utils.register_keras_serializable("ftbnn_larq")
 
 
-@tf.custom_gradient
-def _sign_minus_one(x):
-    """sign(x) - 1, with sign(0) = 1 and ApproxSign's gradient max(0, 2 - 2 |x|) (Bi-Real Net, arXiv 1808.00278)."""
+def _is_negative(x, dtype):
+    """1 where x < 0, else 0; -2 times this plus 1 is the sign, with sign(0) = 1.
 
-    def gradient(upstream):
-        return tf.nn.relu(2 - 2 * tf.abs(x)) * tf.cast(upstream, x.dtype)
+    The gradient is that of ApproxSign, max(0, 2 - 2 |x|), divided by -2 (Bi-Real Net, arXiv 1808.00278).
+    """
 
-    return tf.where(x < 0, tf.constant(-2, x.dtype), tf.constant(0, x.dtype)), gradient
+    @tf.custom_gradient
+    def compare(x):
+        def gradient(upstream):
+            return -tf.nn.relu(1 - tf.abs(x)) * tf.cast(upstream, x.dtype)
+
+        return tf.cast(x < 0, dtype), gradient
+
+    return compare(x)
 
 
 @_serializable
 class BinaryConv2D(lq.layers.QuantConv2D):
     """Larq's QuantConv2D, trained at the speed of the arithmetic; same values, same gradients.
 
-    Padding with 1 is done without a padded copy: with s = sign(x) and weights w, the convolution of s padded with 1 is
-    that of s - 1 padded with zero, plus the sum of w over the window, exactly, for all of them are small integers.
+    Padding with 1 is done without a padded copy: sign(x) = 1 - 2 [x < 0], so the convolution of the signs with weights
+    w, padded with 1, is that of [x < 0] with -2 w, padded with 0, plus the sum of w over the window.
     Keras 2 sends grouped convolutions on a CPU through XLA, over twenty times slower than TensorFlow's own kernel,
     which takes groups.
 
@@ -43,8 +49,8 @@ class BinaryConv2D(lq.layers.QuantConv2D):
         with lq.context.quantized_scope(True):
             kernel = tf.convert_to_tensor(self.kernel)
         outputs = tf.nn.conv2d(
-            tf.cast(_sign_minus_one(inputs), self.arithmetic),
-            tf.cast(kernel, self.arithmetic),
+            _is_negative(inputs, self.arithmetic),
+            tf.cast(-2 * kernel, self.arithmetic),
             self.strides,
             self.padding.upper(),
         )

@@ -37,6 +37,10 @@ class RunError(FtbnnError):
     """A run folder that is missing, incomplete or damaged."""
 
 
+class TrainingError(FtbnnError):
+    """A training that cannot go on: the loss is no number, a worker is lost, the disk is full."""
+
+
 class ModelFileError(FtbnnError):
     """A flatbuffer or weights file that cannot be read or run."""
 

@@ -39,14 +39,16 @@ class BinaryConv2D(lq.layers.QuantConv2D):
     Attributes:
         arithmetic: "float32", or "bfloat16" for the convolutions of training: processors that have it are almost twice
             as fast. Sums beyond 256 are then rounded to 8 bits, and so are gradients.
+        binary_weights: False computes with the latent weights themselves: the first of two training steps.
     """
 
     arithmetic = "float32"
+    binary_weights = True
 
     def call(self, inputs, training=None):
-        if training is False or not self._has_fast_form:
+        if self.binary_weights and (training is False or not self._has_fast_form):
             return super().call(inputs)
-        with lq.context.quantized_scope(True):
+        with lq.context.quantized_scope(self.binary_weights):
             kernel = tf.convert_to_tensor(self.kernel)
         outputs = tf.nn.conv2d(
             _is_negative(inputs, self.arithmetic),
@@ -72,11 +74,11 @@ class BinaryConv2D(lq.layers.QuantConv2D):
         return self.convolution_op(inputs, kernel)
 
 
-def compute_in(model: tf.keras.Model, arithmetic: str) -> None:
-    """Let the binary convolutions of `model` be trained in "float32" or "bfloat16"; before it is traced."""
+def train_with(model: tf.keras.Model, *, arithmetic: str = "float32", binary_weights: bool = True) -> None:
+    """Set these attributes of all binary convolutions of `model`; before it is traced."""
     for layer in model.layers:
         if isinstance(layer, BinaryConv2D):
-            layer.arithmetic = arithmetic
+            layer.arithmetic, layer.binary_weights = arithmetic, binary_weights
 
 
 def binary_conv(filters: int, kernel_size: int = 3, *, strides: int = 1, groups: int = 1, name: str | None = None):

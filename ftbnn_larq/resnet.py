@@ -61,7 +61,9 @@ def build(
 
 
 def up_to_logits(model: tf.keras.Model) -> tf.keras.Model:
-    """The same layers and weights without the softmax at the end; a model without one is given back as it is."""
-    if not isinstance(model.layers[-1], tf.keras.layers.Softmax):
+    """The same layers and weights without the softmax layer at the end; a model without one is given back as it is."""
+    last = model.layers[-1]
+    activated = isinstance(last, tf.keras.layers.Activation) and last.activation is tf.keras.activations.softmax
+    if not (activated or isinstance(last, tf.keras.layers.Softmax)):
         return model
     return tf.keras.Model(model.inputs, model.layers[-1].input, name=model.name)

@@ -4,7 +4,8 @@ runs/<model>-<dataset>-<when>/
     config.json           model, data set with its preprocessing, seed, versions
     recipe.toml           the resolved recipe
     metrics.csv           one line an epoch
-    tensorboard/          the same as curves
+    curves.png            loss and top-1 over the epochs
+    tensorboard/          the same, the learning rate, the slopes, and the binary weights that change sign
     checkpoints/          where --resume goes on
     best.weights.h5       weights of the best epoch on the validation split
     result.json           accuracy on the test split
@@ -13,11 +14,13 @@ runs/<model>-<dataset>-<when>/
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ftbnn_larq.errors import RunError
@@ -26,6 +29,8 @@ from ftbnn_larq.weights import load_weights
 
 WEIGHTS = "best.weights.h5"
 RESULT = "result.json"
+CURVES = "curves.png"
+RECIPE = "recipe.toml"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +55,10 @@ class Run:
 
     def build_model(self):
         """The run's network with random weights."""
-        from ftbnn_larq import zoo
+        from ftbnn_larq import networks
 
         model = self.config["model"]
-        return zoo.create_model(
+        return networks.create(
             model["name"], input_shape=tuple(model["input_shape"]), num_classes=model["classes"], **model["options"]
         )
 
@@ -105,6 +110,17 @@ def create_run(output: str | os.PathLike, config: dict) -> Run:
         write_json(path / "config.json", config)
         return Run(path, config)
     raise RunError(f"{output}: could not find a free name like {name}")
+
+
+@contextlib.contextmanager
+def in_use(run: Run) -> Iterator[None]:
+    """Keep other processes from training into this run's folder. Raises RunError if one does."""
+    with open(run.path / ".lock", "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f"{run.path} is being trained by another process: wait for it, or stop it") from error
+        yield
 
 
 def newest(output: str | os.PathLike, wanted: Callable[[Path], bool], what: str) -> Path:

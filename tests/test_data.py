@@ -9,13 +9,14 @@ import tensorflow as tf
 from ftbnn_larq import data
 from ftbnn_larq.data import pipeline
 from ftbnn_larq.errors import DataError
+from ftbnn_larq.recipe import Recipe
 
 
 def _epochs(loaded, first, last, seed=3):
     return [
         (pictures.numpy(), labels.numpy())
         for pictures, labels in pipeline.training_batches(
-            loaded.train, loaded.config, batch_size=64, seed=seed, first_epoch=first, epochs=last
+            loaded.train, loaded.config, Recipe(batch_size=64, epochs=last), seed=seed, first_epoch=first
         )
     ]
 

@@ -6,7 +6,7 @@ import fnmatch
 
 import click
 
-from ftbnn_larq import peers, zoo
+from ftbnn_larq import networks, peers
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 
 
@@ -32,29 +32,27 @@ def find(given: tuple[str, ...], options: dict) -> list[str]:
         UnknownNameError: a name, a pattern or an option that fits nothing.
         ConfigError: an option with a value that cannot be used, or for models that have none.
     """
-    known = [*zoo.list_models(), *peers.NAMES]
+    known = networks.names()
     found = []
     for name in given:
         fitting = [name] if name in known else fnmatch.filter(known, name)
         if not fitting:
             raise UnknownNameError("model", name, known, hint=f"(larq-zoo's stand as {peers.PREFIX}NAME)")
         found += [each for each in fitting if each not in found]
-    own = [name for name in found if name not in peers.NAMES]
-    for name in own:
-        zoo.entry(name).config.replace(**options)
-    if options and not own:
+    for name in found:
+        networks.check(name, networks.options_of(name, options))
+    if options and not any(networks.options_of(name, options) for name in found):
         changes = ", ".join(f"{name} {value}" for name, value in options.items())
         raise ConfigError(f"{changes}: only the zoo's own models can be changed, not {', '.join(found)}")
     return found
 
 
 def counted(name: str, input_size: int, classes: int, options: dict) -> dict:
-    """Build the model called `name` and count it, as `counts.count` does; `options` change the zoo's own models."""
+    """Build the model called `name` and count it, as `counts.count` does; `options` are for those that know them."""
     from ftbnn_larq.analysis.counts import count
 
     arguments = {"input_shape": (input_size, input_size, 3), "num_classes": classes}
-    is_peer = name in peers.NAMES
-    network = peers.create(name, **arguments) if is_peer else zoo.create_model(name, **arguments, **options)
+    network = networks.create(name, **arguments, **networks.options_of(name, options))
     return {**count(network), "name": name}
 
 

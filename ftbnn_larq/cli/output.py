@@ -57,7 +57,7 @@ def human_bytes(number: float) -> str:
     return f"{human(number)}B" if number >= 1e3 else f"{number:.0f} B"
 
 
-def load_tensorflow() -> None:
+def load_tensorflow(look_for_devices: bool = True) -> None:
     """Import TensorFlow without the lines that its native code prints while it starts."""
     from ftbnn_larq.quiet import quiet_native_stderr
 
@@ -65,7 +65,8 @@ def load_tensorflow() -> None:
     with quiet_native_stderr():
         import tensorflow as tf
 
-        tf.config.list_physical_devices()
+        if look_for_devices:
+            tf.config.list_physical_devices()
     tf.get_logger().setLevel("ERROR")
 
 

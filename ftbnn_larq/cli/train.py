@@ -2,75 +2,119 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import click
 
+from ftbnn_larq import recipe
 from ftbnn_larq.cli.options import model_options
 from ftbnn_larq.cli.output import RUNS, emit, json_option, load_tensorflow, say
+
+_SHORT = {"learning_rate": ("--lr",), "batch_size": ("-b",)}
+
+
+def _recipe_options(command):
+    """One option for each key of a recipe, gathered in the argument `changes`."""
+    for field in reversed(recipe.fields()):
+        kind = click.Choice(field.metadata["choices"]) if field.metadata["choices"] else type(field.default)
+        names = [f"--{field.name.replace('_', '-')}", *_SHORT.get(field.name, ()), field.name]
+        text = field.metadata["help"]
+        command = click.option(*names, type=kind, help=f"{text[0].upper()}{text[1:]}.")(command)
+
+    @functools.wraps(command)
+    def gathered(**arguments):
+        changes = {field.name: arguments.pop(field.name) for field in recipe.fields()}
+        return command(changes={name: value for name, value in changes.items() if value is not None}, **arguments)
+
+    return gathered
 
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("--dataset", default="digits", show_default=True, help="digits, a TFDS name, or folder:PATH.")
+@click.option("--dataset", help="digits, a TFDS name, or folder:PATH.  [default: digits]")
 @click.option("--data-dir", help="Where TFDS keeps its data sets.  [default: TFDS's own]")
 @click.option("--input-size", type=int, help="Side of the pictures the network sees, in pixels.")
 @click.option(
     "--flip/--no-flip", default=None, help="Mirror half of the training pictures.  [default: as fits the data]"
 )
-@click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file (TOML).")
-@click.option("--epochs", type=int, help="Passes over the training split.")
-@click.option("-b", "--batch-size", type=int, help="Pictures in a step.")
-@click.option("--lr", "learning_rate", type=float, help="Highest learning rate.")
-@click.option("--seed", default=0, show_default=True, help="Of initialisation, order and augmentation.")
+@click.option("--seed", type=int, help="Of initialisation, order and augmentation.  [default: 0]")
 @model_options
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with an interrupted run.")
 @click.option("--output", default=RUNS, show_default=True, help="Where the run folder is made.")
+@click.option("--workers", help="HOST:PORT of each of several machines, separated by commas; sets TF_CONFIG.")
+@click.option("--rank", type=int, help="This machine's place among --workers, from 0; number 0 writes the run.")
+@click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file (TOML).")
+@_recipe_options
 @json_option
-def train(model, dataset, data_dir, input_size, flip, recipe_file, seed, options, resume, output, as_json, **changes):
+def train(model, dataset, data_dir, input_size, flip, seed, options, resume, output, workers, rank, **rest):
     """Train MODEL, evaluate it on the test split, and write a run folder.
+
+    The options from --optimizer on are the keys of a recipe, and override it. With the recipe.toml of a run and without
+    a MODEL that run is repeated.
 
     \b
     Example:
       ftbnn-larq train ftbnn_r18
       ftbnn-larq train ftbnn_r18 --dataset cifar10 --width 16 --epochs 30
       ftbnn-larq train --resume runs/ftbnn_r18-digits-20260102-030405
+      ftbnn-larq train --recipe runs/ftbnn_r18-digits-20260102-030405/recipe.toml
     """
-    from ftbnn_larq import data, runs, zoo
+    from ftbnn_larq import data, networks, runs
     from ftbnn_larq.errors import ConfigError
-    from ftbnn_larq.training import recipe
 
+    recipe_file, changes, as_json = rest["recipe_file"], rest["changes"], rest["as_json"]
     # Everything that can be refused is refused before TensorFlow is loaded.
     if resume:
         run = runs.open_run(resume)
-        if model and model != run.model_name:
-            raise ConfigError(f"{resume} is a run of {run.model_name}, not of {model}")
-        recipe.read(run.path / "recipe.toml").replace(**changes)
+        _check_resumed(run, model, dataset, seed, options, {**changes, "recipe": recipe_file})
         name = run.model_name
+        how = recipe.read(run.path / runs.RECIPE).replace(**changes)
     else:
+        if not model and recipe_file and (recipe_file.parent / "config.json").is_file():
+            repeated = runs.open_run(recipe_file.parent).config
+            model, options = repeated["model"]["name"], {**repeated["model"]["options"], **options}
+            dataset = dataset or repeated["data"]["name"]
+            seed = repeated["seed"] if seed is None else seed
         if not model:
             raise click.UsageError("which model? for instance ftbnn_r18; `ftbnn-larq list` shows them all")
-        zoo.entry(model).config.replace(**options)
+        networks.check(model, options)
+        dataset = dataset or "digits"
         data.check_name(dataset, data_dir)
-        how = recipe.read(recipe_file) if recipe_file else recipe.for_dataset(dataset)
-        how = how.replace(**changes)
+        how = (recipe.read(recipe_file) if recipe_file else recipe.for_dataset(dataset)).replace(**changes)
         name = model
-    load_tensorflow()
+    if (workers is None) != (rank is None):
+        raise ConfigError("--workers and --rank go together: the same list on every machine, and its place in it")
+    load_tensorflow(look_for_devices=not workers)
     from ftbnn_larq.cli.bars import EpochBars
-    from ftbnn_larq.training import loop
+    from ftbnn_larq.training import distribution, loop
 
-    bars = (EpochBars(),)
+    if workers:
+        distribution.set_workers(workers, rank)
+    strategy = distribution.create_strategy()
+    bars = (EpochBars(),) if distribution.is_chief(strategy) else ()
     if resume:
         say(f"resuming {resume}, {name}")
-        result = loop.resume(resume, epochs=changes["epochs"], callbacks=bars)
+        result = loop.resume(resume, epochs=changes.get("epochs"), callbacks=bars, strategy=strategy)
     else:
         loaded = data.load(dataset, data_dir=data_dir, input_size=input_size, flip=flip)
         size = "x".join(map(str, loaded.config.input_shape))
+        replicas = strategy.num_replicas_in_sync
+        together = f" on {replicas} replicas together" if replicas > 1 else ""
         say(
             f"training {name} on {dataset}: {loaded.train.examples} pictures of {size}, {len(loaded.config.labels)} "
-            f"classes, {how.epochs} epochs"
+            f"classes, {how.epochs} epochs, batches of {how.batch_size}{together}, learning rate {how.learning_rate:g}"
         )
-        result = loop.start(model, loaded, how, options=options, seed=seed, output=output, callbacks=bars)
+        result = loop.start(
+            model,
+            loaded,
+            how,
+            options=options,
+            seed=seed or 0,
+            output=output,
+            callbacks=bars,
+            strategy=strategy,
+        )
 
     def show():
         click.echo(f"top-1 {result['top1']:.2%}  top-5 {result['top5']:.2%} on the test split of {result['dataset']}")
@@ -78,3 +122,17 @@ def train(model, dataset, data_dir, input_size, flip, recipe_file, seed, options
         say(f"next: ftbnn-larq convert {result['run']} --to tflite")
 
     emit(as_json, result, show)
+
+
+def _check_resumed(run, model, dataset, seed, options, changes) -> None:
+    """Raises ConfigError where more is asked for than to go on, or to train longer."""
+    from ftbnn_larq.errors import ConfigError
+
+    if model and model != run.model_name:
+        raise ConfigError(f"{run.path} is a run of {run.model_name}, not of {model}")
+    if dataset and dataset != run.config["data"]["name"]:
+        raise ConfigError(f"{run.path} was trained on {run.config['data']['name']}, not on {dataset}")
+    given = [*options, *(["seed"] if seed is not None else []), *(key for key, value in changes.items() if value)]
+    others = [name for name in given if name != "epochs"]
+    if others:
+        raise ConfigError(f"{run.path} goes on as it began: only --epochs can be changed, not {', '.join(others)}")

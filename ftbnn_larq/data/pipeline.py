@@ -7,7 +7,9 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from ftbnn_larq.data.augmentation import augment, fit, mix
 from ftbnn_larq.data.formats import Data, DataConfig, Split
+from ftbnn_larq.recipe import Recipe
 
 # Rows that wait to be shuffled: all of CIFAR; of photographs, about a gigabyte of encoded ones.
 SHUFFLE_BUFFER = 50_000
@@ -28,58 +30,9 @@ def with_statistics(data: Data) -> Data:
     return dataclasses.replace(data, config=config)
 
 
-def fit(picture, config: DataConfig):
-    """A uint8 picture (h, w, c) at the network's size: resized by its shorter side, then cropped in the middle."""
-    height, width, channels = config.input_shape
-    if picture.shape[:2] == (height, width):
-        return picture
-    size = tf.cast(tf.shape(picture)[:2], tf.float32)
-    scale = tf.reduce_max(tf.constant([height, width], tf.float32) / size)
-    resized = tf.cast(tf.math.ceil(size * scale - 1e-3), tf.int32)
-    picture = tf.image.resize(picture, resized, antialias=True)
-    picture = tf.image.resize_with_crop_or_pad(picture, height, width)
-    picture = tf.cast(tf.clip_by_value(tf.round(picture), 0, 255), tf.uint8)
-    return tf.ensure_shape(picture, (height, width, channels))
-
-
 def normalise(pictures, config: DataConfig):
     """uint8 pictures (..., h, w, c) to the float32 values the network sees: (pixel / 255 - mean) / std."""
     return (tf.cast(pictures, tf.float32) / 255.0 - tf.constant(config.mean)) / tf.constant(config.std)
-
-
-def jitter(picture, seed):
-    """A uint8 picture (h, w, c) shifted by up to half a pixel and zoomed by up to a tenth, either way; black around."""
-    height, width = picture.shape[:2]
-    zoom, down, right = tf.unstack(tf.random.stateless_uniform((3,), seed, -1.0, 1.0))
-    reach = 0.5 + 0.05 * zoom
-    middle = tf.stack([0.5 + 0.5 * down / (height - 1), 0.5 + 0.5 * right / (width - 1)])
-    box = tf.concat([middle - reach, middle + reach], 0)
-    moved = tf.image.crop_and_resize(tf.cast(picture, tf.float32)[None], box[None], [0], (height, width))[0]
-    return tf.cast(tf.round(moved), tf.uint8)
-
-
-def augment(picture, config: DataConfig, seed):
-    """A training picture (h, w, c), uint8, changed at random as `config` says; `seed` is two integers."""
-    height, width, channels = config.input_shape
-    crop_seed, flip_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
-    if config.crop == "resized":
-        area = tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
-        begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-            tf.shape(picture), area, crop_seed, area_range=(0.08, 1.0), min_object_covered=0.0
-        )
-        picture = tf.image.resize(tf.slice(picture, begin, size), (height, width), antialias=True)
-        picture = tf.cast(tf.clip_by_value(tf.round(picture), 0, 255), tf.uint8)
-    else:
-        picture = fit(picture, config)
-    if config.crop == "pad":
-        down, right = max(1, height // 8), max(1, width // 8)
-        picture = tf.pad(picture, [[down, down], [right, right], [0, 0]])
-        picture = tf.image.stateless_random_crop(picture, (height, width, channels), crop_seed)
-    elif config.crop == "jitter":
-        picture = jitter(picture, crop_seed)
-    if config.flip:
-        picture = tf.image.stateless_random_flip_left_right(picture, flip_seed)
-    return tf.ensure_shape(picture, (height, width, channels))
 
 
 def pictures(split: Split, config: DataConfig) -> tf.data.Dataset:
@@ -99,26 +52,56 @@ def batches(split: Split, config: DataConfig, batch_size: int) -> tf.data.Datase
 
 
 def training_batches(
-    split: Split, config: DataConfig, *, batch_size: int, seed: int, first_epoch: int, epochs: int
+    split: Split,
+    config: DataConfig,
+    how: Recipe,
+    *,
+    seed: int,
+    first_epoch: int = 0,
+    workers: int = 1,
+    worker: int = 0,
+    replicas: int = 1,
 ) -> tf.data.Dataset:
-    """Shuffled and augmented batches of the epochs from `first_epoch` (counted from 0) to `epochs`.
+    """Shuffled and augmented batches of a recipe's epochs from `first_epoch` on, counted from 0.
 
     Every epoch gives `split.examples // batch_size` batches of equal size; which pictures are left over differs from
-    epoch to epoch.
+    epoch to epoch. A worker reads its share of each batch, in as many parts as it has replicas.
+
+    Returns:
+        float32 pictures (n, h, w, c), float32 targets (n, classes) and, with class weights, float32 weights (n,).
     """
     buffer = min(split.examples, SHUFFLE_BUFFER)
-    steps = split.examples // batch_size
+    steps = split.examples // how.batch_size
+    classes = len(config.labels)
+    weights = class_weights(split, classes) if how.class_weights == "balanced" else None
 
     def one_epoch(epoch):
         rows = split.rows.shuffle(buffer, seed=epoch * 1_000_003 + seed, reshuffle_each_iteration=False)
 
         def prepare(index, row):
             picture, label = split.read(*row)
-            return augment(picture, config, tf.stack([index + epoch * split.examples, seed])), label
+            seeds = tf.stack([index + epoch * split.examples, seed])
+            return augment(picture, config, seeds, how.random_augment), label
 
-        dataset = rows.enumerate().map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-        return dataset.batch(batch_size, drop_remainder=True).take(steps)
+        rows = rows.enumerate().take(steps * how.batch_size).shard(workers, worker)
+        dataset = rows.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = dataset.batch(how.batch_size // workers // replicas, drop_remainder=True)
+        return tf.data.Dataset.zip((tf.data.Dataset.range(epoch * steps * replicas, tf.int64.max), dataset))
 
-    dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(one_epoch)
-    dataset = dataset.map(lambda batch, labels: (normalise(batch, config), labels))
-    return dataset.prefetch(2)
+    def finish(index, batch):
+        pictures, labels = batch
+        targets = tf.one_hot(labels, classes)
+        extra = () if weights is None else (tf.gather(weights, labels),)
+        seeds = tf.stack([index * workers + worker, seed])
+        mixed = mix(normalise(pictures, config), targets, mixup=how.mixup, cutmix=how.cutmix, seed=seeds)
+        return (*mixed, *extra)
+
+    dataset = tf.data.Dataset.range(first_epoch, how.epochs).flat_map(one_epoch)
+    return dataset.map(finish).prefetch(2)
+
+
+def class_weights(split: Split, classes: int) -> tf.Tensor:
+    """Float32 (classes,): pictures / (classes * pictures of the class), as scikit-learn's "balanced"; 0 for none."""
+    labels = split.rows.map(lambda *row: split.read(*row)[1], tf.data.AUTOTUNE)
+    counts = np.bincount(list(labels.as_numpy_iterator()), minlength=classes)
+    return tf.constant(np.where(counts, counts.sum() / (classes * np.maximum(counts, 1)), 0), tf.float32)

@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import logging
+import math
 import time
 from pathlib import Path
 
 import tensorflow as tf
 
+from ftbnn_larq.errors import TrainingError
 from ftbnn_larq.files import sha256, write_json, write_text
 from ftbnn_larq.runs import Run
 from ftbnn_larq.weights import save_weights
@@ -25,25 +27,32 @@ def _files(run: Run, epoch: int) -> tuple[Path, Path]:
     return stem.with_suffix(".weights.h5"), stem.with_suffix(".json")
 
 
-def restore(run: Run, model: tf.keras.Model) -> list[dict]:
-    """Load the newest undamaged checkpoint into a compiled model, optimizer included.
-
-    Returns:
-        The metrics of the epochs that are done, in order; empty where there is no checkpoint.
-    """
-    for record_path in sorted((run.path / "checkpoints").glob("epoch-*.json"), reverse=True):
+def newest(run: Run) -> dict | None:
+    """The newest undamaged checkpoint's record: `{epoch, sha256, history}`, the history a row of metrics per epoch."""
+    for path in sorted((run.path / "checkpoints").glob("epoch-*.json"), reverse=True):
         try:
-            record = json.loads(record_path.read_text(encoding="utf-8"))
-            weights, _ = _files(run, record["epoch"])
-            if sha256(weights) != record["sha256"]:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if len(record["history"]) != record["epoch"]:
+                raise ValueError(f"it has the metrics of {len(record['history'])} epochs, not of {record['epoch']}")
+            if sha256(_files(run, record["epoch"])[0]) != record["sha256"]:
                 raise ValueError("its checksum differs")
-            model.optimizer.build(model.trainable_variables)
-            model.load_weights(weights)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("checkpoint %s is damaged and skipped: %s", record_path, error)
+            log.warning("checkpoint %s is damaged and skipped: %s", path, error)
             continue
-        return record["history"]
-    return []
+        return record
+    return None
+
+
+def restore(run: Run, record: dict, model: tf.keras.Model) -> None:
+    """Load a checkpoint into a compiled model, optimizer included."""
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(_files(run, record["epoch"])[0])
+
+
+def has_stopped(history: list[dict], patience: int, first: int = 0) -> bool:
+    """Whether validation top-1 was best more than `patience` epochs ago; epochs up to `first` don't count."""
+    values = [row["val_top1"] for row in history[first:]]
+    return bool(patience and values) and len(values) - 1 - values.index(max(values)) >= patience
 
 
 class Keeper(tf.keras.callbacks.Callback):
@@ -54,32 +63,68 @@ class Keeper(tf.keras.callbacks.Callback):
         run: where to.
         network: the model whose weights are kept; its optimizer, if any, is not.
         history: metrics of the epochs that are done.
-        epochs: epochs in all.
+        steps: steps in an epoch.
+        first, last: epochs of this part of the training; the best weights are looked for among them.
+        patience: epochs without a better validation top-1 before the training stops; 0 for never.
+        averaged: validate and keep the optimizer's averages of the weights.
         interval: least seconds between two checkpoints.
+
+    Raises:
+        TrainingError: the loss of a step is no number; nothing of that epoch is kept.
     """
 
-    def __init__(self, run: Run, network: tf.keras.Model, history: list[dict], epochs: int, interval: float = 30):
+    def __init__(
+        self,
+        run: Run,
+        network: tf.keras.Model,
+        history: list[dict],
+        *,
+        steps: int,
+        first: int,
+        last: int,
+        patience: int = 0,
+        averaged: bool = False,
+        interval: float = 30,
+    ):
         super().__init__()
-        self.run, self.network, self.history, self.epochs, self.interval = run, network, history, epochs, interval
+        self.run, self.network, self.history, self.steps = run, network, history, steps
+        self.first, self.last, self.patience, self.averaged, self.interval = first, last, patience, averaged, interval
         self.saved_at = -interval
+        self.raw = None
 
     def on_epoch_begin(self, epoch, logs=None):
         self.began_at = time.monotonic()
 
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            step = len(self.history) * self.steps + batch + 1
+            raise TrainingError(
+                f"the loss is {logs['loss']} at step {step}, in epoch {len(self.history) + 1}: take a lower learning "
+                f"rate; what was kept before is in {self.run.path}"
+            )
+
+    def on_test_begin(self, logs=None):
+        if self.averaged:
+            self.raw = [tf.identity(variable) for variable in self.model.trainable_variables]
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+
     def on_epoch_end(self, epoch, logs=None):
-        best = max((row["val_top1"] for row in self.history), default=-1.0)
-        rate = float(self.model.optimizer.learning_rate)
+        best = max((row["val_top1"] for row in self.history[self.first :]), default=-1.0)
+        rate = float(tf.convert_to_tensor(self.model.optimizer.learning_rate))
         metrics = {key: float(value) for key, value in (logs or {}).items()}
         seconds = round(time.monotonic() - self.began_at, 2)
         self.history.append({"epoch": epoch + 1, "learning_rate": rate, **metrics, "seconds": seconds})
         if metrics["val_top1"] >= best:
             save_weights(self.network, self.run.weights)
-        table = io.StringIO()
-        writer = csv.DictWriter(table, self.history[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.history)
-        write_text(self.run.path / "metrics.csv", table.getvalue())
-        if epoch + 1 == self.epochs or time.monotonic() - self.saved_at >= self.interval:
+        if self.raw is not None:
+            for variable, value in zip(self.model.trainable_variables, self.raw, strict=True):
+                variable.assign(value)
+            self.raw = None
+        write_metrics(self.run, self.history)
+        stop = has_stopped(self.history, self.patience, self.first)
+        if stop:
+            self.model.stop_training = True
+        if stop or epoch + 1 == self.last or time.monotonic() - self.saved_at >= self.interval:
             self.save(epoch + 1)
 
     def save(self, epoch: int) -> None:
@@ -91,3 +136,13 @@ class Keeper(tf.keras.callbacks.Callback):
             old.unlink()
             old.with_suffix(".weights.h5").unlink(missing_ok=True)
         self.saved_at = time.monotonic()
+
+
+def write_metrics(run: Run, history: list[dict]) -> None:
+    """metrics.csv: a line an epoch."""
+    columns = dict.fromkeys(key for row in history for key in row)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(run.path / "metrics.csv", table.getvalue())

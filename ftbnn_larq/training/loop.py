@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq import resnet, runs
+from ftbnn_larq import recipe, resnet, runs
 from ftbnn_larq.data import Data, DataConfig, pipeline
 from ftbnn_larq.data import load as load_data
-from ftbnn_larq.errors import ConfigError, TrainingInterrupted
+from ftbnn_larq.errors import ConfigError, TrainingError, TrainingInterrupted
 from ftbnn_larq.evaluation import accuracy
 from ftbnn_larq.files import write_json
-from ftbnn_larq.training import checkpoints, recipe
+from ftbnn_larq.layers import train_with
+from ftbnn_larq.recipe import Recipe
+from ftbnn_larq.training import checkpoints, distribution, precision, sources
 from ftbnn_larq.training.optimization import create_optimizer
-from ftbnn_larq.training.recipe import Recipe
+from ftbnn_larq.training.student import Student
+from ftbnn_larq.training.watching import BOARD, Watcher, draw_curves
 from ftbnn_larq.weights import load_weights
 
 
@@ -25,24 +35,35 @@ def start(
     seed: int = 0,
     output: str = "runs",
     callbacks: tuple = (),
+    strategy: tf.distribute.Strategy | None = None,
 ) -> dict:
-    """Train a model of the zoo from scratch in a new run folder below `output`.
+    """Train a model in a new run folder below `output`.
 
     Arguments:
-        model: a name of the zoo; `options` are changes to its configuration.
+        model: a name of the zoo, or larq-zoo's as `larq_zoo:NAME`; `options` are changes to its configuration.
         data: a loaded data set.
         how: the recipe.
         seed: of initialisation, order and augmentation.
         callbacks: further Keras callbacks, such as a progress bar.
+        strategy: where to train; what the machine and TF_CONFIG ask for unless given.
 
     Returns:
-        `{run, model, dataset, epochs, top1, top5, seconds}`, as in the run's result.json.
+        `{run, model, dataset, epochs, top1, top5, last: {top1, top5}, seconds}`, as in the run's result.json: of the
+        epoch that was best on the validation split, and of the last one.
 
     Raises:
-        ConfigError: the batch is larger than the training split, or the model cannot take the pictures.
+        ConfigError: the batch is larger than the training split, the model cannot take the pictures, a teacher with
+            other classes, weights that don't fit.
+        TrainingError: the loss is no number, the disk is full, another worker is gone.
         TrainingInterrupted: a KeyboardInterrupt; the run can be resumed.
     """
-    _steps(data, how)
+    strategy = strategy or distribution.create_strategy()
+    how = how.replace(
+        precision=precision.resolve(how.precision),
+        init_from=sources.absolute(how.init_from),
+        teacher=sources.absolute(how.teacher),
+    )
+    _check(data, how, strategy)
     config = {
         "model": {
             "name": model,
@@ -54,84 +75,162 @@ def start(
         "seed": seed,
         "versions": runs.versions(),
     }
-    # Built once before anything is written: what cannot be built leaves no folder behind.
-    network = _network(runs.Run(None, config))
-    run = runs.create_run(output, config)
-    how.save(run.path / "recipe.toml")
-    return _train(run, network, data, how, callbacks)
+    # Built before anything is written: what cannot be built leaves no folder behind.
+    training = _Training(runs.Run(Path(), config), data, how, strategy)
+    if distribution.is_chief(strategy):
+        run = runs.create_run(output, config)
+        how.save(run.path / runs.RECIPE)
+    else:
+        run = runs.Run(Path(tempfile.mkdtemp(prefix="ftbnn-larq-")), config)
+    return training.run_in(run, run, None, callbacks)
 
 
-def resume(path, *, epochs: int | None = None, callbacks: tuple = ()) -> dict:
+def resume(
+    path, *, epochs: int | None = None, callbacks: tuple = (), strategy: tf.distribute.Strategy | None = None
+) -> dict:
     """Go on with an interrupted run; a finished one is evaluated again. Arguments and result as for `start`."""
+    strategy = strategy or distribution.create_strategy()
     run = runs.open_run(path)
-    how = recipe.read(run.path / "recipe.toml").replace(epochs=epochs)
+    how = recipe.read(run.path / runs.RECIPE).replace(epochs=epochs)
     config = DataConfig.from_json(run.config["data"])
     data = load_data(config.name, data_dir=config.data_dir, config=config)
-    return _train(run, _network(run), data, how, callbacks)
+    _check(data, how, strategy)
+    training = _Training(run, data, how, strategy)
+    target = run
+    if not distribution.is_chief(strategy):
+        target = dataclasses.replace(run, path=Path(tempfile.mkdtemp(prefix="ftbnn-larq-")))
+    return training.run_in(target, run, checkpoints.newest(run), callbacks)
 
 
-def _network(run: runs.Run) -> tf.keras.Model:
-    # Not 0: with that global seed tf.data cannot take the seed of a shuffle from a tensor.
-    tf.keras.utils.set_random_seed(run.config["seed"] + 1)
-    return run.build_model()
-
-
-def _steps(data: Data, how: Recipe) -> int:
+def _check(data: Data, how: Recipe, strategy: tf.distribute.Strategy) -> None:
     if how.batch_size > data.train.examples:
         raise ConfigError(
             f"batch size {how.batch_size} is larger than the training split of {data.config.name}, "
             f"{data.train.examples} pictures: take a smaller one"
         )
-    return data.train.examples // how.batch_size
+    distribution.check_batch(how, strategy)
 
 
-def _train(run: runs.Run, network: tf.keras.Model, data: Data, how: Recipe, callbacks: tuple) -> dict:
-    steps = _steps(data, how)
-    classes = len(data.config.labels)
-    model = resnet.up_to_logits(network)
-    model.compile(
-        optimizer=create_optimizer(how, model, steps),
-        loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=how.label_smoothing),
-        metrics=[tf.keras.metrics.CategoricalAccuracy(name="top1")],
-    )
-    history = checkpoints.restore(run, model)
-    done = len(history)
+class _Training:
+    """What a training needs while it goes on; nothing is written before `run_in`."""
 
-    def with_targets(batches):
-        return batches.map(lambda pictures, labels: (pictures, tf.one_hot(labels, classes)))
-
-    if done < how.epochs:
-        batches = pipeline.training_batches(
-            data.train,
-            data.config,
-            batch_size=how.batch_size,
-            seed=run.config["seed"],
-            first_epoch=done,
-            epochs=how.epochs,
-        )
-        keeper = checkpoints.Keeper(run, network, history, how.epochs)
-        curves = tf.keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False)
-        try:
-            model.fit(
-                with_targets(batches),
-                steps_per_epoch=steps,
-                initial_epoch=done,
-                epochs=how.epochs,
-                validation_data=with_targets(pipeline.batches(data.validation, data.config, how.batch_size)),
-                callbacks=[keeper, curves, *callbacks],
-                verbose=0,
+    def __init__(self, run: runs.Run, data: Data, how: Recipe, strategy: tf.distribute.Strategy):
+        self.data, self.how, self.strategy, self.seed = data, how, strategy, run.config["seed"]
+        self.steps = data.train.examples // how.batch_size
+        # Not 0: with that global seed tf.data cannot take the seed of a shuffle from a tensor.
+        tf.keras.utils.set_random_seed(self.seed + 1)
+        with strategy.scope():
+            self.network = run.build_model()
+            if how.init_from:
+                sources.initialise(self.network, how.init_from)
+            sources.freeze(self.network, how.freeze)
+            self.teacher = (
+                sources.teacher(how.teacher, data.config.input_shape, data.config.labels) if how.teacher else None
             )
-        except KeyboardInterrupt as error:
-            raise TrainingInterrupted(run.path) from error
-    load_weights(network, run.weights)
-    batches = pipeline.batches(data.test, data.config, how.batch_size)
-    result = {
-        "run": str(run.path),
-        "model": run.model_name,
-        "dataset": data.config.name,
-        "epochs": len(history),
-        **accuracy(network.predict_on_batch, batches),
-        "seconds": round(sum(row["seconds"] for row in history), 1),
-    }
-    write_json(run.path / runs.RESULT, result)
-    return result
+
+    def run_in(self, target: runs.Run, source: runs.Run, record: dict | None, callbacks: tuple) -> dict:
+        """Train from a checkpoint of `source`, or from the beginning, into `target`, and evaluate."""
+        history = record["history"] if record else []
+        with contextlib.ExitStack() as stack:
+            if target.path != source.path or not distribution.is_chief(self.strategy):
+                stack.callback(shutil.rmtree, target.path, ignore_errors=True)
+            stack.enter_context(runs.in_use(target))
+            stack.enter_context(distribution.lost_workers_told(source.path))
+            try:
+                self._train(target, source, record, history, callbacks)
+                return self._evaluate(target, source, history)
+            except KeyboardInterrupt as error:
+                raise TrainingInterrupted(source.path) from error
+            except OSError as error:
+                raise TrainingError(
+                    f"cannot go on after epoch {len(history)}: {error.strerror or error}; what was kept is sound: once "
+                    f"that is mended, type ftbnn-larq train --resume {source.path}"
+                ) from error
+
+    def _train(self, target, source, record, history, callbacks) -> None:
+        how = self.how
+        parts = [(0, how.float_weights_epochs, False), (how.float_weights_epochs, how.epochs, True)]
+        for first, last, binary in parts:
+            begun = len(history)
+            if last <= first or begun > last:
+                continue
+            model = self._compiled(first, last, binary)
+            if record and first < begun:
+                with self.strategy.scope():
+                    checkpoints.restore(source, record, model)
+            if begun < last and not checkpoints.has_stopped(history, how.patience, first):
+                self._fit(model, target, history, first, last, callbacks)
+            if how.ema:
+                model.optimizer.finalize_variable_values(model.trainable_variables)
+
+    def _compiled(self, first: int, last: int, binary: bool) -> Student:
+        how = self.how
+        train_with(self.network, arithmetic=how.precision, binary_weights=binary)
+        logits = resnet.up_to_logits(self.network)
+        with self.strategy.scope():
+            model = Student(logits.inputs, logits.outputs, name=self.network.name)
+            model.learn_from(self.teacher, how)
+            model.compile(
+                optimizer=create_optimizer(how, model, (last - first) * self.steps, self.steps),
+                loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=how.label_smoothing),
+                metrics=[tf.keras.metrics.CategoricalAccuracy(name="top1")],
+            )
+        return model
+
+    def _fit(self, model: Student, target: runs.Run, history: list[dict], first: int, last: int, callbacks) -> None:
+        config, how, done = self.data.config, self.how, len(history)
+        classes = len(config.labels)
+        validation = pipeline.batches(self.data.validation, config, how.batch_size)
+        validation = validation.map(lambda pictures, labels: (pictures, tf.one_hot(labels, classes)))
+        keeper = checkpoints.Keeper(
+            target,
+            self.network,
+            history,
+            steps=self.steps,
+            first=first,
+            last=last,
+            patience=how.patience,
+            averaged=bool(how.ema),
+        )
+        model.fit(
+            distribution.training_batches(self.strategy, self.data, how, seed=self.seed, first_epoch=done),
+            steps_per_epoch=self.steps,
+            initial_epoch=done,
+            epochs=last,
+            validation_data=distribution.whole_on_every_worker(validation),
+            callbacks=[
+                tf.keras.callbacks.TensorBoard(target.path / BOARD, write_graph=False),
+                Watcher(target, self.network, history),
+                keeper,
+                *callbacks,
+            ],
+            verbose=0,
+        )
+        draw_curves(target, history)
+
+    def _evaluate(self, target: runs.Run, source: runs.Run, history: list[dict]) -> dict:
+        network = self.network
+        if self.strategy.num_replicas_in_sync > 1:
+            values = network.get_weights()
+            network = source.build_model()
+            network.set_weights(values)
+        train_with(network)
+
+        def top() -> dict:
+            batches = pipeline.batches(self.data.test, self.data.config, self.how.batch_size)
+            return accuracy(lambda pictures: np.asarray(network.predict_on_batch(pictures)), batches)
+
+        last = top()
+        load_weights(network, target.weights if target.weights.is_file() else source.weights)
+        best = top()
+        result = {
+            "run": str(source.path),
+            "model": source.model_name,
+            "dataset": self.data.config.name,
+            "epochs": len(history),
+            **best,
+            "last": {key: last[key] for key in ("top1", "top5")},
+            "seconds": round(sum(row["seconds"] for row in history), 1),
+        }
+        write_json(target.path / runs.RESULT, result)
+        return result

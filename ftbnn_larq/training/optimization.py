@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from ftbnn_larq.training.recipe import Recipe
+from ftbnn_larq.recipe import Recipe
 
 
 @tf.keras.utils.register_keras_serializable("ftbnn_larq")
@@ -31,15 +31,12 @@ class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "steps": self.steps, "warmup_steps": self.warmup_steps, "decay": self.decay}
 
 
-def create_optimizer(recipe: Recipe, model: tf.keras.Model, steps_per_epoch: int) -> tf.keras.optimizers.Optimizer:
-    """The recipe's optimizer; weight decay spares latent weights, batch norms, slopes and biases."""
-    rate = WarmUpThenDecay(
-        recipe.learning_rate,
-        recipe.epochs * steps_per_epoch,
-        round(recipe.warmup_epochs * steps_per_epoch),
-        recipe.schedule,
-    )
+def create_optimizer(recipe: Recipe, model: tf.keras.Model, steps: int, steps_per_epoch: int):
+    """The recipe's optimizer for `steps` steps; weight decay spares latent weights, batch norms, slopes and biases."""
+    rate = WarmUpThenDecay(recipe.learning_rate, steps, round(recipe.warmup_epochs * steps_per_epoch), recipe.schedule)
     options = {"learning_rate": rate, "weight_decay": recipe.weight_decay or None}
+    if recipe.ema:
+        options |= {"use_ema": True, "ema_momentum": recipe.ema}
     if recipe.optimizer == "sgd":
         optimizer = tf.keras.optimizers.SGD(momentum=0.9, nesterov=True, **options)
     else:

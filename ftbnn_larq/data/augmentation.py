@@ -1,0 +1,205 @@
+"""Random changes to training pictures and batches. Each depends on its seed alone: a resumed run repeats it."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import tensorflow as tf
+
+from ftbnn_larq.data.formats import DataConfig
+
+# Changes that `random_augment` makes to each picture.
+CHANGES_EACH = 2
+
+
+def fit(picture, config: DataConfig):
+    """A uint8 picture (h, w, c) at the network's size: resized by its shorter side, then cropped in the middle."""
+    height, width, channels = config.input_shape
+    if picture.shape[:2] == (height, width):
+        return picture
+    size = tf.cast(tf.shape(picture)[:2], tf.float32)
+    scale = tf.reduce_max(tf.constant([height, width], tf.float32) / size)
+    resized = tf.cast(tf.math.ceil(size * scale - 1e-3), tf.int32)
+    picture = tf.image.resize(picture, resized, antialias=True)
+    picture = tf.image.resize_with_crop_or_pad(picture, height, width)
+    return tf.ensure_shape(_as_pixels(picture), (height, width, channels))
+
+
+def jitter(picture, seed):
+    """A uint8 picture (h, w, c) shifted by up to half a pixel and zoomed by up to a tenth, either way; black around."""
+    height, width = picture.shape[:2]
+    zoom, down, right = tf.unstack(tf.random.stateless_uniform((3,), seed, -1.0, 1.0))
+    reach = 0.5 + 0.05 * zoom
+    middle = tf.stack([0.5 + 0.5 * down / (height - 1), 0.5 + 0.5 * right / (width - 1)])
+    box = tf.concat([middle - reach, middle + reach], 0)
+    return _as_pixels(tf.image.crop_and_resize(tf.cast(picture, tf.float32)[None], box[None], [0], (height, width))[0])
+
+
+def augment(picture, config: DataConfig, seed, strength: float = 0.0):
+    """A training picture (h, w, c), uint8, changed at random as `config` says, then by `random_augment`.
+
+    Arguments:
+        seed: two integers.
+        strength: of `random_augment`, 0 to 1; 0 leaves it out.
+    """
+    height, width, channels = config.input_shape
+    crop_seed, flip_seed, change_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+    if config.crop == "resized":
+        area = tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
+        begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+            tf.shape(picture), area, crop_seed, area_range=(0.08, 1.0), min_object_covered=0.0
+        )
+        picture = _as_pixels(tf.image.resize(tf.slice(picture, begin, size), (height, width), antialias=True))
+    else:
+        picture = fit(picture, config)
+    if config.crop == "pad":
+        down, right = max(1, height // 8), max(1, width // 8)
+        picture = tf.pad(picture, [[down, down], [right, right], [0, 0]])
+        picture = tf.image.stateless_random_crop(picture, (height, width, channels), crop_seed)
+    elif config.crop == "jitter":
+        picture = jitter(picture, crop_seed)
+    if config.flip:
+        picture = tf.image.stateless_random_flip_left_right(picture, flip_seed)
+    if strength:
+        picture = random_augment(picture, strength, change_seed)
+    return tf.ensure_shape(picture, (height, width, channels))
+
+
+def random_augment(picture, strength: float, seed):
+    """Two changes to a uint8 picture (h, w, c), drawn from twelve, each up to `strength` (0 to 1) either way.
+
+    They are RandAugment's (arXiv 1909.13719): rotation (30 degrees at most), shear (0.3) and shift (a third of the
+    side) along both axes, brightness, contrast, colour, solarize, posterize, equalized range, and none. What moves
+    in from outside is black.
+    """
+    for change_seed in tf.unstack(tf.random.experimental.stateless_split(seed, CHANGES_EACH)):
+        amount = strength * tf.random.stateless_uniform((), change_seed, -1.0, 1.0)
+        which = tf.random.stateless_uniform((), change_seed + 1, 0, len(_CHANGES), tf.int32)
+        picture = tf.switch_case(which, [functools.partial(change, picture, amount) for change in _CHANGES])
+    return picture
+
+
+def _as_pixels(values):
+    return tf.cast(tf.clip_by_value(tf.round(values), 0, 255), tf.uint8)
+
+
+def _moved(picture, matrix):
+    """The picture under an affine map of its coordinates around its middle; `matrix` is (a, b, right, c, d, down)."""
+    height, width = picture.shape[:2]
+    a, b, right, c, d, down = matrix
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    transform = [
+        a,
+        b,
+        middle_x - a * middle_x - b * middle_y + right,
+        c,
+        d,
+        middle_y - c * middle_x - d * middle_y + down,
+        0.0,
+        0.0,
+    ]
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(picture, tf.float32)[None],
+        transforms=tf.stack([tf.cast(value, tf.float32) for value in transform])[None],
+        output_shape=(height, width),
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+        fill_value=0.0,
+    )
+    return _as_pixels(moved[0])
+
+
+def _rotated(picture, amount):
+    angle = amount * math.pi / 6
+    return _moved(picture, (tf.cos(angle), -tf.sin(angle), 0, tf.sin(angle), tf.cos(angle), 0))
+
+
+def _blended(picture, other, amount):
+    """1 + amount times the picture, the rest of 1 times `other`."""
+    picture = tf.cast(picture, tf.float32)
+    return _as_pixels(other + (1 + amount) * (picture - other))
+
+
+def _grey(picture):
+    if picture.shape[-1] != 3:
+        return tf.cast(picture, tf.float32)
+    return tf.image.rgb_to_grayscale(tf.cast(picture, tf.float32))
+
+
+def _solarized(picture, amount):
+    limit = tf.cast(255 * (1 - tf.abs(amount)), tf.uint8)
+    return tf.where(picture < limit, picture, 255 - picture)
+
+
+def _posterized(picture, amount):
+    step = tf.bitwise.left_shift(tf.constant(1, tf.uint8), tf.cast(tf.round(4 * tf.abs(amount)), tf.uint8))
+    return picture - picture % step
+
+
+def _full_range(picture, amount):
+    values = tf.cast(picture, tf.float32)
+    low = tf.reduce_min(values, [0, 1], keepdims=True)
+    high = tf.reduce_max(values, [0, 1], keepdims=True)
+    return _as_pixels(tf.where(high > low, (values - low) * 255 / tf.maximum(high - low, 1), values))
+
+
+_CHANGES = (
+    lambda picture, amount: picture,
+    _rotated,
+    lambda picture, amount: _moved(picture, (1, 0.3 * amount, 0, 0, 1, 0)),
+    lambda picture, amount: _moved(picture, (1, 0, 0, 0.3 * amount, 1, 0)),
+    lambda picture, amount: _moved(picture, (1, 0, amount * picture.shape[1] / 3, 0, 1, 0)),
+    lambda picture, amount: _moved(picture, (1, 0, 0, 0, 1, amount * picture.shape[0] / 3)),
+    lambda picture, amount: _blended(picture, 0.0, 0.9 * amount),
+    lambda picture, amount: _blended(picture, tf.reduce_mean(_grey(picture)), 0.9 * amount),
+    lambda picture, amount: _blended(picture, _grey(picture), 0.9 * amount),
+    _solarized,
+    _posterized,
+    _full_range,
+)
+
+
+def mix(pictures, targets, *, mixup: float, cutmix: float, seed):
+    """Blend each picture of a batch with another one, and their targets alike.
+
+    Arguments:
+        pictures: float32 (n, h, w, c); the partner of the first is the last, and so on.
+        targets: float32 (n, classes).
+        mixup: a of Beta(a, a), which the share of the partner comes from (arXiv 1710.09412); 0 is off.
+        cutmix: the same for a box of the partner, whose area is the share (arXiv 1905.04899); 0 is off. With both on,
+            each batch takes one of them.
+        seed: two integers.
+    """
+    if not (mixup or cutmix):
+        return pictures, targets
+    gamma_seed, other_seed, box_seed, coin_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
+
+    def share(alpha):
+        one = tf.random.stateless_gamma((), gamma_seed, alpha)
+        other = tf.random.stateless_gamma((), other_seed, alpha)
+        return one / tf.maximum(one + other, 1e-12)
+
+    def blended():
+        part = share(mixup)
+        return (1 - part) * pictures + part * pictures[::-1], part
+
+    def pasted():
+        height, width = tf.shape(pictures)[1], tf.shape(pictures)[2]
+        size = tf.sqrt(share(cutmix))
+        middle = tf.random.stateless_uniform((2,), box_seed)
+        top, left = tf.unstack(tf.clip_by_value(middle - size / 2, 0.0, 1.0))
+        bottom, right = tf.unstack(tf.clip_by_value(middle + size / 2, 0.0, 1.0))
+
+        def inside(length, first, last):
+            place = (tf.cast(tf.range(length), tf.float32) + 0.5) / tf.cast(length, tf.float32)
+            return (place >= first) & (place < last)
+
+        box = inside(height, top, bottom)[:, None] & inside(width, left, right)[None]
+        return tf.where(box[None, ..., None], pictures[::-1], pictures), tf.reduce_mean(tf.cast(box, tf.float32))
+
+    if mixup and cutmix:
+        mixed, part = tf.cond(tf.random.stateless_uniform((), coin_seed) < 0.5, blended, pasted)
+    else:
+        mixed, part = blended() if mixup else pasted()
+    return mixed, (1 - part) * targets + part * targets[::-1]

@@ -1,0 +1,37 @@
+"""Any network by name: the zoo's, and larq-zoo's as `larq_zoo:NAME`. Names are checked without TensorFlow."""
+
+from __future__ import annotations
+
+from ftbnn_larq import peers, zoo
+from ftbnn_larq.errors import UnknownNameError
+
+
+def names() -> list[str]:
+    return [*zoo.list_models(), *peers.NAMES]
+
+
+def check(name: str, options: dict) -> None:
+    """Refuse a name or options that fit no network.
+
+    Raises:
+        UnknownNameError: a name or an option that does not exist; the message has the nearest.
+        ConfigError: a value that cannot be used, or an option of a network that has none.
+    """
+    if name in peers.NAMES:
+        peers.check_options(name, options)
+    elif name in zoo.list_models():
+        zoo.entry(name).config.replace(**options)
+    else:
+        raise UnknownNameError("model", name, names(), hint=f"(larq-zoo's stand as {peers.PREFIX}NAME)")
+
+
+def options_of(name: str, options: dict) -> dict:
+    """Those of `options` that the network called `name` knows: all of them for the zoo's, the width for some peers."""
+    if name not in peers.NAMES:
+        return options
+    return {key: value for key, value in options.items() if key in peers.known_options(name)}
+
+
+def create(name: str, **arguments):
+    """Build the network called `name`; arguments as for `zoo.create_model` and `peers.create`."""
+    return peers.create(name, **arguments) if name in peers.NAMES else zoo.create_model(name, **arguments)

@@ -1,0 +1,118 @@
+"""Networks that a training begins from: what it is initialised with, and whom it learns from."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from pathlib import Path
+
+import tensorflow as tf
+
+from ftbnn_larq import resnet, runs, zoo
+from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError, one_line
+
+
+def check(reference: str) -> None:
+    """Refuse what cannot be a network, without building it. Raises RunError, ConfigError or UnknownNameError."""
+    if Path(reference).is_dir():
+        runs.open_run(reference).check_weights()
+    elif not Path(reference).is_file():
+        name, colon, dataset = reference.partition(":")
+        if not colon:
+            raise ConfigError(f"{reference!r} is no run folder, no .keras file and no NAME:DATASET of the zoo")
+        zoo.entry(name)
+        if dataset not in zoo.published_weights(name):
+            published = ", ".join(zoo.published_weights(name)) or "none"
+            raise ConfigError(f"{reference!r}: {name} has no published weights for {dataset} (published: {published})")
+
+
+def load(reference: str) -> tuple[tf.keras.Model, list[str] | None]:
+    """A trained network, and the names of its classes where they are known.
+
+    Arguments:
+        reference: a run folder, NAME:DATASET of the zoo, or a Keras model file, whose code is not run.
+
+    Raises:
+        RunError, ConfigError, UnknownNameError: there is no such thing; ModelFileError: it cannot be loaded.
+    """
+    check(reference)
+    path = Path(reference)
+    if path.is_dir():
+        run = runs.open_run(path)
+        return run.load_model(), list(run.config["data"]["labels"])
+    if path.is_file():
+        try:
+            return tf.keras.models.load_model(path, compile=False, safe_mode=True), None
+        except Exception as error:  # whatever Keras makes of a foreign file
+            raise ModelFileError(f"{path} cannot be loaded as a Keras model: {one_line(error, 200)}") from error
+    return zoo.pretrained(*reference.split(":", 1))
+
+
+def absolute(reference: str) -> str:
+    """`reference` as a stored recipe needs it: paths don't depend on where the next command is typed."""
+    return os.path.abspath(reference) if os.path.exists(reference) else reference
+
+
+def initialise(network: tf.keras.Model, reference: str) -> list[str]:
+    """Give a network the weights of another one, layer by layer, by name.
+
+    Returns:
+        The layers that keep their random weights: those of the head, where the classes differ.
+
+    Raises:
+        ConfigError: a layer that the other one lacks, or has in another shape.
+    """
+    source, _ = load(reference)
+    theirs = {layer.name: layer for layer in source.layers}
+    fresh = []
+    for layer in network.layers:
+        if not layer.weights:
+            continue
+        shapes = [tuple(weight.shape) for weight in layer.weights]
+        other = theirs.get(layer.name)
+        found = [tuple(weight.shape) for weight in other.weights] if other is not None else None
+        if found == shapes:
+            layer.set_weights(other.get_weights())
+        elif layer.name == "logits":
+            fresh.append(layer.name)
+        else:
+            raise ConfigError(
+                f"{reference} cannot initialise this {network.name}: {layer.name} is {shapes} here and "
+                f"{found or 'missing'} there; give both the same width and options"
+            )
+    return fresh
+
+
+def freeze(network: tf.keras.Model, patterns: str) -> None:
+    """Take the layers that the comma-separated shell patterns name out of training.
+
+    Raises:
+        UnknownNameError: a pattern that fits no layer.
+        ConfigError: nothing is left to train.
+    """
+    names = [layer.name for layer in network.layers]
+    for pattern in filter(None, (part.strip() for part in patterns.split(","))):
+        fitting = fnmatch.filter(names, pattern)
+        if not fitting:
+            raise UnknownNameError("layer to freeze", pattern, names)
+        for name in fitting:
+            network.get_layer(name).trainable = False
+    if not network.trainable_weights:
+        raise ConfigError(f"freeze = {patterns!r} leaves nothing to train")
+
+
+def teacher(reference: str, input_shape: tuple, labels: tuple[str, ...]) -> tf.keras.Model:
+    """The network to learn from, checked to see the same pictures and to tell the same classes apart.
+
+    Raises:
+        ConfigError: it takes other pictures, or has other classes.
+    """
+    network, classes = load(reference)
+    network = resnet.up_to_logits(network)
+    theirs = tuple(network.input_shape[1:])
+    if any(side not in (None, ours) for side, ours in zip(theirs, input_shape, strict=True)):
+        raise ConfigError(f"teacher {reference} takes pictures of {theirs}, the data are {tuple(input_shape)}")
+    if network.output_shape[-1] != len(labels) or (classes and classes != list(labels)):
+        said = f"classes {', '.join(classes[:4])}..." if classes else f"{network.output_shape[-1]} classes"
+        raise ConfigError(f"teacher {reference} has {said}, the data {len(labels)}: {', '.join(labels[:4])}...")
+    return network

@@ -1,0 +1,79 @@
+"""What can be watched while a run trains: TensorBoard, and a picture of the curves."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from ftbnn_larq import nonlinearities
+from ftbnn_larq.files import written_whole
+from ftbnn_larq.layers import is_binary
+from ftbnn_larq.runs import CURVES, Run
+
+BOARD = "tensorboard"
+
+
+class Watcher(tf.keras.callbacks.Callback):
+    """Adds to an epoch's metrics `flips`, the share of binary weights whose sign changed in it; writes it, and the
+    slopes of the non-linearities as histograms, for TensorBoard; draws curves.png at most every `interval` seconds.
+
+    To stand before what writes the metrics down. `finish` draws once more.
+    """
+
+    def __init__(self, run: Run, network: tf.keras.Model, history: list[dict], interval: float = 60):
+        super().__init__()
+        self.run, self.history, self.interval = run, history, interval
+        self.kernels = [layer.kernel.latent_variable for layer in network.layers if is_binary(layer)]
+        learned = tuple(getattr(nonlinearities, name) for name in ("PReLU", "FPReLU", "RPReLU"))
+        self.slopes = [weight for layer in network.layers if isinstance(layer, learned) for weight in layer.weights]
+        self.drawn_at = time.monotonic()
+
+    def on_train_begin(self, logs=None):
+        self.writer = tf.summary.create_file_writer(str(self.run.path / BOARD / "weights"))
+        self.signs = self._signs()
+
+    def _signs(self) -> list[np.ndarray]:
+        return [kernel.numpy() >= 0 for kernel in self.kernels]
+
+    def on_epoch_end(self, epoch, logs=None):
+        signs = self._signs()
+        changed = [int((old != new).sum()) for old, new in zip(self.signs, signs, strict=True)]
+        self.signs = signs
+        logs["flips"] = sum(changed) / max(1, sum(sign.size for sign in signs))
+        with self.writer.as_default(step=epoch):
+            tf.summary.scalar("flips", logs["flips"])
+            for kernel, count, sign in zip(self.kernels, changed, signs, strict=True):
+                tf.summary.scalar(f"flips/{kernel.name.split('/')[0]}", count / sign.size)
+            for slope in self.slopes:
+                tf.summary.histogram(slope.name.split(":")[0], slope)
+        self.writer.flush()
+        if time.monotonic() - self.drawn_at >= self.interval:
+            draw_curves(self.run, self.history)
+            self.drawn_at = time.monotonic()
+
+    def on_train_end(self, logs=None):
+        self.writer.close()
+
+
+def draw_curves(run: Run, history: list[dict]) -> None:
+    """Loss and top-1 over the epochs, of training and validation, as curves.png in the run folder."""
+    if not history:
+        return
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    epochs = [row["epoch"] for row in history]
+    for axes, key, label in zip(figure.subplots(1, 2), ("loss", "top1"), ("loss", "top-1 (%)"), strict=True):
+        factor = 100 if key == "top1" else 1
+        for name, style in ((key, "C0--"), (f"val_{key}", "C1-")):
+            values = [factor * row[name] for row in history]
+            axes.plot(epochs, values, style, marker="." if len(epochs) < 10 else "")
+        axes.legend(["training", "validation"], frameon=False)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+    figure.suptitle(f"{run.model_name} on {run.config['data']['name']}")
+    with written_whole(run.path / CURVES) as temporary:
+        figure.savefig(temporary, dpi=120)

@@ -1,0 +1,412 @@
+"""Training: repeatable, resumable, and every key of a recipe does what it says. Two units train in seconds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import ROOT, run_command
+
+from ftbnn_larq import data, recipe, runs
+from ftbnn_larq.errors import ConfigError, RunError, TrainingError, UnknownNameError
+from ftbnn_larq.recipe import Recipe
+from ftbnn_larq.training import loop
+
+OPTIONS = {"units": (1, 1), "width": 16, "group_channels": 32}
+COMMAND = ("train", "ftbnn_r18", "--set", "units=1,1", "--set", "group_channels=32", "--width", 16)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+@pytest.fixture(scope="module")
+def fit(digits, tmp_path_factory):
+    """Train the small network: `(result, run, history)`."""
+    output = tmp_path_factory.mktemp("runs")
+
+    def train(model="ftbnn_r18", options=OPTIONS, seed=0, callbacks=(), strategy=None, **keys):
+        how = Recipe(**{"epochs": 1, "batch_size": 64, "warmup_epochs": 0, **keys})
+        more = {"options": options, "seed": seed, "output": output, "callbacks": callbacks, "strategy": strategy}
+        result = loop.start(model, digits, how, **more)
+        run = runs.open_run(result["run"])
+        return result, run, list(csv.DictReader((run.path / "metrics.csv").open()))
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def trained_twice(fit):
+    return fit(epochs=2), fit(epochs=2)
+
+
+def weights(run: runs.Run, file: Path | None = None) -> dict[str, np.ndarray]:
+    found = {}
+    with h5py.File(file or run.weights) as opened:
+        opened.visititems(lambda name, it: found.update({name: it[()]}) if isinstance(it, h5py.Dataset) else None)
+    return found
+
+
+def last_checkpoint(run: runs.Run) -> Path:
+    return sorted((run.path / "checkpoints").glob("*.h5"))[-1]
+
+
+def assert_same(one: dict, other: dict) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_one_seed_gives_the_same_weights_bit_by_bit_and_another_one_others(trained_twice, fit):
+    (_, one, _), (_, other, _) = trained_twice
+    assert_same(weights(one), weights(other))
+    # Optimizer, and what it has seen, included.
+    assert_same(weights(one, last_checkpoint(one)), weights(other, last_checkpoint(other)))
+    third = weights(fit(epochs=2, seed=1)[1])
+    assert any((value != third[name]).any() for name, value in weights(one).items())
+
+
+def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(tmp_path):
+    command = (*COMMAND, "--epochs", "4", "--json")
+    whole = run_command(*command, cwd=tmp_path)
+    assert whole.status == 0, whole.err
+    chance = random.Random(0)
+    arguments = [sys.executable, str(ROOT / "cli.py"), *map(str, command), "--output", "killed"]
+    for attempt in range(3):
+        with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+            if any(line.startswith("epoch") for line in process.stderr):
+                time.sleep(chance.uniform(0, 0.4))
+            process.kill()
+        (killed,) = (tmp_path / "killed").iterdir()
+        if attempt == 0:
+            arguments = [sys.executable, str(ROOT / "cli.py"), "train", "--resume", str(killed)]
+            # What a kill in the middle of writing leaves.
+            (killed / "checkpoints" / "epoch-0099.weights.h5").write_bytes(b"half")
+    resumed = run_command("train", "--resume", killed, "--json", cwd=tmp_path)
+    assert resumed.status == 0, resumed.err
+    assert {**resumed.out, "run": 0, "seconds": 0} == {**whole.out, "run": 0, "seconds": 0}
+    one, other = runs.open_run(killed), runs.open_run(tmp_path / whole.out["run"])
+    assert_same(weights(one), weights(other))
+    assert_same(
+        weights(one, one.path / "checkpoints" / "epoch-0004.weights.h5"), weights(other, last_checkpoint(other))
+    )
+
+
+def test_a_full_disk_stops_the_run_with_a_word_and_leaves_a_checkpoint_to_go_on_from(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"mounting a small file system needs root: {mounted.stderr.strip()}")
+    try:
+        arguments = [*COMMAND, "--epochs", 400, "--output", disk]
+        arguments = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
+        with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+            for line in process.stderr:
+                if line.startswith("epoch 2/"):
+                    space = shutil.disk_usage(disk).free
+                    (disk / "filling").write_bytes(bytes(max(0, space - 20_000)))
+                    break
+            said = process.stderr.read()
+            assert process.wait(timeout=120) == 2, said
+        (run,) = (path for path in disk.iterdir() if path.is_dir())
+        assert "Traceback" not in said
+        assert f"--resume {run}" in said.splitlines()[-1] and "space" in said.splitlines()[-1]
+        (disk / "filling").unlink()
+        resumed = run_command("train", "--resume", run, "--epochs", 4, "--json", cwd=tmp_path)
+        assert resumed.status == 0, resumed.err
+        assert not list(run.rglob(".writing-*"))
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_says_where(fit, tmp_path):
+    with pytest.raises(TrainingError, match=r"the loss is nan at step \d+, in epoch 1"):
+        fit(learning_rate=1e30)
+
+
+def test_two_trainings_never_write_one_folder(trained_twice, refused):
+    (_, run, _), _ = trained_twice
+    with runs.in_use(run), pytest.raises(RunError, match="by another process"), runs.in_use(run):
+        pass
+    with runs.in_use(run):
+        assert "by another process" in refused("train", "--resume", run.path)
+
+
+def test_a_run_is_resumed_as_what_it_is(trained_twice, refused):
+    (_, run, _), _ = trained_twice
+    assert "a run of ftbnn_r18, not of bireal_r18" in refused("train", "bireal_r18", "--resume", run.path)
+    assert "trained on digits, not on mnist" in refused("train", "--resume", run.path, "--dataset", "mnist")
+    assert "not width" in refused("train", "--resume", run.path, "--width", 32)
+    assert "not learning_rate" in refused("train", "--resume", run.path, "--lr", 0.1)
+
+
+def test_a_stored_recipe_repeats_the_run(trained_twice, tmp_path):
+    (result, run, _), _ = trained_twice
+    repeated = run_command("train", "--recipe", run.path / "recipe.toml", "--json", cwd=tmp_path)
+    assert repeated.status == 0, repeated.err
+    assert repeated.out["top1"] == result["top1"]
+    assert_same(weights(run), weights(runs.open_run(tmp_path / repeated.out["run"])))
+
+
+def test_the_zoo_has_a_complete_recipe_for_imagenet_and_says_what_it_is():
+    text = Path(ROOT / "zoo/recipes/imagenet2012.toml").read_text()
+    assert "not been run" in text
+    how = recipe.for_dataset("imagenet2012")
+    assert (how.epochs, how.schedule, how.batch_size) == (256, "linear", 512)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "zoo/recipes").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_recipe_of_the_zoo_reads_and_opens_with_its_command(path):
+    recipe.read(path)
+    assert path.read_text().startswith("# ftbnn-larq train ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("learning_rate", 0.0, "above 0"),
+        ("learning_rate", float("nan"), "not finite"),
+        ("batch_size", -3, "above 0"),
+        ("batch_size", 6.5, "not of type int"),
+        ("label_smoothing", 1.0, "below 1"),
+        ("ema", 1.0, "below 1"),
+        ("random_augment", 2.0, "from 0 to 1"),
+        ("patience", -1, "not be negative"),
+        ("float_weights_epochs", 60, "leaves none"),
+        ("optimizer", "adan", "did you mean adam"),
+        ("distillation", "hington", "did you mean hinton"),
+    ],
+)
+def test_keys_that_cannot_be_used(key, value, words):
+    with pytest.raises(ValueError, match=words):
+        Recipe(**{key: value})
+
+
+def test_precision_is_resolved_and_stored(trained_twice):
+    (_, run, _), _ = trained_twice
+    assert recipe.read(run.path / "recipe.toml").precision in ("float32", "bfloat16")
+
+
+def test_ema_keeps_averages_of_the_weights(fit):
+    _, run, _ = fit(ema=0.5, batch_size=640, schedule="constant")
+    stored = weights(run, last_checkpoint(run))
+    kept = weights(run)
+    assert np.abs(stored["layers/dense/vars/0"] - kept["layers/dense/vars/0"]).max() > 1e-5
+
+
+def test_early_stopping_ends_a_run_for_good(fit):
+    # Nothing is learned at this rate, and the running statistics have come to rest.
+    result, run, history = fit(epochs=30, patience=2, learning_rate=1e-12, batch_size=32)
+    assert len(history) < 30
+    best = max(range(len(history)), key=lambda index: (float(history[index]["val_top1"]), -index))
+    assert len(history) == best + 1 + 2
+    assert loop.resume(run.path)["epochs"] == result["epochs"] == len(history)
+
+
+def test_two_steps_train_float_weights_first(fit):
+    seen = []
+
+    class Look(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append([layer.binary_weights for layer in self.model.layers if hasattr(layer, "binary_weights")])
+
+    _, run, history = fit(epochs=2, float_weights_epochs=1, callbacks=(Look(),))
+    assert [set(flags) for flags in seen] == [{False}, {True}]
+    # Each step has its own schedule.
+    assert float(history[0]["learning_rate"]) < 1e-4 and float(history[1]["learning_rate"]) < 1e-4
+    assert all(layer.binary_weights for layer in run.load_model().layers if hasattr(layer, "binary_weights"))
+
+
+def test_frozen_layers_stay_as_they_were_initialised(fit, trained_twice):
+    (_, source, _), _ = trained_twice
+    _, run, _ = fit(init_from=str(source.path), freeze="stem*, stage1*", seed=5)
+    before, after = source.load_model(), run.load_model()
+    for layer in before.layers:
+        frozen = layer.name.startswith(("stem", "stage1"))
+        for one, other in zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True):
+            assert (one == other).all() == frozen or not layer.trainable_weights, layer.name
+    with pytest.raises(UnknownNameError, match="layer to freeze"):
+        fit(freeze="steem*")
+
+
+def test_a_run_can_be_fine_tuned_to_other_classes(trained_twice, tmp_path):
+    from test_bad_input import picture_folder
+
+    (_, source, _), _ = trained_twice
+    name = picture_folder(tmp_path / "pets", cat=30, dog=30)
+    arguments = ("--dataset", name, "--epochs", 1, "--batch-size", 8, "--input-size", 8, "--json")
+    (tmp_path / "grey").mkdir()
+    tuned = run_command(*COMMAND, *arguments, "--init-from", source.path, cwd=tmp_path)
+    # Digits are grey, these are not: the stem says so.
+    assert tuned.status == 2 and "stem_conv is [(3, 3, 3, 8)]" in tuned.err
+
+
+def test_a_new_head_for_other_classes(trained_twice):
+    from ftbnn_larq import zoo
+    from ftbnn_larq.training import sources
+
+    (_, source, _), _ = trained_twice
+    network = zoo.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=7, **OPTIONS)
+    assert sources.initialise(network, str(source.path)) == ["logits"]
+    theirs = source.load_model()
+    np.testing.assert_array_equal(network.get_layer("stem_conv").kernel, theirs.get_layer("stem_conv").kernel)
+    with pytest.raises(ConfigError, match="same width"):
+        wide = zoo.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=7, **{**OPTIONS, "width": 32})
+        sources.initialise(wide, str(source.path))
+
+
+@pytest.mark.parametrize("distillation", ["hinton", "distributional"])
+def test_a_student_comes_nearer_to_its_teacher(fit, trained_twice, distillation):
+    (_, teacher, _), _ = trained_twice
+    keys = {"teacher": str(teacher.path), "distillation": distillation, "distillation_weight": 1.0, "epochs": 3}
+    _, run, history = fit(seed=3, **keys)
+    parts = [float(row["distillation"]) for row in history]
+    assert parts[-1] < parts[0]
+    assert len(weights(run)) == len(weights(teacher)), "the teacher's weights are not the student's"
+
+
+def test_a_teacher_with_other_classes_is_refused(fit, digits, tmp_path):
+    from ftbnn_larq import zoo
+
+    other = zoo.create_model("bireal_r18", input_shape=(8, 8, 1), num_classes=4, units=(1,), width=16)
+    other.save(tmp_path / "other.keras")
+    with pytest.raises(ConfigError, match=r"teacher .*other\.keras has 4 classes, the data 10"):
+        fit(teacher=str(tmp_path / "other.keras"))
+    with pytest.raises(ConfigError, match="no run folder"):
+        fit(teacher="nobody")
+
+
+def test_larq_zoos_networks_train_at_our_width(fit):
+    result, run, history = fit("larq_zoo:BiRealNet", {"width": 16})
+    assert run.load_model().get_layer("stem_conv").filters == 16
+    assert float(history[0]["loss"]) < 4 and result["epochs"] == 1
+    with pytest.raises(ConfigError, match="built as published"):
+        fit("larq_zoo:QuickNet", {"width": 16})
+
+
+def test_what_can_be_watched(trained_twice):
+    (_, run, history), _ = trained_twice
+    assert 0 < float(history[-1]["flips"]) < 0.5
+    assert (run.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    tags = set()
+    for file in (run.path / "tensorboard").rglob("events*"):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            tags |= {value.tag for value in event.summary.value}
+    assert {"epoch_loss", "epoch_top1", "epoch_learning_rate", "flips"} <= tags
+    assert any("_act" in tag for tag in tags), "slopes"
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [opened.getsockname()[1] for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return ports
+
+
+WORKER = """
+import json, sys
+import ftbnn_larq
+from ftbnn_larq.training import distribution, loop
+from ftbnn_larq.recipe import Recipe
+workers, rank, output, epochs = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+if workers:
+    distribution.set_workers(workers, rank)
+strategy = distribution.create_strategy()
+import tensorflow as tf
+from ftbnn_larq import data
+losses = []
+
+class Losses(tf.keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        losses.append(logs["loss"])
+
+how = Recipe(epochs=epochs, batch_size=64, precision="float32")
+options = {"units": (1, 1), "width": 16, "group_channels": 32}
+result = loop.start("ftbnn_r18", data.load("digits"), how, options=options, output=output, callbacks=(Losses(),))
+print(json.dumps([losses, result]))
+"""
+
+
+def start_worker(workers, rank, output, epochs=1):
+    arguments = [sys.executable, "-c", WORKER, workers, str(rank), str(output), str(epochs)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def test_two_processes_take_the_same_steps_as_one(tmp_path):
+    workers = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
+    processes = [start_worker("", 0, tmp_path / "one"), *(start_worker(workers, i, tmp_path / "two") for i in range(2))]
+    said = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], said
+    (alone, result), (first, joint), (second, _) = (json.loads(out.splitlines()[-1]) for out, _ in said)
+    assert len(alone) == 20
+    np.testing.assert_allclose(first, alone, atol=1e-4)
+    assert first == second
+    assert abs(joint["top1"] - result["top1"]) < 0.01
+    # One writer.
+    assert len(list((tmp_path / "two").iterdir())) == 1
+
+
+def test_a_lost_worker_is_told_and_both_resume(tmp_path):
+    workers = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
+    command = [sys.executable, str(ROOT / "cli.py"), *map(str, COMMAND), "--epochs", "400", "--workers", workers]
+    chief, other = (
+        subprocess.Popen([*command, "--rank", str(rank)], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    )
+    for line in chief.stderr:
+        if line.startswith("epoch 2/"):
+            break
+    other.send_signal(signal.SIGKILL)
+    said = chief.stderr.read()
+    other.communicate()
+    assert chief.wait(timeout=200) == 2, said
+    (run,) = (tmp_path / "runs").iterdir()
+    assert "another worker is gone" in said.splitlines()[-1] and f"--resume runs/{run.name}" in said
+    workers = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
+    epochs = len((run / "metrics.csv").read_text().splitlines())
+    command = [sys.executable, str(ROOT / "cli.py"), "train", "--resume", str(run), "--epochs", str(epochs)]
+    resumed = [
+        subprocess.Popen([*command, "--workers", workers, "--rank", str(rank)], cwd=tmp_path, stderr=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=300)[1].decode() for process in resumed]
+    assert [process.returncode for process in resumed] == [0, 0], said
+    assert json.loads((run / "result.json").read_text())["epochs"] == epochs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--workers", "one:1,two:2"), "--workers and --rank go together"),
+        (("--workers", "one,two:2", "--rank", 0), "'one' is not host:port"),
+        (("--workers", "one:1", "--rank", 0), "two different ones"),
+        (("--workers", "one:1,two:2", "--rank", 2), "take 0 to 1"),
+    ],
+)
+def test_workers_that_cannot_be(refused, arguments, words):
+    assert words in refused(*COMMAND, *arguments)
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(digits):
+    from ftbnn_larq.training import distribution
+
+    class Three:
+        num_replicas_in_sync = 3
+
+    with pytest.raises(ConfigError, match=r"batch size 64 cannot be shared evenly among 3 replicas: take 63"):
+        distribution.check_batch(Recipe(batch_size=64), Three())

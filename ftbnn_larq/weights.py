@@ -1,8 +1,12 @@
-"""Weights files (.weights.h5, as Keras writes them): written whole, and checked before they are loaded."""
+"""Weights files, written whole and checked before they are loaded: .weights.h5, as Keras writes them, and .npz.
+
+An .npz file is near what a trained network holds: a bit for each binary weight, 32 for any other, and a description.
+"""
 
 from __future__ import annotations
 
 import errno
+import json
 import math
 import os
 import re
@@ -84,3 +88,78 @@ def save_weights(model, path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     with written_whole(path) as temporary:
         model.save_weights(temporary)
+
+
+DESCRIPTION = "description"
+
+
+def save_compact(model, path: str | os.PathLike, description: dict) -> None:
+    """Write a network's weights as an .npz file: of a binary kernel the signs, and the mean size of what they are of.
+
+    Arguments:
+        description: what the network is and was trained on; anything that JSON can hold.
+    """
+    import numpy as np
+
+    from ftbnn_larq.layers import is_binary
+
+    arrays = {DESCRIPTION: np.frombuffer(json.dumps(description).encode(), np.uint8)}
+    for layer in model.layers:
+        for index, value in enumerate(layer.get_weights()):
+            name = f"{layer.name}/{index}"
+            if index == 0 and is_binary(layer):
+                arrays[f"{name}/signs"] = np.packbits(value >= 0)
+                arrays[f"{name}/size"] = np.float32(np.abs(value).mean())
+            else:
+                arrays[name] = value
+    with written_whole(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def read_description(path: str | os.PathLike) -> dict:
+    """What `save_compact` was told of a network. Raises ModelFileError for a file that it did not write."""
+    return _compact(path)[0]
+
+
+def load_compact(model, path: str | os.PathLike) -> None:
+    """Load an .npz file of `save_compact`. Raises ModelFileError if it is damaged, or of another network."""
+    import numpy as np
+
+    _, arrays = _compact(path)
+    values = []
+    for layer in model.layers:
+        for index, variable in enumerate(layer.weights):
+            name, shape = f"{layer.name}/{index}", tuple(variable.shape)
+            own_name = f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]}"
+            if f"{name}/signs" in arrays:
+                bits, size = arrays.pop(f"{name}/signs"), arrays.pop(f"{name}/size")
+                count = math.prod(shape)
+                found = shape if len(bits) == -(-count // 8) else f"{8 * len(bits)} bits"
+                value = size * (2.0 * np.unpackbits(bits)[:count] - 1) if found == shape else None
+            elif name in arrays:
+                value = arrays.pop(name)
+                found = value.shape
+            else:
+                raise ModelFileError(f"{path}: not the weights of this {model.name}: it has none for {own_name}")
+            if found != shape:
+                raise ModelFileError(
+                    f"{path}: not the weights of this {model.name}: {own_name} is {found} there, {shape} here"
+                )
+            values.append(value.reshape(shape))
+    if arrays:
+        raise ModelFileError(
+            f"{path}: not the weights of this {model.name}: it has {len(arrays)} more, first {min(arrays)}"
+        )
+    for variable, value in zip((each for layer in model.layers for each in layer.weights), values, strict=True):
+        variable.assign(value)
+
+
+def _compact(path) -> tuple[dict, dict]:
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        return json.loads(arrays.pop(DESCRIPTION).tobytes()), arrays
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds for a damaged file
+        raise ModelFileError(f"{path}: damaged, or no weights file ({one_line(error, 160)})") from error

@@ -1,0 +1,234 @@
+"""Train every variant of a study and write one line for each into zoo/results.
+
+python -m benchmarks.study benchmarks/studies/path.toml --data-dir DIR
+
+Goes on where it was stopped. Two of them at once share the work: each run is done by one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from benchmarks import results
+from ftbnn_larq import networks, peers, recipe, runs, zoo
+from ftbnn_larq.cli.output import load_tensorflow, say
+from ftbnn_larq.errors import ConfigError, ConversionError, FtbnnError, TrainingError, UnknownNameError, one_line
+from ftbnn_larq.recipe import tomllib
+
+_KEYS = {"study": str, "dataset": str, "recipe": str, "epochs": int, "width": int, "seeds": list, "variant": list}
+_VARIANT_KEYS = {"model": str, "options": dict, "seeds": list}
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run of a study."""
+
+    study: str
+    model: str
+    options: dict
+    dataset: str
+    recipe: str
+    width: int
+    seed: int
+    epochs: int
+
+    @property
+    def key(self) -> dict:
+        """What tells its row from others."""
+        return {**dataclasses.asdict(self), "options": json.dumps(self.options, sort_keys=True)}
+
+    @property
+    def name(self) -> str:
+        digest = hashlib.sha256(self.key["options"].encode()).hexdigest()[:6] if self.options else "plain"
+        return f"{self.model.replace(':', '-')}-{digest}-w{self.width}-e{self.epochs}-s{self.seed}"
+
+
+def read(path: str | Path) -> list[Job]:
+    """The runs of a study file, first seeds first.
+
+    Raises:
+        ConfigError: no such file, no TOML, a key missing or of another type; UnknownNameError: an unknown key, model,
+            option or recipe.
+    """
+    try:
+        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: no study file: {one_line(error)}") from error
+    _check(document, _KEYS, path, optional=())
+    jobs = []
+    for variant in document["variant"]:
+        _check(variant, _VARIANT_KEYS, f"{path}, a variant", optional=("options", "seeds"))
+        # As on the command line, and as a run's config.json gives them back.
+        options = {name: tuple(v) if isinstance(v, list) else v for name, v in variant.get("options", {}).items()}
+        networks.check(variant["model"], {**options, "width": document["width"]})
+        common = {key: document[key] for key in ("study", "dataset", "recipe", "width", "epochs")}
+        seeds = variant.get("seeds", document["seeds"])
+        jobs += [Job(model=variant["model"], options=options, seed=seed, **common) for seed in seeds]
+    recipe_of(document["recipe"], document["epochs"])
+    return sorted(jobs, key=lambda job: job.seed)
+
+
+def _check(table: dict, kinds: dict, where, optional: tuple) -> None:
+    for key, value in table.items():
+        if key not in kinds:
+            raise UnknownNameError(f"key in {where}:", key, kinds)
+        if not isinstance(value, kinds[key]):
+            raise ConfigError(f"{where}: {key} = {value!r} is not of type {kinds[key].__name__}")
+    for key in kinds:
+        if key not in table and key not in optional:
+            raise ConfigError(f"{where}: {key} is missing")
+
+
+def recipe_of(name: str, epochs: int) -> recipe.Recipe:
+    """A recipe of the zoo by name, with another number of epochs."""
+    known = [file.stem for file in (zoo.HERE / "recipes").glob("*.toml")]
+    if name not in known:
+        raise UnknownNameError("recipe", name, known)
+    return recipe.read(zoo.HERE / "recipes" / f"{name}.toml").replace(epochs=epochs)
+
+
+def commit() -> str:
+    """The commit of the checkout, "+" behind it if files differ from it; "" outside of one."""
+
+    def git(*arguments):
+        return subprocess.run(["git", "-C", zoo.HERE, *arguments], capture_output=True, text=True)
+
+    head = git("rev-parse", "--short", "HEAD")
+    if head.returncode:
+        return ""
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "../ftbnn_larq", "../zoo/__init__.py")
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Whether this process is the first to take `folder`, which is its own until it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".claim", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def train(job: Job, folder: Path, data_dir: str | None) -> dict:
+    """Train, or go on with, a job's run below `folder`; the row for it.
+
+    Raises:
+        TrainingInterrupted: Ctrl-C.
+    """
+    from ftbnn_larq import data
+    from ftbnn_larq.cli.bars import EpochBars
+    from ftbnn_larq.training import loop
+
+    started = commit()
+    row = {**job.key, **dict.fromkeys(results.COLUMNS[len(results.KEY) :])}
+    begun = [path.parent for path in folder.glob("*/config.json")]
+    try:
+        if begun:
+            result = loop.resume(begun[0], callbacks=(EpochBars(),))
+        else:
+            loaded = data.load(job.dataset, data_dir=data_dir)
+            options = {**job.options, "width": job.width}
+            how = recipe_of(job.recipe, job.epochs)
+            result = loop.start(
+                job.model, loaded, how, options=options, seed=job.seed, output=folder, callbacks=(EpochBars(),)
+            )
+        row |= {"top1": result["last"]["top1"], "seconds": result["seconds"]}
+        row |= measure(runs.open_run(result["run"]), job)
+    except TrainingError as error:
+        if "the loss is" not in str(error):
+            raise
+        say(f"{job.name}: {error}")
+        row |= {"top1": float("nan"), "seconds": 0.0, "ops": float("nan")}
+    versions = "; ".join(f"{name} {version}" for name, version in runs.versions().items())
+    return {**row, "versions": versions, "date": time.strftime("%Y-%m-%d"), "commit": started}
+
+
+def measure(run: runs.Run, job: Job) -> dict:
+    """Costs of a run's network, and size and top-1 of the flatbuffer that its last epoch makes."""
+    from ftbnn_larq.analysis.counts import count
+    from ftbnn_larq.weights import load_weights, save_compact
+
+    network = run.build_model()
+    load_weights(network, sorted((run.path / "checkpoints").glob("*.weights.h5"))[-1])
+    if job.model not in peers.NAMES:
+        save_compact(network, results.HERE / "weights" / job.study / f"{job.name}.npz", run.config)
+    counted = count(network)
+    params = counted["params"]
+    row = {"ops": counted["ops"], "params_binary": params["binary"], "params_float": params["float"]}
+    return {**row, **flatbuffer(network, run.config)}
+
+
+def flatbuffer(network, config: dict) -> dict:
+    """Bytes and top-1 of a network's flatbuffer on the test split of the data set that it was trained on."""
+    import tempfile
+
+    from ftbnn_larq import resnet
+    from ftbnn_larq.data import DataConfig, load, pipeline
+    from ftbnn_larq.deploy.convert import convert_model
+    from ftbnn_larq.deploy.interpreter import Interpreter
+    from ftbnn_larq.evaluation import accuracy
+
+    described = DataConfig.from_json(config["data"])
+    data = load(described.name, data_dir=described.data_dir, config=described)
+    batches = pipeline.batches(data.test, described, 128)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        try:
+            document = convert_model(resnet.up_to_logits(network), path, next(batches.as_numpy_iterator())[0])
+        except ConversionError as error:
+            say(f"no flatbuffer: {error}")
+            return {}
+        with Interpreter(path) as interpreter:
+            top1 = accuracy(interpreter.predict, batches.as_numpy_iterator())["top1"]
+    return {"bytes": document["bytes"], "flatbuffer_top1": top1}
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--data-dir", help="Where TFDS keeps its data sets.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("runs/studies"), show_default=True)
+@click.option("--threads", type=int, help="Threads for the arithmetic.  [default: all cores]")
+@click.option("--limit", type=int, help="End after so many runs.")
+def main(file: Path, data_dir: str | None, output: Path, threads: int | None, limit: int | None) -> None:
+    """Train the runs of a study FILE that have no line in zoo/results yet."""
+    try:
+        jobs = read(file)
+        load_tensorflow()
+        if threads:
+            import tensorflow as tf
+
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        done = 0
+        for job in jobs:
+            with _claimed(output / job.study / job.name) as mine:
+                key = job.key
+                if not mine or any(all(row[k] == key[k] for k in key) for row in results.read(job.study)):
+                    continue
+                say(f"{job.study}: {job.name}, {job.model} {job.options or ''}")
+                row = train(job, output / job.study / job.name, data_dir)
+                results.add(job.study, row)
+                say(f"{job.name}: top-1 {row['top1']:.2%}")
+                done += 1
+            if limit and done >= limit:
+                break
+    except FtbnnError as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""How fast a step of training is, beside other ways to train the same shape; ratios taken in one run.
+
+python -m benchmarks.training --width 16 --width 64 --dataset cifar10 --data-dir DIR
+
+Every network takes a step in turn, so that drift of the machine hits all alike. Writes zoo/results/training.json.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+
+import click
+
+from benchmarks.results import HERE
+from ftbnn_larq import data as datasets
+from ftbnn_larq import networks, runs, zoo
+from ftbnn_larq.cli.output import load_tensorflow, say, table
+from ftbnn_larq.files import write_json
+from ftbnn_larq.recipe import Recipe
+
+FILE = HERE / "training.json"
+
+
+def float_resnet(width: int, input_shape: tuple, classes: int):
+    """A full-precision ResNet-18 of the zoo's shape: its small stem, two 3x3 convolutions a block, pooled shortcuts."""
+    import tensorflow as tf
+
+    from ftbnn_larq import blocks
+
+    layers = tf.keras.layers
+    inputs = tf.keras.Input(input_shape)
+    x = layers.ReLU()(blocks.batch_norm(None)(blocks.float_conv(width, 3, 1, None)(inputs)))
+    for stage in range(4):
+        filters = width * 2**stage
+        for block in range(2):
+            strides = 2 if stage and not block else 1
+            y = layers.ReLU()(blocks.batch_norm(None)(blocks.float_conv(filters, 3, strides, None)(x)))
+            y = blocks.batch_norm(None)(blocks.float_conv(filters, 3, 1, None)(y))
+            if strides > 1:
+                x = layers.AveragePooling2D(2)(x)
+                x = blocks.batch_norm(None)(blocks.float_conv(filters, 1, 1, None)(x))
+            x = layers.ReLU()(layers.Add()([x, y]))
+    x = layers.Softmax()(layers.Dense(classes)(layers.GlobalAveragePooling2D()(x)))
+    return tf.keras.Model(inputs, x)
+
+
+def with_larqs_layers(model):
+    """The same network with Larq's own convolution in place of ours."""
+    import larq as lq
+    import tensorflow as tf
+
+    from ftbnn_larq.layers import BinaryConv2D
+
+    def clone(layer):
+        kind = lq.layers.QuantConv2D if isinstance(layer, BinaryConv2D) else type(layer)
+        return kind.from_config(layer.get_config())
+
+    return tf.keras.models.clone_model(model, clone_function=clone)
+
+
+def contenders(width: int, input_shape: tuple, classes: int) -> dict:
+    """Networks with random weights that end in probabilities; what is ours takes bfloat16 if the machine has it."""
+    from ftbnn_larq.layers import train_with
+    from ftbnn_larq.training import precision
+
+    arguments = {"input_shape": input_shape, "num_classes": classes, "width": width}
+    found = {
+        "ftbnn_r18": zoo.create_model("ftbnn_r18", **arguments),
+        "ftbnn_r18, float32": zoo.create_model("ftbnn_r18", **arguments),
+        "ftbnn_r18_pure": zoo.create_model("ftbnn_r18_pure", **arguments),
+        "float ResNet-18": float_resnet(width, input_shape, classes),
+        "larq_zoo:BiRealNet": networks.create("larq_zoo:BiRealNet", **arguments),
+        "ftbnn_r18_pure, Larq's layers": with_larqs_layers(zoo.create_model("ftbnn_r18_pure", **arguments)),
+        "ftbnn_r18, Larq's grouped layers": with_larqs_layers(zoo.create_model("ftbnn_r18", **arguments)),
+    }
+    for name in ("ftbnn_r18", "ftbnn_r18_pure"):
+        train_with(found[name], arithmetic=precision.resolve("auto"))
+    return found
+
+
+def measure(width: int, data, batch_size: int, steps: int) -> dict:
+    """Pictures per second in training: `{name: number}`, the input pipeline alone among them."""
+    import tensorflow as tf
+
+    classes = len(data.config.labels)
+    how = Recipe(batch_size=batch_size, epochs=1_000)
+    from ftbnn_larq.data import pipeline
+
+    batches = iter(pipeline.training_batches(data.train, data.config, how, seed=0))
+    pictures, targets = next(batches)
+    models = contenders(width, data.config.input_shape, classes)
+    for name, model in models.items():
+        say(f"width {width}: {name}")
+        # A step is cheap to lose and a rate of zero keeps it from running away.
+        model.compile(tf.keras.optimizers.Adam(0.0), "categorical_crossentropy")
+        model.train_on_batch(pictures, targets)
+    times = {name: [] for name in models}
+    for _ in range(steps):
+        for name, model in models.items():
+            begin = time.perf_counter()
+            model.train_on_batch(pictures, targets)
+            times[name].append(time.perf_counter() - begin)
+    # Whole epochs apart: shuffling fills its buffer first.
+    begin = time.perf_counter()
+    for _ in range(50):
+        next(batches)
+    pipeline_seconds = (time.perf_counter() - begin) / 50
+    speeds = {name: batch_size / statistics.median(seconds) for name, seconds in times.items()}
+    return {**speeds, "input pipeline": batch_size / pipeline_seconds}
+
+
+@click.command()
+@click.option("--width", "widths", type=int, multiple=True, default=(16, 64), show_default=True)
+@click.option("--dataset", default="cifar10", show_default=True)
+@click.option("--data-dir", help="Where TFDS keeps its data sets.")
+@click.option("--batch-size", type=int, default=64, show_default=True)
+@click.option("--steps", type=int, default=7, show_default=True, help="Steps of each network; the median counts.")
+def main(widths, dataset, data_dir, batch_size, steps):
+    """Compare the speed of training and write it to zoo/results/training.json."""
+    load_tensorflow()
+    data = datasets.load(dataset, data_dir=data_dir)
+    document = {
+        "dataset": dataset,
+        "batch_size": batch_size,
+        "cores": len(os.sched_getaffinity(0)),
+        "machine": platform.machine(),
+        "versions": runs.versions(),
+        "date": time.strftime("%Y-%m-%d"),
+        "widths": {str(width): measure(width, data, batch_size, steps) for width in widths},
+    }
+    write_json(FILE, document)
+    for width, speeds in document["widths"].items():
+        ours = speeds["ftbnn_r18"]
+        rows = [[name, f"{speed:.0f}", f"{speed / ours:.2f}"] for name, speed in speeds.items()]
+        table(f"width {width}, batches of {batch_size}", ["", "pictures/s", "to ftbnn_r18"], rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,11 +18,14 @@ from ftbnn_larq.files import written_whole
 
 
 def load_weights(model, path: str | os.PathLike) -> None:
-    """Load a .weights.h5 file.
+    """Load a .weights.h5 or an .npz file; from the second a model without its top takes what it has.
 
     Raises:
         ModelFileError: it is damaged, or of another network; the message names the first weights that differ.
     """
+    if Path(path).suffix == ".npz":
+        _load_compact(model, path)
+        return
     try:
         stored = _stored_shapes(path)
     except Exception as error:  # h5py raises a dozen kinds for a damaged file
@@ -121,8 +124,7 @@ def read_description(path: str | os.PathLike) -> dict:
     return _compact(path)[0]
 
 
-def load_compact(model, path: str | os.PathLike) -> None:
-    """Load an .npz file of `save_compact`. Raises ModelFileError if it is damaged, or of another network."""
+def _load_compact(model, path) -> None:
     import numpy as np
 
     _, arrays = _compact(path)
@@ -146,9 +148,11 @@ def load_compact(model, path: str | os.PathLike) -> None:
                     f"{path}: not the weights of this {model.name}: {own_name} is {found} there, {shape} here"
                 )
             values.append(value.reshape(shape))
-    if arrays:
+    names = [layer.name for layer in model.layers]
+    more = [name for name in arrays if not (name.startswith("logits/") and "logits" not in names)]
+    if more:
         raise ModelFileError(
-            f"{path}: not the weights of this {model.name}: it has {len(arrays)} more, first {min(arrays)}"
+            f"{path}: not the weights of this {model.name}: it has {len(more)} more, first {min(more)}"
         )
     for variable, value in zip((each for layer in model.layers for each in layer.weights), values, strict=True):
         variable.assign(value)

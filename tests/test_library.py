@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import ftbnn_larq
 from ftbnn_larq import zoo
-from ftbnn_larq.errors import ConfigError, ConversionError
+from ftbnn_larq.errors import ConversionError
 
 UNSET = "import os; os.environ.pop('TF_USE_LEGACY_KERAS', 0); "
 
@@ -58,20 +58,6 @@ def test_weights_of_another_network_are_refused_naming_the_first_that_differs(tm
     ftbnn_larq.create_model("ftbnn_r18_baseline", **arguments).save_weights(path)
     with pytest.raises(ModelFileError, match=r"narrow\.weights\.h5: not the weights of this .*" + words):
         ftbnn_larq.create_model("ftbnn_r18_baseline", weights=path, **{**arguments, **options})
-
-
-def test_weights_that_are_published_are_found_by_the_name_of_their_data_set(tmp_path, monkeypatch):
-    arguments = {"input_shape": (8, 8, 1), "num_classes": 10, "width": 16}
-    model = ftbnn_larq.create_model("ftbnn_r18", **arguments)
-    model.save_weights(tmp_path / "ftbnn_r18-digits.weights.h5")
-    monkeypatch.setattr(zoo, "_WEIGHTS_HERE", tmp_path)
-    assert zoo.published_weights("ftbnn_r18") == ["digits"]
-    assert zoo.published_weights("ftbnn_r18_pure") == []
-    loaded = ftbnn_larq.create_model("ftbnn_r18", weights="digits", **arguments)
-    for one, other in zip(loaded.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    with pytest.raises(ConfigError, match=r"'imagenet' \(published: digits\)"):
-        ftbnn_larq.create_model("ftbnn_r18", weights="imagenet", **arguments)
 
 
 def test_stored_costs_and_cards_are_up_to_date():

@@ -8,16 +8,18 @@ from __future__ import annotations
 import fnmatch
 import inspect
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from ftbnn_larq.config import ResNetConfig
-from ftbnn_larq.errors import ConfigError, UnknownNameError
+from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
+from ftbnn_larq.files import sha256
 
 HERE = Path(__file__).parent
-_WEIGHTS_HERE = HERE / "weights"
-_WEIGHTS = ".weights.h5"
+WEIGHTS = HERE / "weights"
+CHECKSUMS = "sha256.json"
 
 # Binary 3x3 convolutions in each stage: two for every basic block of the ResNet.
 R18 = (4, 4, 4, 4)
@@ -46,23 +48,27 @@ def _model(config: ResNetConfig):
             input_tensor=None,
             weights: str | None = None,
             include_top: bool = True,
-            num_classes: int = 1000,
+            num_classes: int | None = None,
             **options,
         ):
             from ftbnn_larq import resnet
+            from ftbnn_larq.weights import load_weights, read_description
 
             file = None if weights is None else _weights_file(name, weights)
+            if file is not None and file.suffix == ".npz":
+                theirs = read_description(file)["model"]
+                options = {**theirs["options"], **options}
+                input_shape = input_shape or (None if input_tensor is not None else tuple(theirs["input_shape"]))
+                num_classes = num_classes or theirs["classes"]
             model = resnet.build(
                 config.replace(**options),
                 input_shape=input_shape,
                 input_tensor=input_tensor,
                 include_top=include_top,
-                num_classes=num_classes,
+                num_classes=1000 if num_classes is None else num_classes,
                 name=name,
             )
             if file is not None:
-                from ftbnn_larq.weights import load_weights
-
                 load_weights(model, file)
             return model
 
@@ -80,10 +86,10 @@ _ARGUMENTS = """
     Arguments (keyword-only, as in keras.applications):
         input_shape: (height, width, channels); (224, 224, 3) unless given.
         input_tensor: a Keras tensor to build upon, in place of input_shape.
-        weights: None (random), the name of a data set that weights are published for, or the path of a .weights.h5
-            file.
+        weights: None (random), the name of a data set that weights are published for, or the path of a .weights.h5 or
+            .npz file. Published ones say what network they are of: shape, classes and options need not be given.
         include_top: end in probabilities (N, num_classes) in float32, else in features (N, h, w, c).
-        num_classes: classes to tell apart.
+        num_classes: classes to tell apart; 1,000 unless given.
         **options: fields of `config.ResNetConfig` to change: width, nonlinearity, slopes, ...
 
     Raises:
@@ -189,20 +195,52 @@ def create_model(name: str, **arguments):
 
 def published_weights(name: str) -> list[str]:
     """The data sets that weights of a model are published for."""
-    return sorted(
-        path.name.split("-", 1)[1].removesuffix(_WEIGHTS) for path in _WEIGHTS_HERE.glob(f"{name}-*{_WEIGHTS}")
-    )
+    return sorted(path.stem.split("-", 1)[1] for path in WEIGHTS.glob(f"{name}-*.npz"))
+
+
+def published(name: str, dataset: str, suffix: str = ".npz") -> Path:
+    """A published file, checked: .npz (weights), .tflite (flatbuffer) or .json (what it is and what it was proven by).
+
+    Raises:
+        UnknownNameError: no such model.
+        ConfigError: nothing is published for that data set; the message says for which something is.
+        ModelFileError: the file is not the one that was published.
+    """
+    entry(name)
+    known = published_weights(name)
+    if dataset not in known:
+        raise ConfigError(
+            f"{name} has no published weights {dataset!r} (published: {', '.join(known) or 'none'}): pass None, or the "
+            "path of a .weights.h5 file"
+        )
+    path = WEIGHTS / f"{name}-{dataset}{suffix}"
+    wanted = json.loads((WEIGHTS / CHECKSUMS).read_text(encoding="utf-8")).get(path.name)
+    if not path.is_file() or sha256(path) != wanted:
+        raise ModelFileError(
+            f"{path}: its SHA-256 is not that of the published file, {wanted}: install the package anew"
+        )
+    return path
+
+
+def published_flatbuffer(reference: str | os.PathLike) -> Path:
+    """The flatbuffer that NAME:DATASET stands for; what is no such reference is given back as a path."""
+    name, colon, dataset = str(reference).partition(":")
+    return published(name, dataset, ".tflite") if colon and name in _MODELS else Path(reference)
+
+
+def pretrained(name: str, dataset: str):
+    """A published network with its weights, and the names of its classes. Raises as `published` does."""
+    from ftbnn_larq.weights import read_description
+
+    labels = read_description(published(name, dataset))["data"]["labels"]
+    return create_model(name, weights=dataset), labels
 
 
 def _weights_file(name: str, weights: str) -> Path:
-    if weights in published_weights(name):
-        return _WEIGHTS_HERE / f"{name}-{weights}{_WEIGHTS}"
-    if Path(weights).is_file():
-        return Path(weights)
-    published = ", ".join(published_weights(name)) or "none"
-    raise ConfigError(
-        f"{name} has no published weights {weights!r} (published: {published}), and there is no such file: pass None, "
-        f"or the path of a {_WEIGHTS} file"
+    return (
+        Path(weights)
+        if weights not in published_weights(name) and Path(weights).is_file()
+        else published(name, weights)
     )
 
 

@@ -6,20 +6,22 @@ from pathlib import Path
 
 import click
 
+from ftbnn_larq.cli.options import ModelFile
 from ftbnn_larq.cli.output import emit, json_option, load_tensorflow, newest_run, progress
 
 
 @click.command()
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=ModelFile())
 @click.option("--dataset", help="Another data set with the same classes.  [default: the one it was trained on]")
 @click.option("--data-dir", help="Where TFDS keeps its data sets.  [default: as in training]")
 @json_option
 def evaluate(path: Path | None, dataset: str | None, data_dir: str | None, as_json: bool):
-    """Accuracy of a run (in Keras) or a .tflite file (in LCE) on the test split.
+    """Accuracy of a run (in Keras) or a .tflite file (in LCE) on the test split; NAME:DATASET is a published file.
 
     \b
     Example:
       ftbnn-larq evaluate runs/ftbnn_r18-digits-20260102-030405/model.tflite
+      ftbnn-larq evaluate ftbnn_r18:cifar10 --data-dir DIR
     """
     from ftbnn_larq import data, runs
     from ftbnn_larq.deploy.sidecar import data_config_beside

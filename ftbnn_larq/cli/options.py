@@ -28,3 +28,14 @@ def model_options(command):
         return command(*arguments, options={**options, **dict(map(option_from_text, others))}, **rest)
 
     return gathered
+
+
+class ModelFile(click.ParamType):
+    """A path, or NAME:DATASET for the flatbuffer that the zoo publishes."""
+
+    name = "file"
+
+    def convert(self, value, param, ctx):
+        from ftbnn_larq import zoo
+
+        return zoo.published_flatbuffer(value)

@@ -6,20 +6,22 @@ from pathlib import Path
 
 import click
 
+from ftbnn_larq.cli.options import ModelFile
 from ftbnn_larq.cli.output import emit, json_option, load_tensorflow
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=ModelFile())
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--top", default=5, show_default=True, help="How many classes of each picture.")
 @json_option
 def predict(file: Path, images: tuple[Path, ...], top: int, as_json: bool):
-    """Classes of pictures, by FILE: a run or a .tflite file with its .json beside it.
+    """Classes of pictures, by FILE: a run, a .tflite file with its .json beside it, or a published NAME:DATASET.
 
     \b
     Example:
       ftbnn-larq predict model.tflite photo.jpg
+      ftbnn-larq predict ftbnn_r18:cifar10 photo.jpg
     """
     from ftbnn_larq import runs
     from ftbnn_larq.data.pictures import check_picture

@@ -20,10 +20,7 @@ def check(reference: str) -> None:
         name, colon, dataset = reference.partition(":")
         if not colon:
             raise ConfigError(f"{reference!r} is no run folder, no .keras file and no NAME:DATASET of the zoo")
-        zoo.entry(name)
-        if dataset not in zoo.published_weights(name):
-            published = ", ".join(zoo.published_weights(name)) or "none"
-            raise ConfigError(f"{reference!r}: {name} has no published weights for {dataset} (published: {published})")
+        zoo.published(name, dataset)
 
 
 def load(reference: str) -> tuple[tf.keras.Model, list[str] | None]:

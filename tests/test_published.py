@@ -1,0 +1,121 @@
+"""Published weights: near what they hold, found by name, checked before they are used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import run_command
+
+import ftbnn_larq
+from benchmarks.publish import publish
+from ftbnn_larq import runs, zoo
+from ftbnn_larq.errors import ConfigError, ModelFileError
+from ftbnn_larq.training import sources
+from ftbnn_larq.weights import load_weights, read_description, save_compact
+
+
+@pytest.fixture(scope="module")
+def library(trained, tmp_path_factory):
+    """A zoo that publishes the network of `trained`."""
+    here = tmp_path_factory.mktemp("weights")
+    publish(trained.run, here)
+    return here
+
+
+@pytest.fixture
+def published(library, monkeypatch):
+    monkeypatch.setattr(zoo, "WEIGHTS", library)
+    return library
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return np.random.default_rng(0).normal(size=(16, 8, 8, 1)).astype(np.float32)
+
+
+def test_published_weights_are_the_trained_network_and_near_their_bits(published, trained, pictures):
+    assert zoo.published_weights("ftbnn_r18") == ["digits"]
+    assert zoo.published_weights("ftbnn_r18_pure") == []
+    network = ftbnn_larq.create_model("ftbnn_r18", weights="digits")
+    run = runs.open_run(trained.run)
+    np.testing.assert_array_equal(network(pictures), run.load_model()(pictures))
+    from ftbnn_larq.analysis.counts import count
+
+    assert zoo.published("ftbnn_r18", "digits").stat().st_size < 1.5 * count(network)["weights_bytes"] + 40_000
+
+
+def test_what_is_published_says_what_it_is_and_how_good(published, trained):
+    description = read_description(zoo.published("ftbnn_r18", "digits"))
+    assert description["keras"]["top1"] == description["lce"]["top1"] == trained.result["top1"]
+    assert description["recipe"]["epochs"] == trained.result["epochs"]
+    assert description["seed"] == 0 and description["versions"]["larq"]
+    assert "runs" not in json.dumps(description), "no path of the machine that trained it"
+
+
+def test_the_published_flatbuffer_evaluates_to_the_published_accuracy(published, trained):
+    path = zoo.published_flatbuffer("ftbnn_r18:digits")
+    assert ftbnn_larq.evaluate(path)["top1"] == trained.result["top1"]
+    assert zoo.published_flatbuffer("some/model.tflite").name == "model.tflite"
+
+
+def test_published_weights_take_another_head_and_none(published, pictures):
+    features = ftbnn_larq.create_model("ftbnn_r18", weights="digits", include_top=False)
+    whole = ftbnn_larq.create_model("ftbnn_r18", weights="digits")
+    inner = tf.keras.Model(whole.input, whole.get_layer("pool").input)
+    np.testing.assert_allclose(features(pictures), inner(pictures), atol=1e-5)
+    network = ftbnn_larq.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=3, width=16)
+    assert sources.initialise(network, "ftbnn_r18:digits") == ["logits"]
+    with pytest.raises(ModelFileError, match=r"logits/kernel is \(\d+, 10\) there, \(\d+, 3\) here"):
+        ftbnn_larq.create_model("ftbnn_r18", weights="digits", num_classes=3)
+    with pytest.raises(ConfigError, match=r"'imagenet' \(published: digits\)"):
+        ftbnn_larq.create_model("ftbnn_r18", weights="imagenet")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".tflite"])
+def test_a_file_that_is_not_the_published_one_is_refused(library, tmp_path, monkeypatch, suffix):
+    here = shutil.copytree(library, tmp_path / "weights")
+    victim = here / f"ftbnn_r18-digits{suffix}"
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content)
+    monkeypatch.setattr(zoo, "WEIGHTS", here)
+    with pytest.raises(ModelFileError, match="SHA-256"):
+        zoo.published("ftbnn_r18", "digits", suffix)
+
+
+def test_damaged_weights_and_those_of_another_network_are_refused(tmp_path):
+    arguments = {"input_shape": (8, 8, 1), "num_classes": 4, "units": (1, 1)}
+    model = ftbnn_larq.create_model("ftbnn_r18_pure", width=16, **arguments)
+    path = tmp_path / "w.npz"
+    save_compact(model, path, {"what": "a test"})
+    with pytest.raises(ModelFileError, match=r"stem_conv/kernel is \(3, 3, 1, 8\) there, \(3, 3, 1, 16\) here"):
+        load_weights(ftbnn_larq.create_model("ftbnn_r18_pure", width=32, **arguments), path)
+    with pytest.raises(ModelFileError, match="more, first stage2_unit2"):
+        load_weights(model, _with_more_units(tmp_path, arguments))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ModelFileError, match=r"w\.npz: damaged"):
+        load_weights(model, path)
+
+
+def _with_more_units(folder, arguments):
+    deeper = ftbnn_larq.create_model("ftbnn_r18_pure", width=16, **{**arguments, "units": (1, 2)})
+    save_compact(deeper, folder / "deeper.npz", {})
+    return folder / "deeper.npz"
+
+
+def test_every_published_file_of_the_zoo_is_sound():
+    for name in zoo.list_models():
+        for dataset in zoo.published_weights(name):
+            for suffix in (".npz", ".tflite", ".json"):
+                zoo.published(name, dataset, suffix)
+            assert zoo.pretrained(name, dataset)[0].name == name
+
+
+def test_a_name_that_is_not_published_says_what_is(refused, tmp_path):
+    assert "no published weights 'mars'" in refused("predict", "ftbnn_r18:mars", "photo.jpg")
+    assert "no published weights 'mars'" in refused("evaluate", "ftbnn_r18:mars")
+    assert run_command("predict", "--help", cwd=tmp_path).status == 0

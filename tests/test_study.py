@@ -1,0 +1,136 @@
+"""Studies: each variant once, goes on where it was stopped, one sound line a run."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from benchmarks import results, study
+from ftbnn_larq.errors import ConfigError, DataError, UnknownNameError
+
+STUDY = """
+study = "tiny"
+dataset = "digits"
+recipe = "{recipe}"
+epochs = 1
+width = 16
+seeds = [0]
+variant = [
+    {{ model = "ftbnn_r18_pure", options = {{ units = [1], slopes = [1.0, 0.25] }} }},
+    {{ model = "ftbnn_r18_baseline", options = {{ units = [1] }}, seeds = [0, 1] }},
+]
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "HERE", tmp_path / "results")
+    (tmp_path / "tiny.toml").write_text(STUDY.format(recipe="study"))
+    return tmp_path
+
+
+def run(here, *arguments):
+    code = (
+        "import sys; from pathlib import Path; from benchmarks import results, study; "
+        f"results.HERE = Path({str(here / 'results')!r}); study.main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, str(here / "tiny.toml"), "--output", str(here / "runs"), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_study_writes_one_line_a_run_and_goes_on_where_it_stopped(here):
+    first = run(here, "--limit", "2")
+    assert first.returncode == 0, first.stderr
+    assert len(results.read("tiny")) == 2
+    second = run(here)
+    assert second.returncode == 0, second.stderr
+    rows = results.read("tiny")
+    assert [(row["model"], row["seed"]) for row in rows] == [
+        ("ftbnn_r18_pure", 0),
+        ("ftbnn_r18_baseline", 0),
+        ("ftbnn_r18_baseline", 1),
+    ]
+    assert second.stderr.count("top-1") >= 1 and "ftbnn_r18_pure" not in second.stderr
+    for row in rows:
+        assert 0 < row["top1"] < 1 and abs(row["flatbuffer_top1"] - row["top1"]) < 0.01
+        assert row["params_binary"] == 9 * 16 * 16 and row["bytes"] > 1000 and row["ops"] > 1000
+        assert row["versions"].startswith("ftbnn-larq") and row["date"].startswith("20")
+    assert json.loads(rows[0]["options"]) == {"slopes": [1.0, 0.25], "units": [1]}
+    assert len(list((here / "results" / "weights" / "tiny").glob("*.npz"))) == 3
+    assert len(list((here / "runs" / "tiny").glob("*/*/result.json"))) == 3
+
+
+def test_a_run_that_ends_in_nan_is_recorded_and_the_study_goes_on(here, monkeypatch):
+    how = study.recipe_of("study", 1).replace(learning_rate=1e30)
+    monkeypatch.setattr(study, "recipe_of", lambda name, epochs: how)
+    (job, *_) = study.read(here / "tiny.toml")
+    row = study.train(job, here / "runs" / job.name, None)
+    results.add("tiny", row)
+    (read,) = results.read("tiny")
+    assert math.isnan(read["top1"]) and read["bytes"] is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "words"),
+    [
+        ("epochs =", "epoch =", UnknownNameError, "did you mean epochs"),
+        ("ftbnn_r18_pure", "ftbnn_r18_pur", UnknownNameError, "ftbnn_r18_pure"),
+        ("units = [1], slopes", "unit = [1], slopes", UnknownNameError, "units"),
+        ('recipe = "study"', 'recipe = "studdy"', UnknownNameError, "study"),
+        ("width = 16", "width = 17", ConfigError, "multiple of 16"),
+        ("seeds = [0]\n", "", ConfigError, "seeds is missing"),
+        ("epochs = 1", 'epochs = "1"', ConfigError, "not of type int"),
+        ("variant = [", "variant = ", ConfigError, "no study file"),
+    ],
+)
+def test_study_files_that_cannot_be_run(here, old, new, error, words):
+    (here / "tiny.toml").write_text(STUDY.format(recipe="study").replace(old, new, 1))
+    with pytest.raises(error, match=words):
+        study.read(here / "tiny.toml")
+
+
+def row(**changes) -> dict:
+    plain = dict.fromkeys(results.COLUMNS, "")
+    numbers = {"width": 16, "seed": 0, "epochs": 1, "top1": 0.5, "ops": 1.0, "seconds": 2.0}
+    return {**plain, **numbers, "study": "tiny", "model": "m", "options": "{}", **changes}
+
+
+def test_a_damaged_line_is_named(here):
+    results.add("tiny", row())
+    results.add("tiny", row(seed=1))
+    results.add("tiny", row(seed=1, top1=0.75))
+    assert [line["top1"] for line in results.read("tiny")] == [0.5, 0.75]
+    file = results.path("tiny")
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:2], lines[2].rsplit(",", 3)[0]]))
+    with pytest.raises(DataError, match="line 3: 15 cells in place of 18"):
+        results.read("tiny")
+    file.write_text("\n".join([lines[0], lines[1].replace("0.5", "half")]))
+    with pytest.raises(DataError, match=r"line 2: .*half"):
+        results.read("tiny")
+    file.write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="line 1"):
+        results.read("tiny")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks/studies").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_study_can_be_run_and_its_results_are_sound(file):
+    jobs = study.read(file)
+    assert {job.study for job in jobs} == {file.stem}
+    known = {tuple(job.key[name] for name in results.KEY) for job in jobs}
+    for line in results.read(file.stem):
+        assert tuple(line[name] for name in results.KEY) in known, "a line of a run that the study no longer has"
+        assert line["commit"] and line["versions"]
+
+
+def test_results_are_plain_csv(here):
+    results.add("tiny", row(options='{"a": [1, 2]}'))
+    with results.path("tiny").open() as opened:
+        (line,) = csv.DictReader(opened)
+    assert line["options"] == '{"a": [1, 2]}'

@@ -190,8 +190,10 @@ class Graph:
         """Put the operators `new` where the last of `old` stands, and take those out."""
         gone = {id(operator) for operator in old}
         last = max(index for index, operator in enumerate(self.operators) if id(operator) in gone)
-        self.operators[last + 1 : last + 1] = new
-        self.operators[:] = [operator for operator in self.operators if id(operator) not in gone]
+        kept = [
+            [each for each in part if id(each) not in gone] for part in (self.operators[:last], self.operators[last:])
+        ]
+        self.operators[:] = [*kept[0], *new, *kept[1]]
 
     def pack(self) -> bytes:
         """The bytes, without operators, tensors, buffers and types that nothing needs, equal constants only once."""

@@ -27,7 +27,14 @@ def prepared(model: tf.keras.Model) -> tf.keras.Model:
                     f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]} holds NaN or infinity: the training "
                     "went wrong; take weights from before that"
                 )
+        if _divides_by_zero(layer):
+            raise ConversionError(f"{layer.name} divides by zero: a variance of 0 and epsilon {layer.epsilon:g}")
     return model if all(map(_is_float32, model.submodules)) else _in_float32(model)
+
+
+def _divides_by_zero(layer) -> bool:
+    is_norm = isinstance(layer, tf.keras.layers.BatchNormalization)
+    return is_norm and not (layer.moving_variance.numpy() + layer.epsilon > 0).all()
 
 
 def _is_float32(layer) -> bool:

@@ -96,12 +96,17 @@ class _Streams:
         if operator.builtinOptions.axis != len(self.graph.shape(output)) - 1:
             return False
         self.pieces[output] = [piece for tensor in inputs for piece in self.pieces.get(tensor, [tensor])]
-        made = [self._producers.get(tensor) for tensor in inputs]
-        if any(tensor in self.apart for tensor in inputs) or all(
-            producer is not None and self.graph.type(producer) == BINARY_CONVOLUTION for producer in made
-        ):
+        if any(tensor in self.apart for tensor in inputs) or all(map(self._is_group, operator.inputs)):
             self.apart.add(output)
         return True
+
+    def _is_group(self, tensor: int) -> bool:
+        """Whether a tensor is what one of several groups computes: a binary convolution of part of the signs."""
+        convolution = self._producers.get(tensor)
+        if convolution is None or self.graph.type(convolution) != BINARY_CONVOLUTION:
+            return False
+        cut = self._producers.get(convolution.inputs[0])
+        return cut is not None and self.graph.type(cut) == "SPLIT"
 
     def _convolution(self, operator, inputs: list[int]) -> bool:
         """Filters are independent of each other: the output in pieces costs nothing but the operators."""

@@ -71,8 +71,9 @@ PASSES = (
 
 # Operators that the passes make or know what to do with; any other is left as it is, and told.
 KNOWN = (
-    *("LceQuantize", "LceBconv2d", "PRELU", "RELU", "ADD", "MUL", "SPLIT", "CONCATENATION", "CONV_2D"),
-    *("DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "DEQUANTIZE", "AVERAGE_POOL_2D", "MAX_POOL_2D", "SOFTMAX"),
+    *("LceQuantize", "LceBconv2d", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "DEQUANTIZE", "SOFTMAX"),
+    *("PRELU", "RELU", "LEAKY_RELU", "NEG", "ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM"),
+    *("SPLIT", "CONCATENATION", "STRIDED_SLICE", "AVERAGE_POOL_2D", "MAX_POOL_2D"),
 )
 
 # What can be left out by name. Groups are no matter of taste: see `GROUPS`.

@@ -6,7 +6,6 @@ import importlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ftbnn_larq.deploy import census
 from ftbnn_larq.errors import UnknownNameError
 
 # "split" makes one ordinary convolution of each group, which every LCE kernel runs; "fused" keeps LCE's grouped
@@ -105,7 +104,7 @@ def run(flatbuffer: bytes, passes: Iterable[Pass]) -> tuple[bytes, list[dict]]:
     for row in passes:
         module, function = row.home.split(":")
         before, operators = len(flatbuffer), len(graph.operators)
-        getattr(importlib.import_module(f"{census.__package__}.{module}"), function)(graph)
+        getattr(importlib.import_module(f"{__package__}.{module}"), function)(graph)
         flatbuffer = graph.pack()
         report.append(
             {

@@ -6,48 +6,138 @@ from pathlib import Path
 
 import click
 
-from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_run, say
+from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_run, say, table
+from ftbnn_larq.deploy import passes
+
+
+def pass_options(command):
+    """An option --no-PASS for each row of the table, gathered in the argument `without`."""
+    for row in reversed(passes.PASSES):
+        if row.name in passes.OPTIONAL:
+            text = f"Do not {row.does} (which changes {row.changes})."
+            command = click.option(
+                f"--no-{row.name}", "without", flag_value=row.name, multiple=True, help=text, default=()
+            )(command)
+    return command
 
 
 @click.command()
-@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.argument("source", metavar="[RUN or FILE.keras]", required=False, type=click.Path(path_type=Path))
 @click.option("--to", "to", default="tflite", show_default=True, help="tflite, saved_model or keras.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Path of the result.  [default: in the run]")
 @click.option("--softmax", is_flag=True, help="End the flatbuffer in probabilities instead of logits.")
+@click.option(
+    "--groups",
+    default=passes.SPLIT,
+    show_default=True,
+    help=f"split: grouped convolutions as ordinary ones, for every LCE kernel; fused: LCE's grouped operator, which "
+    f"needs {passes.INDIRECT_FLAG}.",
+)
+@click.option("--dataset", help="Data set of a Keras file, for proof, accuracy and labels; a run has its own.")
+@click.option("--data-dir", help="Where TFDS keeps that data set.")
+@click.option("--explain", is_flag=True, help="Print what became of each Keras layer, and why it is not binary.")
+@pass_options
 @json_option
-def convert(run: Path | None, to: str, output: Path | None, softmax: bool, as_json: bool):
+def convert(
+    source: Path | None,
+    to: str,
+    output: Path | None,
+    softmax: bool,
+    groups: str,
+    dataset: str | None,
+    data_dir: str | None,
+    explain: bool,
+    without: tuple[str, ...],
+    as_json: bool,
+):
     """Convert a run's network, with proof that the flatbuffer is binary and gives the same answers.
+
+    A .keras or .h5 file of layers of Keras, Larq and this library can stand in for the run; code in it is never run.
 
     \b
     Example:
       ftbnn-larq convert --to tflite
     """
     from ftbnn_larq import runs
+    from ftbnn_larq.deploy import keras_files
     from ftbnn_larq.deploy.sidecar import check_format, destination
 
     # Refused before TensorFlow is loaded.
     check_format(to)
-    run = run or newest_run()
-    destination(run, to, output)
-    runs.open_run(run).check_weights()
-    say(f"converting {run} ...")
+    passes.chosen(groups, without)
+    source = source or newest_run()
+    if keras_files.is_model_file(source):
+        keras_files.check(source)
+    else:
+        runs.open_run(source).check_weights()
+    destination(source, to, output)
+    say(f"converting {source} ...")
     load_tensorflow()
     from ftbnn_larq.deploy import convert as deploy
 
-    result = deploy.convert(run, to=to, output=output, softmax=softmax)
+    result = deploy.convert(
+        source,
+        to=to,
+        output=output,
+        softmax=softmax,
+        groups=groups,
+        without=without,
+        dataset=dataset,
+        data_dir=data_dir,
+    )
 
     def show():
         click.echo(f"{result['path']}: {human_bytes(result['bytes'])}")
         if to == "tflite":
-            census = ", ".join(f"{count} {name}" for name, count in result["operators"].items())
-            click.echo(f"operators: {census}")
-            click.echo(f"binary: {result['binary_operators']} of {result['binary_layers']} layers are LceBconv2d")
-            ties = result["sign_ties"]
-            click.echo(
-                f"compared with Keras on {result['pictures']} test pictures: same top-1 on "
-                f"{result['top1_agreement']:.1%}, logits within {result['max_abs_diff']:.2g} of a range of "
-                f"{result['logits_range']:.3g}" + (f"; on {ties} of them rounding alone turns a sign" if ties else "")
-            )
+            _show_proof(result)
+            if explain:
+                _show_layers(result["layers"])
             say(f"next: ftbnn-larq benchmark {result['path']}")
 
     emit(as_json, result, show)
+
+
+def _show_proof(result: dict) -> None:
+    does = {row.name: row.does for row in passes.PASSES}
+    table(
+        "",
+        ["pass", "saved bytes", "operators", ""],
+        [[row["name"], row["bytes_saved"], row["operators_saved"], does[row["name"]]] for row in result["passes"]],
+    )
+    click.echo(f"operators: {_counts(result['operators'])}")
+    if result["left_as_they_are"]:
+        click.echo(f"of them left as they are, unknown to every pass: {_counts(result['left_as_they_are'])}")
+    click.echo(f"binary: {result['binary_operators']} of {result['binary_layers']} layers are LceBconv2d")
+    ties = result["sign_ties"]
+    pictures = "test pictures" if result["top1"] else "pictures of noise (no --dataset)"
+    click.echo(
+        f"compared with Keras on {result['pictures']} {pictures}: same top-1 on "
+        f"{result['top1_agreement']:.1%}, logits within {result['max_abs_diff']:.2g} of a range of "
+        f"{result['logits_range']:.3g}" + (f"; on {ties} of them rounding alone turns a sign" if ties else "")
+    )
+    click.echo(f"kernels that gave these answers: {', '.join(result['kernels'])}")
+    if result["needs"]:
+        click.echo(f"needs {result['needs']}: LCE's default kernel refuses grouped convolutions")
+    rounded = result["int8"]
+    if rounded and rounded["layers"]:
+        click.echo(
+            f"8-bit weights of {', '.join(rounded['layers'])} move logits by up to {rounded['max_abs_diff']:.2g} and "
+            f"leave the class of {rounded['top1_agreement']:.1%} of the pictures"
+        )
+    if result["top1"]:
+        top1 = result["top1"]
+        click.echo(
+            f"top-1 on {top1['examples']} test pictures: {top1['keras']:.2%} in Keras before, {top1['lce']:.2%} in LCE"
+        )
+
+
+def _show_layers(layers: list[dict]) -> None:
+    rows = []
+    for row in layers:
+        became = _counts(row["operators"]) + (f", within {row['within']}" if row["within"] else "")
+        rows.append([row["layer"], row["type"], became or "the input", row["float_because"] or ""])
+    table("", ["layer", "type", "became", "not binary, because"], rows)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())

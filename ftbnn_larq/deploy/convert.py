@@ -1,11 +1,14 @@
-"""From a run to what a board needs, proven before it gets its final name."""
+"""From a run or a Keras model to what a board needs, proven before it gets its final name."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import tempfile
 import warnings
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -13,39 +16,61 @@ import tensorflow as tf
 from ftbnn_larq import resnet, runs
 from ftbnn_larq.data import DataConfig, pipeline
 from ftbnn_larq.data import load as load_data
-from ftbnn_larq.deploy import census, proof
-from ftbnn_larq.deploy.groups import split_groups
+from ftbnn_larq.deploy import census, int8, keras_files, passes, proof
+from ftbnn_larq.deploy.explain import explain
+from ftbnn_larq.deploy.interpreter import KERNELS, host_kernel
+from ftbnn_larq.deploy.prepare import prepared
 from ftbnn_larq.deploy.sidecar import destination, sidecar_path
-from ftbnn_larq.errors import ConversionError, ModelFileError, one_line
+from ftbnn_larq.errors import ConfigError, ConversionError, ModelFileError, one_line
+from ftbnn_larq.evaluation import accuracy
 from ftbnn_larq.files import sha256, write_json, written_whole
 from ftbnn_larq.quiet import quiet_native_stderr
 
-# Pictures of the test split that Keras and LCE must agree on.
+# Pictures of the test split that Keras and LCE must agree on: with this machine's kernel, and with each other one.
 PROOF_PICTURES = 128
+PROOF_PICTURES_OTHERS = 16
+# Pictures of the test split whose top-1 accuracy is compared; the whole split where it is no larger.
+TEST_PICTURES = 5000
 
 
-def convert(run, *, to: str = "tflite", output: str | os.PathLike | None = None, softmax: bool = False) -> dict:
-    """Convert a run's trained network.
+def convert(
+    source: str | os.PathLike,
+    *,
+    to: str = "tflite",
+    output: str | os.PathLike | None = None,
+    softmax: bool = False,
+    groups: str = passes.SPLIT,
+    without: Iterable[str] = (),
+    dataset: str | None = None,
+    data_dir: str | None = None,
+) -> dict:
+    """Convert a trained network.
 
     Arguments:
-        run: a run folder.
+        source: a run folder, or a .keras or .h5 file.
         to: "tflite" (LCE's flatbuffer, proven), "saved_model" or "keras".
-        output: path of the result; in the run folder unless given.
+        output: path of the result; in the run folder, or beside the file, unless given.
         softmax: let the flatbuffer end in probabilities; it ends in logits otherwise.
+        groups: "split" or "fused", see `passes.GROUPS`.
+        without: names of `passes.PASSES` to leave out.
+        dataset, data_dir: the data set of a Keras file, for the proof and for the labels; a run knows its own. Without
+            one, a Keras file is proven on noise.
 
     Returns:
-        For "tflite" `{path, bytes, operators: {name: count}, binary_layers, binary_operators, max_abs_diff,
-        top1_agreement, ...}`, which is also written beside it as JSON; else `{path, bytes}`.
+        For "tflite" what `convert_model` returns and `top1`, which is also written beside it as JSON; else
+        `{path, bytes}`.
+        `top1` is `{examples, keras, lce}`: accuracy on the test split, of the weights as they were trained in Keras and
+        of the flatbuffer; None without data.
 
     Raises:
-        UnknownNameError: no such format.
-        ConfigError: the flatbuffer's JSON would take the place of another file.
-        RunError, ModelFileError: the run has no sound weights.
+        UnknownNameError: no such format, pass or way with groups.
+        ConfigError: the flatbuffer's JSON would take the place of another file, or a data set for a run.
+        RunError, ModelFileError: the run has no sound weights, or the file cannot be loaded; see `keras_files`.
         ConversionError: the proof failed; nothing is written then.
     """
-    run = runs.open_run(run)
-    path = destination(run.path, to, output)
-    network = run.load_model()
+    passes.chosen(groups, without)
+    path = destination(Path(source), to, output)
+    network, data, details = _network(Path(source), dataset, data_dir)
     model = network if softmax else resnet.up_to_logits(network)
     if to != "tflite":
         with written_whole(path) as temporary, quiet_native_stderr():
@@ -53,62 +78,142 @@ def convert(run, *, to: str = "tflite", output: str | os.PathLike | None = None,
         files = path.rglob("*") if path.is_dir() else [path]
         return {"path": str(path), "bytes": sum(file.stat().st_size for file in files if file.is_file())}
 
-    config = DataConfig.from_json(run.config["data"])
-    data = load_data(config.name, data_dir=config.data_dir, config=config)
-    pictures = next(pipeline.batches(data.test, config, PROOF_PICTURES).as_numpy_iterator())[0]
-    document = convert_model(model, path, pictures)
-    ends_in = "probabilities" if softmax else "logits"
-    details = {
-        "output": ends_in,
-        "model": run.config["model"],
-        "data": config.to_json(),
-        "run": str(run.path),
-        "versions": runs.versions(),
-    }
-    write_json(sidecar_path(path), {**document, **details})
+    if data is None:
+        pictures = np.random.default_rng(0).standard_normal((PROOF_PICTURES, *model.input_shape[1:]), np.float32)
+    else:
+        pictures = next(pipeline.batches(data.test, data.config, PROOF_PICTURES).as_numpy_iterator())[0]
+        details["data"] = data.config.to_json()
+    document = convert_model(model, path, pictures, groups=groups, without=without)
+    document["top1"] = None if data is None else _top1(model, path, data)
+    document["proven_on"] = "noise" if data is None else data.config.name
+    document |= details | {"versions": runs.versions()}
+    write_json(sidecar_path(path), document)
     return document
 
 
+def _network(source: Path, dataset: str | None, data_dir: str | None):
+    """The Keras model, its data set or None, and what the JSON file shall say of where it came from."""
+    if not keras_files.is_model_file(source):
+        run = runs.open_run(source)
+        if dataset is not None:
+            raise ConfigError(f"dataset {dataset!r}: the run {source} has its own, {run.config['data']['name']}")
+        config = DataConfig.from_json(run.config["data"])
+        data = load_data(config.name, data_dir=config.data_dir, config=config)
+        return run.load_model(), data, {"model": run.config["model"], "run": str(run.path)}
+    network = prepared(keras_files.load(source))
+    details = {"model": {"name": network.name, "file": str(source)}}
+    if dataset is None:
+        return network, None, details
+    shape, classes = network.input_shape[1:], network.output_shape[-1]
+    data = load_data(dataset, data_dir=data_dir, input_size=shape[0])
+    if tuple(data.config.input_shape) != tuple(shape) or len(data.config.labels) != classes:
+        raise ModelFileError(
+            f"{source} takes pictures of {tuple(shape)} in {classes} classes, data set {dataset} has "
+            f"{tuple(data.config.input_shape)} in {len(data.config.labels)}"
+        )
+    return network, data, details
+
+
+def _top1(model: tf.keras.Model, path: Path, data) -> dict:
+    from ftbnn_larq.deploy.interpreter import Interpreter
+
+    batches = pipeline.batches(data.test, data.config, 128).take(-(-TEST_PICTURES // 128))
+    keras = accuracy(model.predict_on_batch, batches.as_numpy_iterator())
+    with Interpreter(path) as interpreter:
+        lce = accuracy(interpreter.predict, batches.as_numpy_iterator())
+    return {"examples": keras["examples"], "keras": keras["top1"], "lce": lce["top1"]}
+
+
 def convert_model(
-    model: tf.keras.Model, path: str | os.PathLike, pictures: np.ndarray, *, groups: str = "split"
+    model: tf.keras.Model,
+    path: str | os.PathLike,
+    pictures: np.ndarray,
+    *,
+    groups: str = passes.SPLIT,
+    without: Iterable[str] = (),
 ) -> dict:
-    """Convert a Keras model with LCE, prove the flatbuffer, and only then write it to `path`.
+    """Convert a Keras model with LCE, rewrite and prove the flatbuffer, and only then write it to `path`.
+
+    Where weights are rounded to 8 bits, the flatbuffer is proven against the Keras model with the rounded weights, as
+    tightly as any other; how far that model is from the one given is told beside it (`int8`).
 
     Arguments:
         model: NHWC pictures in, scores (n, classes) out; best without a softmax, which hides differences.
         pictures: float32 (n, h, w, c), on which the flatbuffer has to give the model's answers.
         groups: "split" makes one ordinary convolution of each group, which every LCE kernel runs; "fused" keeps LCE's
             grouped operator, which the default kernel refuses.
+        without: names of `passes.PASSES` to leave out.
 
     Returns:
-        The document that `convert` returns.
+        `{path, bytes, sha256, output, groups, needs, passes, operators, left_as_they_are, binary_layers,
+        binary_operators, int8, kernels, layers}` and the fields of `proof.Agreement`, of the kernel that agrees least.
 
     Raises:
+        UnknownNameError: no such pass or way with groups.
         ConversionError: LCE refuses the model, a binary layer stayed float, or the answers differ.
     """
-    with written_whole(path) as temporary:
-        flatbuffer, said = _run_converter(split_groups(model) if groups == "split" else model)
+    chosen = passes.chosen(groups, without)
+    model = prepared(model)
+    with written_whole(path) as temporary, contextlib.ExitStack() as stack:
+        in_8_bits = None
+        if any(row.name == "int8" for row in chosen):
+            before = proof.answers(model, pictures)
+            layers = stack.enter_context(int8.rounded(model))
+            expected = proof.answers(model, pictures)
+            in_8_bits = {"layers": layers, **proof.difference(before, expected)}
+        else:
+            expected = proof.answers(model, pictures)
+        flatbuffer, said = to_flatbuffer(model)
+        proof.check_census(model, census.operators(flatbuffer), said)
+        flatbuffer, report = passes.run(flatbuffer, chosen)
         temporary.write_bytes(flatbuffer)
         found = census.operators(flatbuffer)
-        proof.check_census(model, found, said, groups=groups)
-        try:
-            agreement = proof.compare(model, temporary, pictures)
-        except ModelFileError as error:
-            raise ConversionError(f"LCE cannot run what it converted: {error}") from error
-        document = {
+        proof.check_census(model, found, groups=groups)
+        kernels = {
+            kernel: dataclasses.asdict(_proven(model, temporary, pictures, kernel, expected))
+            for kernel in _kernels(model, groups)
+        }
+        counted = census.census(found)
+        return {
             "path": str(path),
             "bytes": len(flatbuffer),
             "sha256": sha256(temporary),
-            "operators": census.census(found),
+            "output": "probabilities" if found[-1].type == "SOFTMAX" else "logits",
+            "groups": groups,
+            "needs": passes.INDIRECT_FLAG if "default" not in kernels else None,
+            "passes": report,
+            "operators": counted,
+            "left_as_they_are": {name: count for name, count in counted.items() if name not in passes.KNOWN},
             "binary_layers": proof.binary_convolutions(model, groups),
-            "binary_operators": sum(operator.type == census.BINARY_CONVOLUTION for operator in found),
-            **dataclasses.asdict(agreement),
+            "binary_operators": counted.get(census.BINARY_CONVOLUTION, 0),
+            "int8": in_8_bits,
+            "kernels": kernels,
+            **max(kernels.values(), key=lambda agreement: (agreement["sign_ties"], agreement["max_abs_diff"])),
+            "layers": explain(model, found),
         }
-    return document
 
 
-def _run_converter(model: tf.keras.Model) -> tuple[bytes, str]:
-    """The flatbuffer, and what the converter's native code had to say."""
+def _kernels(model: tf.keras.Model, groups: str) -> list[str]:
+    """LCE's kernels that run the flatbuffer, this machine's first."""
+    fused = groups == passes.FUSED and any(getattr(layer, "groups", 1) > 1 for layer in proof.binary_layers(model))
+    kernels = [kernel for kernel in KERNELS if not (fused and kernel == "default")]
+    return sorted(kernels, key=lambda kernel: kernel != host_kernel())
+
+
+def _proven(model, path: Path, pictures: np.ndarray, kernel: str, expected: np.ndarray) -> proof.Agreement:
+    count = len(pictures) if kernel == host_kernel() else PROOF_PICTURES_OTHERS
+    try:
+        return proof.compare(model, path, pictures[:count], kernel, expected[:count])
+    except ModelFileError as error:
+        raise ConversionError(f"LCE cannot run what it converted: {error}") from error
+
+
+def to_flatbuffer(model: tf.keras.Model) -> tuple[bytes, str]:
+    """What LCE's converter makes of a model, and what its native code had to say.
+
+    Raises:
+        ConversionError: LCE refuses the model.
+    """
     import larq_compute_engine as lce
 
     # One function and its variables are saved, not the model: saving a Keras model, as LCE's convert_keras_model does,

@@ -2,108 +2,66 @@
 
 from __future__ import annotations
 
-import functools
+import numpy as np
+from flatbuffers import flexbuffers
 
-import tensorflow as tf
+from ftbnn_larq.deploy.census import BINARY_CONVOLUTION
+from ftbnn_larq.deploy.flatbuffer import Graph
 
-from ftbnn_larq import nonlinearities
-from ftbnn_larq.layers import is_binary
-
-# What acts on each channel alone and may stand behind a convolution in each group.
-_BY_CHANNEL = (
-    tf.keras.layers.BatchNormalization,
-    tf.keras.layers.ReLU,
-    nonlinearities.Identity,
-    nonlinearities.LeakyReLU,
-    nonlinearities.PReLU,
-    nonlinearities.FPReLU,
-    nonlinearities.RPReLU,
-)
+# LCE packs the signs of so many channels into a word.
+WORD = 32
 
 
-class _Split(tf.keras.layers.Layer):
-    """(N, H, W, C): split the channels, send each group through its own layers, join the results."""
+def lower(graph: Graph) -> None:
+    """Cut the packed signs that a grouped convolution reads, give each group a convolution, and join the outputs.
 
-    def __init__(self, parts: list[list[tf.keras.layers.Layer]], **kwargs):
-        super().__init__(**kwargs)
-        self.parts = parts
-
-    def call(self, inputs):
-        pieces = tf.split(inputs, len(self.parts), axis=-1)
-        done = [
-            functools.reduce(lambda x, layer: layer(x), part, piece)
-            for part, piece in zip(self.parts, pieces, strict=True)
-        ]
-        return tf.concat(done, axis=-1)
-
-
-def split_groups(model: tf.keras.Model) -> tf.keras.Model:
-    """The same network with each grouped binary convolution as ordinary ones side by side.
-
-    Each group gets its slice of the batch norm and non-linearity behind it, for LCE absorbs no batch norm that stands
-    behind a concatenation. Values are the same; a model without groups is given back as it is.
+    Signs are cut behind LceQuantize, as words of 32 channels, where a copy is a thirty-second of the floats'.
     """
-    chains = {layer.name: _chain(layer) for layer in model.layers if is_binary(layer) and _groups(layer) > 1}
-    if not chains:
-        return model
-    absorbed = {layer.name for chain in chains.values() for layer in chain[1:]}
-
-    def clone(layer):
-        if layer.name in chains:
-            return _split(chains[layer.name])
-        if layer.name in absorbed:
-            return tf.keras.layers.Activation("linear", name=layer.name)
-        return type(layer).from_config(layer.get_config())
-
-    lowered = tf.keras.models.clone_model(model, clone_function=clone)
-    for layer in model.layers:
-        if layer.name in chains:
-            _set_weights(lowered.get_layer(layer.name), chains[layer.name])
-        elif layer.name not in absorbed:
-            lowered.get_layer(layer.name).set_weights(layer.get_weights())
-    return lowered
+    for operator in list(graph.operators):
+        if graph.type(operator) == BINARY_CONVOLUTION and groups(graph, operator) > 1:
+            graph.replace([operator], _lowered(graph, operator))
 
 
-def _groups(layer) -> int:
-    return getattr(layer, "groups", 1)
+def groups(graph: Graph, convolution) -> int:
+    channels = flexbuffers.Loads(bytes(convolution.customOptions))["channels_in"]
+    return max(1, channels // (graph.shape(convolution.inputs[1])[-1] * WORD))
 
 
-def _chain(convolution) -> list[tf.keras.layers.Layer]:
-    """The convolution and the layers behind it that can be cut into groups with it."""
-    chain = [convolution]
-    while True:
-        readers = [node.outbound_layer for node in chain[-1].outbound_nodes]
-        if len(readers) != 1 or not isinstance(readers[0], _BY_CHANNEL):
-            return chain
-        chain.append(readers[0])
+def _lowered(graph: Graph, convolution) -> list:
+    count = groups(graph, convolution)
+    packed, output = convolution.inputs[0], convolution.outputs[0]
+    channels = graph.shape(output)[-1]
+    if channels % count:
+        # Packed outputs of less than a word each: the signs of several groups share one.
+        return [convolution]
+    pieces = split(graph, packed, count)
+    options = flexbuffers.Loads(bytes(convolution.customOptions))
+    operators, outputs = [pieces], []
+    filters = graph.shape(convolution.inputs[1])[0] // count
+    for group in range(count):
+        name = f"{graph.name(output)}/group{group + 1}"
+        inputs = [pieces.outputs[group]]
+        for tensor in convolution.inputs[1:]:
+            values = graph.constant(tensor)
+            part = None if values is None else values[group * filters : (group + 1) * filters]
+            inputs.append(-1 if part is None else graph.add_constant(part))
+        outputs.append(graph.add_tensor((*graph.shape(output)[:-1], channels // count), output, name))
+        channels_in = options["channels_in"] // count
+        operators.append(graph.copy(convolution, inputs, [outputs[-1]], channels_in=channels_in))
+    return [*operators, join(graph, outputs, output)]
 
 
-def _split(chain) -> _Split:
-    convolution, *others = chain
-    groups = convolution.groups
-
-    def part(index):
-        name = f"{convolution.name}_group{index + 1}"
-        config = {**convolution.get_config(), "groups": 1, "filters": convolution.filters // groups, "name": name}
-        first = type(convolution).from_config(config)
-        rest = [
-            type(layer).from_config({**layer.get_config(), "name": f"{layer.name}_group{index + 1}"})
-            for layer in others
-        ]
-        return [first, *rest]
-
-    return _Split([part(index) for index in range(groups)], name=convolution.name)
+def split(graph: Graph, tensor: int, count: int):
+    """An operator that cuts the last axis of a tensor into equal parts."""
+    shape = graph.shape(tensor)
+    axis = graph.add_constant(np.int32(len(shape) - 1))
+    parts = [
+        graph.add_tensor((*shape[:-1], shape[-1] // count), tensor, f"{graph.name(tensor)}/part{index + 1}")
+        for index in range(count)
+    ]
+    return graph.operator("SPLIT", [axis, tensor], parts, numSplits=count)
 
 
-def _set_weights(split: _Split, chain) -> None:
-    channels, groups = chain[0].filters, chain[0].groups
-    size = channels // groups
-    for index, part in enumerate(split.parts):
-        for layer, original in zip(part, chain, strict=True):
-            # What is shared by the whole layer stays whole.
-            layer.set_weights(
-                [
-                    weight[..., index * size : (index + 1) * size] if weight.shape[-1] == channels else weight
-                    for weight in original.get_weights()
-                ]
-            )
+def join(graph: Graph, tensors: list[int], output: int):
+    """An operator that puts tensors side by side on their last axis."""
+    return graph.operator("CONCATENATION", tensors, [output], axis=len(graph.shape(output)) - 1)

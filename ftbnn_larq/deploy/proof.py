@@ -61,10 +61,10 @@ def check_census(
         return
     floats = [operator.output for operator in found if operator.type in ("CONV_2D", "DEPTHWISE_CONV_2D")]
     lost = [layer for layer in layers if any(layer.name in output.split("/") for output in floats)]
-    lost = lost or [layer for layer in layers if _known_reason(layer)] or layers
+    lost = lost or [layer for layer in layers if known_reason(layer)] or layers
     reasons = {}
     for layer in lost:
-        reason = _known_reason(layer) or converter_said or "LCE's converter did not say why"
+        reason = known_reason(layer) or converter_said or "LCE's converter did not say why"
         reasons.setdefault(reason, []).append(layer.name)
     told = "; ".join(
         f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}: {why}" for why, names in reasons.items()
@@ -75,7 +75,7 @@ def check_census(
     )
 
 
-def _known_reason(layer) -> str | None:
+def known_reason(layer) -> str | None:
     groups = getattr(layer, "groups", 1)
     channels = layer.kernel.shape[2]
     if groups > 1 and channels % 32:
@@ -87,8 +87,26 @@ def _known_reason(layer) -> str | None:
     return None
 
 
+def answers(model: tf.keras.Model, pictures: np.ndarray) -> np.ndarray:
+    """Keras's scores (n, classes) for float32 pictures (n, h, w, c)."""
+    parts = np.array_split(pictures, -(-len(pictures) // 64))
+    return np.concatenate([model.predict_on_batch(part) for part in parts])
+
+
+def difference(expected: np.ndarray, got: np.ndarray) -> dict:
+    """`{max_abs_diff, top1_agreement}` of two arrays of scores (n, classes)."""
+    return {
+        "max_abs_diff": float(np.abs(expected - got).max()),
+        "top1_agreement": float((expected.argmax(axis=1) == got.argmax(axis=1)).mean()),
+    }
+
+
 def compare(
-    model: tf.keras.Model, flatbuffer: str | Path, pictures: np.ndarray, kernel: str | None = None
+    model: tf.keras.Model,
+    flatbuffer: str | Path,
+    pictures: np.ndarray,
+    kernel: str | None = None,
+    expected: np.ndarray | None = None,
 ) -> Agreement:
     """Put the same pictures to Keras and to LCE's interpreter.
 
@@ -96,21 +114,20 @@ def compare(
         model: up to the outputs that the flatbuffer has (logits).
         flatbuffer: path of the converted file.
         pictures: float32 (n, h, w, c), as the network sees them.
+        expected: Keras's answers, where they are known.
 
     Raises:
         ConversionError: logits that differ by more than `TOLERANCE`, and not because of signs on zero.
     """
-    expected = np.concatenate(
-        [model.predict_on_batch(part) for part in np.array_split(pictures, -(-len(pictures) // 64))]
-    )
+    expected = answers(model, pictures) if expected is None else expected
     with Interpreter(flatbuffer, kernel=kernel) as interpreter:
         got = interpreter.predict(pictures)
     if not np.isfinite(expected).all():
         raise ConversionError("the network's own logits are not finite: its weights hold NaN or infinity")
     span = float(expected.max() - expected.min()) or 1.0
-    difference = np.abs(expected - got).max(axis=1)
+    distance = np.abs(expected - got).max(axis=1)
     # Written so that NaN counts as different.
-    off = np.flatnonzero(~(difference <= TOLERANCE * span))
+    off = np.flatnonzero(~(distance <= TOLERANCE * span))
     ties = off
     if len(off):
         same = signs.same_but_for_rounding(
@@ -118,16 +135,16 @@ def compare(
         )
         ties, off = off[same], off[~same]
     if len(off):
-        worst = off[difference[off].argmax()]
+        worst = off[distance[off].argmax()]
         raise ConversionError(
-            f"logits of Keras and LCE differ by up to {difference[worst]:.3g}, on {len(off)} of {len(pictures)} "
+            f"logits of Keras and LCE differ by up to {distance[worst]:.3g}, on {len(off)} of {len(pictures)} "
             f"pictures, most on picture {worst} (class {expected[worst].argmax()} and {got[worst].argmax()}); their "
             f"range is {span:.3g}, {TOLERANCE * span:.3g} is allowed"
         )
     return Agreement(
         pictures=len(pictures),
         top1_agreement=float((expected.argmax(axis=1) == got.argmax(axis=1)).mean()),
-        max_abs_diff=float(np.delete(difference, ties).max(initial=0.0)),
+        max_abs_diff=float(np.delete(distance, ties).max(initial=0.0)),
         logits_range=span,
         sign_ties=len(ties),
     )

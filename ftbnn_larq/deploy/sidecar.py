@@ -19,15 +19,18 @@ def check_format(to: str) -> None:
         raise UnknownNameError("format", to, FORMATS)
 
 
-def destination(run: Path, to: str, output: str | os.PathLike | None) -> Path:
-    """Where the conversion of a run folder to a format goes.
+def destination(source: Path, to: str, output: str | os.PathLike | None) -> Path:
+    """Where the conversion of a run folder, or of a model file, to a format goes.
 
     Raises:
         UnknownNameError: no such format.
         ConfigError: the flatbuffer's JSON would take the place of a file that is none, such as a run's config.json.
     """
     check_format(to)
-    path = Path(output or run / FORMATS[to])
+    beside = source.with_suffix(Path(FORMATS[to]).suffix) if source.is_file() else source / FORMATS[to]
+    path = Path(output or beside)
+    if path == source:
+        raise ConfigError(f"{path}: would take its own place; name another output")
     if to == "tflite":
         beside = sidecar_path(path)
         if beside == path:
@@ -56,7 +59,9 @@ def data_config_beside(flatbuffer: str | os.PathLike, *, needed: bool = True) ->
     if not Path(flatbuffer).exists():
         raise ModelFileError(f"{flatbuffer}: no such file")
     try:
-        return DataConfig.from_json(json.loads(path.read_text(encoding="utf-8"))["data"])
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if "data" in document:
+            return DataConfig.from_json(document["data"])
     except FileNotFoundError as error:
         if not needed:
             return None
@@ -66,3 +71,8 @@ def data_config_beside(flatbuffer: str | os.PathLike, *, needed: bool = True) ->
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"{path}: damaged ({type(error).__name__}: {error})") from error
+    if needed:
+        raise ModelFileError(
+            f"{path} names no data set, since the flatbuffer came from a Keras file: convert that with --dataset NAME"
+        )
+    return None

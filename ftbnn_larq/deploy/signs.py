@@ -18,22 +18,24 @@ ROUNDING = 1e-4
 
 
 def expose(flatbuffer: bytes) -> bytes:
-    """The same flatbuffer with the float inputs of all signs as further outputs, in order of execution.
+    """The same flatbuffer with the float inputs of all signs as further outputs, in order of execution."""
+    graph = fb.Graph(flatbuffer)
+    signed = [operator.inputs[0] for operator in graph.operators if graph.type(operator) == "LceQuantize"]
+    graph.outputs += dict.fromkeys(signed)
+    return graph.pack()
 
-    Where a group's channels are cut out before the sign, the input is what they are cut from, once.
-    """
-    model = fb.unpack(flatbuffer)
-    subgraph = model.subgraphs[0]
-    whole, signed = {}, {}
-    for operator in subgraph.operators:
-        kind = fb.operator_type(model, operator)
-        if kind == "SPLIT":
-            source = operator.inputs[1]
-            whole.update({piece: whole.get(source, source) for piece in operator.outputs})
-        elif kind == "LceQuantize":
-            signed[whole.get(operator.inputs[0], operator.inputs[0])] = True
-    subgraph.outputs = [*subgraph.outputs, *signed]
-    return fb.pack(model)
+
+def _joined(pieces: list[np.ndarray], shapes: list[tuple]) -> list[np.ndarray] | None:
+    """Arrays of the wanted shapes, groups that were kept apart side by side; None if they are not those."""
+    waiting, whole = list(pieces), []
+    for shape in shapes:
+        parts = []
+        while waiting and sum(part.shape[-1] for part in parts) < shape[-1]:
+            parts.append(waiting.pop(0))
+        if not parts or any(part.shape[1:-1] != shape[:-1] for part in parts):
+            return None
+        whole.append(np.concatenate(parts, axis=-1))
+    return None if waiting or [value.shape[1:] for value in whole] != shapes else whole
 
 
 def same_but_for_rounding(
@@ -66,8 +68,9 @@ def same_but_for_rounding(
     shapes = [tuple(value.shape)[1:] for value in inputs.values()]
 
     def agrees(picture, answer) -> bool:
-        scores, *signed = answer
-        if [value.shape[1:] for value in signed] != shapes:
+        scores, *pieces = answer
+        signed = _joined(pieces, shapes)
+        if signed is None:
             return False
         convolved = [layer(signed[place], training=False) for layer, place in zip(layers, places, strict=True)]
         expected, *own = follow.predict_on_batch([picture, *convolved])

@@ -1,0 +1,24 @@
+"""Names of tensors that people can read, in a tenth of the bytes."""
+
+from __future__ import annotations
+
+from ftbnn_larq.deploy.flatbuffer import Graph
+
+
+def shorten(graph: Graph) -> None:
+    """Call what an operator computes after the layer of Keras it belongs to; inputs and outputs keep their names.
+
+    LCE's converter calls a tensor by the paths of all operations that went into it:
+    "model/layer/FusedBatchNormV3;model/conv/Conv2D" becomes "layer".
+    """
+    computed = {tensor for operator in graph.operators for tensor in operator.outputs}
+    for tensor, entry in enumerate(graph.tensors):
+        if tensor in graph.inputs or tensor in graph.outputs:
+            continue
+        entry.name = layer(graph.name(tensor)).encode() if tensor in computed else b""
+
+
+def layer(name: str) -> str:
+    """The layer in a tensor's name, behind the layers that contain it."""
+    path = name.split(";")[0].split("/")
+    return "/".join(path[1:-1]) if len(path) > 2 else path[-1]

@@ -1,0 +1,71 @@
+"""A Keras model as LCE's converter wants it: one picture in, all in float32, all numbers finite."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from ftbnn_larq.errors import ConversionError, one_line
+
+
+def prepared(model: tf.keras.Model) -> tf.keras.Model:
+    """The model itself; or, if layers of it compute in another precision, the same network in float32.
+
+    Raises:
+        ConversionError: it does not take one picture of a fixed size, or its weights hold NaN or infinity.
+    """
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
+        raise ConversionError(
+            f"{model.name} takes inputs of {shape}: a flatbuffer needs one picture of a fixed size, such as "
+            "input_shape=(224, 224, 3)"
+        )
+    for layer in model.submodules:
+        for variable in getattr(layer, "_trainable_weights", []) + getattr(layer, "_non_trainable_weights", []):
+            if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
+                raise ConversionError(
+                    f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]} holds NaN or infinity: the training "
+                    "went wrong; take weights from before that"
+                )
+        if _divides_by_zero(layer):
+            raise ConversionError(f"{layer.name} divides by zero: a variance of 0 and epsilon {layer.epsilon:g}")
+    return model if all(map(_is_float32, model.submodules)) else _in_float32(model)
+
+
+def _divides_by_zero(layer) -> bool:
+    is_norm = isinstance(layer, tf.keras.layers.BatchNormalization)
+    return is_norm and not (layer.moving_variance.numpy() + layer.epsilon > 0).all()
+
+
+def _is_float32(layer) -> bool:
+    return (
+        not isinstance(layer, tf.keras.layers.Layer)
+        or layer.compute_dtype in (None, "float32")
+        or (
+            # Counters and indices.
+            not tf.as_dtype(layer.compute_dtype).is_floating
+        )
+    )
+
+
+def _in_float32(model: tf.keras.Model) -> tf.keras.Model:
+    try:
+        rebuilt = type(model).from_config(_without_policies(model.get_config()))
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise ConversionError(
+            f"{model.name} computes in mixed precision and cannot be rebuilt in float32 ({one_line(error, 200)}): "
+            "build it anew without the policy and load its weights"
+        ) from error
+    rebuilt.set_weights([np.asarray(weight, np.float32) for weight in model.get_weights()])
+    return rebuilt
+
+
+def _without_policies(config, key: str = ""):
+    """A model's description with every precision of a layer set to float32."""
+    if key == "dtype" and (isinstance(config, dict) or "float" in str(config)):
+        return "float32"
+    if isinstance(config, dict):
+        return {name: _without_policies(value, name) for name, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_without_policies(value) for value in config)
+    return config

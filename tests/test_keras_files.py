@@ -1,0 +1,159 @@
+"""Keras files in place of a run: converted if they are models, refused by name if they are not, never run."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import ftbnn_larq  # isort: skip (before TensorFlow)
+import h5py
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import run_command
+
+from ftbnn_larq.deploy import keras_files
+from ftbnn_larq.deploy.convert import convert_model
+from ftbnn_larq.errors import ConversionError, ModelFileError
+from ftbnn_larq.layers import binary_conv
+
+assert ftbnn_larq
+keras_layers = tf.keras.layers
+
+
+def network(*more, dtype=None, shape=(8, 8, 1)) -> tf.keras.Model:
+    """A classifier of digits of one binary layer, `more` layers in front."""
+    tf.keras.utils.set_random_seed(1)
+    inputs = x = tf.keras.Input(shape)
+    for layer in more:
+        x = layer(x)
+    x = keras_layers.Conv2D(32, 3, padding="same", name="stem")(x)
+    x = keras_layers.BatchNormalization(name="stem_norm")(x)
+    x = binary_conv(32, name="binary")(x)
+    x = keras_layers.BatchNormalization(name="norm")(x)
+    x = keras_layers.GlobalAveragePooling2D()(x)
+    return tf.keras.Model(inputs, keras_layers.Dense(10, dtype="float32", name="top")(x))
+
+
+def pictures() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
+
+
+def test_a_keras_file_converts_and_its_data_set_gives_proof_labels_and_accuracy(tmp_path):
+    network().save(tmp_path / "mine.h5")
+    result = run_command("convert", "mine.h5", "--dataset", "digits", "--json", cwd=tmp_path)
+    assert result.status == 0, result.err
+    assert result.out["path"] == "mine.tflite"
+    assert result.out["binary_operators"] == 1
+    assert result.out["top1"]["examples"] == 360
+    assert result.out["top1"]["keras"] == result.out["top1"]["lce"]
+    evaluated = run_command("evaluate", "mine.tflite", "--json", cwd=tmp_path)
+    assert evaluated.out["top1"] == result.out["top1"]["lce"]
+
+
+def test_without_a_data_set_it_is_proven_on_noise_and_says_so(tmp_path, refused):
+    network().save(tmp_path / "mine.keras")
+    result = run_command("convert", "mine.keras", "--explain", "--no-fold", "--no-int8", cwd=tmp_path)
+    assert result.status == 0, result.err
+    assert "128 pictures of noise" in result.out
+    assert "stem" in result.out and "not quantized to one bit" in result.out
+    assert "--dataset NAME" in refused("evaluate", "mine.tflite", cwd=tmp_path)
+
+
+def test_files_that_are_no_keras_2_model_are_refused_before_tensorflow_is_loaded(tmp_path, refused):
+    network().save(tmp_path / "mine.keras")
+    with zipfile.ZipFile(tmp_path / "mine.keras") as old, zipfile.ZipFile(tmp_path / "three.keras", "w") as new:
+        for name in old.namelist():
+            content = json.dumps({"keras_version": "3.5.0"}) if name == "metadata.json" else old.read(name)
+            new.writestr(name, content)
+    assert "saved by Keras 3.5.0, and Larq needs Keras 2" in refused("convert", "three.keras")
+    (tmp_path / "damaged.keras").write_bytes((tmp_path / "mine.keras").read_bytes()[:2000])
+    assert "damaged" in refused("convert", "damaged.keras")
+    (tmp_path / "noise.h5").write_bytes(bytes(1000))
+    assert "damaged" in refused("convert", "noise.h5")
+    network().save_weights(tmp_path / "only.h5")
+    assert "no model" in refused("convert", "only.h5")
+    assert "no such file" in refused("convert", "none.keras")
+    tf.saved_model.save(tf.Module(), str(tmp_path / "someones"))
+    assert "a SavedModel" in refused("convert", "someones")
+    assert not list(tmp_path.glob("*.tflite"))
+
+
+def with_config(source, target, change) -> None:
+    """A .keras file with its description changed."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, change(content.decode()) if name == "config.json" else content)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_code_in_a_file_is_named_and_never_run(tmp_path, suffix):
+    marker = tmp_path / "it-ran"
+    text = str(marker)
+    model = network(keras_layers.Lambda(lambda x: (open(text, "w").close(), x)[1], name="mischief"))
+    marker.unlink()
+    path = tmp_path / f"model{suffix}"
+    model.save(path)
+    with pytest.raises(ModelFileError, match="carries code, the Lambda layer mischief, which is never run"):
+        keras_files.load(path)
+    assert not marker.exists()
+
+
+def test_classes_of_other_modules_are_not_imported(tmp_path):
+    network().save(tmp_path / "mine.keras")
+    for module in ("subprocess", "keras.utils", "ftbnn_larq.files"):
+        with_config(
+            tmp_path / "mine.keras",
+            tmp_path / "theirs.keras",
+            lambda text, module=module: text.replace('"keras.layers"', f'"{module}"', 1),
+        )
+        with pytest.raises(ModelFileError, match=f"of the module {module}"):
+            keras_files.load(tmp_path / "theirs.keras")
+    path = tmp_path / "writes.h5"
+    network(keras_layers.Activation("linear")).save(path)
+    with h5py.File(path, "a") as file:
+        config = file.attrs["model_config"].replace('"class_name": "Activation"', '"class_name": "TFOpLambda"')
+        file.attrs["model_config"] = config.replace('"activation": "linear"', '"function": "io.write_file"')
+    with pytest.raises(ModelFileError, match=r"a call of tf\.io\.write_file"):
+        keras_files.load(path)
+
+
+def test_a_mixed_precision_model_is_rebuilt_in_float32(tmp_path):
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        mixed = network()
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    document = convert_model(mixed, tmp_path / "model.tflite", pictures())
+    whole = network()
+    whole.set_weights(mixed.get_weights())
+    again = convert_model(whole, tmp_path / "again.tflite", pictures())
+    assert document["binary_operators"] == 1
+    assert document["operators"] == again["operators"]
+    assert document["bytes"] == pytest.approx(again["bytes"], abs=100)
+
+
+def test_weights_that_are_no_numbers_are_named(tmp_path):
+    model = network()
+    kernel = model.get_layer("stem").kernel
+    kernel.assign(tf.fill(kernel.shape, np.nan))
+    with pytest.raises(ConversionError, match="stem/kernel holds NaN or infinity"):
+        convert_model(model, tmp_path / "model.tflite", pictures())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_batch_norm_without_variance_converts_and_one_that_divides_by_zero_is_refused(tmp_path):
+    model = network()
+    norm = model.get_layer("norm")
+    norm.set_weights([*norm.get_weights()[:3], np.zeros(32)])
+    assert convert_model(model, tmp_path / "model.tflite", pictures())["top1_agreement"] == 1
+    norm.epsilon = 0.0
+    with pytest.raises(ConversionError, match="norm divides by zero"):
+        convert_model(model, tmp_path / "other.tflite", pictures())
+    assert not (tmp_path / "other.tflite").exists()
+
+
+def test_a_network_for_every_size_of_picture_has_to_choose_one(tmp_path):
+    with pytest.raises(ConversionError, match="one picture of a fixed size"):
+        convert_model(network(shape=(None, None, 1)), tmp_path / "model.tflite", pictures())

@@ -16,6 +16,7 @@ from ftbnn_larq.cli.evaluate import evaluate
 from ftbnn_larq.cli.list import list_models
 from ftbnn_larq.cli.predict import predict
 from ftbnn_larq.cli.summary import summary
+from ftbnn_larq.cli.tool import tool
 from ftbnn_larq.cli.train import train
 from ftbnn_larq.errors import FtbnnError, one_line
 
@@ -33,7 +34,7 @@ def commands():
     """
 
 
-for command in (list_models, summary, compare, train, evaluate, convert, benchmark, predict, analyze):
+for command in (list_models, summary, compare, train, evaluate, convert, benchmark, tool, predict, analyze):
     commands.add_command(command)
 
 

@@ -1,0 +1,254 @@
+"""A folder and processes on a board that are gone when the session ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from ftbnn_larq.benchmarking.targets import Target, connect
+from ftbnn_larq.errors import BoardError
+from ftbnn_larq.files import sha256
+
+OPENING_SECONDS = 60
+CLOSING_SECONDS = 10
+# A sign of life to the board each so many seconds; without one for `_PATIENCE` it cleans up by itself.
+_HEARTBEAT = 5
+_PATIENCE = 60
+
+# Lives as long as the session. Its standard input ends when this process or the connection does, even by kill -9.
+_GUARD = r"""
+trap '' INT HUP TERM
+umask 077
+for base in "$TMPDIR" /data/local/tmp "$HOME" /tmp; do
+  [ -n "$base" ] && [ -d "$base" ] && [ -w "$base" ] && break
+done
+store=$base/.ftbnn-larq
+mkdir -p "$store" && work=$(mktemp -d "$store/run.XXXXXX") || exit 1
+echo "guard: $work"
+if command -v timeout >/dev/null; then
+  while [ -n "$(timeout "$1" head -n 1)" ]; do :; done
+else
+  cat >/dev/null
+fi
+for pid in "$work"/*.pid; do
+  [ -f "$pid" ] && for each in "-$(cat "$pid")" "$(cat "$pid")"; do kill -9 "$each" 2>/dev/null; done
+done
+rm -rf "$work"
+rmdir "$store" 2>/dev/null
+exit 0
+"""
+# A process group of its own, so that the guard finds the children too.
+_RUN = r"""
+cd "$1" && shift || exit 126
+own=; command -v setsid >/dev/null && own=setsid
+$own "$@" </dev/null &
+pid=$!
+echo $pid >"$pid.pid"
+wait $pid
+status=$?
+rm -f "$pid.pid"
+exit $status
+"""
+_SEND = r"""
+cat >"$1.part" || exit 1
+[ "$(sha256sum <"$1.part" | cut -c 1-64)" = "$2" ] || { echo "checksum differs" >&2; exit 1; }
+chmod 700 "$1.part" && mv -f "$1.part" "$1"
+"""
+_HAS = r"""[ -f "$1" ] && [ "$(sha256sum <"$1" | cut -c 1-64)" = "$2" ]"""
+
+
+class Done(NamedTuple):
+    """A command that ended: exit status, standard output, standard error."""
+
+    status: int
+    out: bytes
+    err: str
+
+
+class Board:
+    """A session on a board; use it as a context manager. What it puts there goes when it ends.
+
+    Attributes:
+        target: which.
+        work: the session's folder there.
+    """
+
+    def __init__(self, target: Target, *, keep: bool = False):
+        """Connect.
+
+        Arguments:
+            keep: let files that are sent stay there, by checksum, for the next session.
+
+        Raises:
+            BoardError: it cannot be reached, or has no folder that can be written.
+        """
+        self.target, self._keep, self._there = target, keep, {}
+        self._folder = tempfile.TemporaryDirectory(prefix="ftbnn-")
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the session)
+        self._guard = None
+        try:
+            self._connection = connect(target, Path(self._folder.name))
+            self._guard = subprocess.Popen(
+                self._connection.argv(_GUARD, str(_PATIENCE)),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+            )
+            self._lines = queue.SimpleQueue()
+            threading.Thread(target=self._listen, daemon=True).start()
+            self.work = self._greeting()
+        except BaseException:
+            self.close()
+            raise
+        self._ended = threading.Event()
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def run(self, script: str, *arguments: str, stdin=subprocess.DEVNULL, seconds: float | None = 120) -> Done:
+        """Run a POSIX shell script there with arguments, which no shell parses.
+
+        Raises:
+            BoardError: no connection, or no end within `seconds`.
+        """
+        process = subprocess.Popen(
+            self._connection.argv(script, *arguments), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        with process:
+            try:
+                out, err = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired as error:
+                raise BoardError(
+                    f"{self._connection.name}: no end within {seconds:g} s: give it more with --timeout"
+                ) from error
+            finally:
+                process.kill()
+        done = Done(process.returncode, out, err.decode(errors="replace"))
+        if done.status:
+            self._check_connection(done)
+        return done
+
+    def execute(self, argv: list[str], *, seconds: float | None) -> Done:
+        """Run a program in the session's folder; the session's end kills it."""
+        return self.run(_RUN, self.work, *argv, seconds=seconds)
+
+    def put(self, path: str | os.PathLike, suffix: str) -> str:
+        """Send a file, unless it is there, and return its path as seen from the session's folder.
+
+        It is called by its checksum and `suffix`, so that no name from here reaches a shell or a flag there.
+
+        Raises:
+            BoardError: the disk is full, or the file arrives damaged.
+        """
+        digest = sha256(path)
+        if digest in self._there:
+            return self._there[digest]
+        kept = f"../{digest[:16]}{suffix}"
+        there = kept if self._keep else f"./{digest[:16]}{suffix}"
+        if self.run(_HAS, f"{self.work}/{kept}", digest).status == 0:
+            there = kept
+        else:
+            with open(path, "rb") as file:
+                done = self.run(_SEND, f"{self.work}/{there}", digest, stdin=file, seconds=None)
+            if done.status:
+                self.run('rm -f "$1.part"', f"{self.work}/{there}")
+                reason = reason_of(done.err)
+                raise BoardError(f"{self._connection.name}: {Path(path).name} cannot be put there: {reason}")
+        self._there[digest] = there
+        return there
+
+    def get(self, there: str, size: int) -> bytes:
+        """The last `size` bytes of a file in the session's folder. Raises BoardError if it has fewer."""
+        done = self.run('cat "$1"', f"{self.work}/{there}")
+        if done.status or len(done.out) < size:
+            reason = reason_of(done.err) or f"{len(done.out)} bytes instead of {size}"
+            raise BoardError(f"{self._connection.name}: cannot read {there} there: {reason}")
+        return done.out[-size:]
+
+    def close(self) -> None:
+        """End the session: the board kills what it runs and removes what was put there."""
+        if self._guard:
+            with contextlib.suppress(AttributeError):
+                self._ended.set()
+            with contextlib.suppress(BrokenPipeError):
+                self._guard.stdin.close()
+            try:
+                self._guard.wait(CLOSING_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._guard.kill()
+                self._guard.wait()
+        self._said.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(ValueError):
+            for line in self._guard.stdout:
+                self._lines.put(line.decode(errors="replace").rstrip("\r\n"))
+        self._lines.put(None)
+
+    def _greeting(self) -> str:
+        """The next line of the guard; a login shell there may print others before."""
+        while True:
+            try:
+                line = self._lines.get(timeout=OPENING_SECONDS)
+            except queue.Empty:
+                raise BoardError(f"{self._connection.name}: no answer within {OPENING_SECONDS} s") from None
+            if line is None:
+                self._guard.wait()
+                raise BoardError(self._lost(self._heard()))
+            if line.startswith("guard: "):
+                return line.removeprefix("guard: ")
+
+    def _beat(self) -> None:
+        while not self._ended.wait(_HEARTBEAT):
+            try:
+                self._guard.stdin.write(b".\n")
+                self._guard.stdin.flush()
+            except (OSError, ValueError):
+                return
+
+    def _heard(self) -> str:
+        self._said.seek(0)
+        return self._said.read().decode(errors="replace")
+
+    def _check_connection(self, done: Done) -> None:
+        """Raises BoardError if a command failed because the board is gone."""
+        gone = self._guard.poll() is not None
+        if not gone and self.target.kind != "local" and done.status in (1, 255):
+            # The news may still be under way.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._guard.wait(1)
+                gone = True
+        if gone:
+            raise BoardError(self._lost(done.err + self._heard()))
+        if fault := self._connection.fault(done.status, done.err):
+            raise BoardError(fault)
+
+    def _lost(self, said: str) -> str:
+        status = self._guard.returncode
+        opened = hasattr(self, "work")
+        fault = self._connection.fault(status, said)
+        if fault and not opened:
+            return fault
+        reason = reason_of(said)
+        if not opened:
+            return f"{self._connection.name}: cannot be used: {reason or f'exit status {status}'}"
+        return (
+            f"{self._connection.name}: connection lost{f' ({reason})' if reason else ''}: start again when it is back"
+        )
+
+
+def reason_of(said: str) -> str:
+    """The last line of what a program said, which tends to be why it failed."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else ""

@@ -12,7 +12,8 @@ from ftbnn_larq.benchmarking import device
 from ftbnn_larq.benchmarking.models import Model, read_model
 from ftbnn_larq.benchmarking.statistics import SCATTER, Timing, combine, ratio, split
 from ftbnn_larq.benchmarking.targets import Target, parse_target
-from ftbnn_larq.errors import ConfigError
+from ftbnn_larq.deploy.interpreter import KERNELS
+from ftbnn_larq.errors import ConfigError, UnknownNameError
 
 
 @dataclasses.dataclass
@@ -112,7 +113,17 @@ def benchmark(
     target = parse_target(on)
     threads = [threads] if isinstance(threads, int) else list(threads)
     files = [os.fspath(file) for file in ([files] if isinstance(files, str | os.PathLike) else files)]
-    check(target, threads, runs=runs, warmup=warmup, pictures=pictures, tool=tool, runner=runner, verify=verify)
+    check(
+        target,
+        threads,
+        runs=runs,
+        warmup=warmup,
+        kernel=kernel,
+        pictures=pictures,
+        tool=tool,
+        runner=runner,
+        verify=verify,
+    )
     with tempfile.TemporaryDirectory() as folder:
         models = [_model(file, folder, input_size, classes, on_event) for file in files]
         chosen = {model.path: _test_pictures(model, verify or 8) for model in models if verify or pictures == "test"}
@@ -153,12 +164,14 @@ def benchmark(
             return results()
 
 
-def check(target: Target, threads: Sequence[int], *, runs, warmup, pictures, tool, runner, verify) -> None:
-    """Raises ConfigError for arguments of `benchmark` that cannot be used."""
+def check(target: Target, threads: Sequence[int], *, runs, warmup, kernel, pictures, tool, runner, verify) -> None:
+    """Raises ConfigError or UnknownNameError for arguments of `benchmark` that cannot be used."""
     if runs < 1 or warmup < 0:
         raise ConfigError(f"{runs} runs after {warmup} for warm-up: at least 1 run is needed")
     if not threads or min(threads) < 1:
         raise ConfigError(f"{', '.join(map(str, threads)) or 'no'} threads: at least 1 is needed")
+    if kernel is not None and kernel not in KERNELS:
+        raise UnknownNameError("kernel", kernel, KERNELS)
     if pictures not in ("random", "test"):
         raise ConfigError(f"pictures {pictures!r}: random or test")
     if verify < 0:
@@ -200,11 +213,20 @@ def _jobs(machine, models: list[Model], threads: Sequence[int], wanted: str | No
     for count in threads:
         first = None
         for model in models:
-            job = _Job(model, count, *machine.kernel(model, wanted), first=first)
+            job = _Job(model, count, *_kernel(model, wanted, machine.fastest), first=first)
             machine.load(model, job.kernel, count)
             first = first or job
             jobs.append(job)
     return jobs
+
+
+def _kernel(model: Model, wanted: str | None, fastest: tuple[str, str]) -> tuple[str, str]:
+    """The kernel to measure a model with, and why."""
+    if wanted:
+        return wanted, "as asked for"
+    if model.grouped:
+        return "indirect", "it holds grouped binary convolutions, which the default kernel refuses"
+    return fastest
 
 
 def _inspected(job: _Job, seen: dict) -> dict:

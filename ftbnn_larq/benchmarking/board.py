@@ -55,6 +55,14 @@ status=$?
 rm -f "$pid.pid"
 exit $status
 """
+# A client may end well though its connection broke: what ended there says so itself.
+_TOLD = """(
+{}
+)
+status=$?
+echo "guard: $status" >&2
+exit $status
+"""
 _SEND = r"""
 cat >"$1.part" || exit 1
 [ "$(sha256sum <"$1.part" | cut -c 1-64)" = "$2" ] || { echo "checksum differs" >&2; exit 1; }
@@ -116,7 +124,10 @@ class Board:
             BoardError: no connection, or no end within `seconds`.
         """
         process = subprocess.Popen(
-            self._connection.argv(script, *arguments), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            self._connection.argv(_TOLD.format(script), *arguments),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         with process:
             try:
@@ -127,10 +138,10 @@ class Board:
                 ) from error
             finally:
                 process.kill()
-        done = Done(process.returncode, out, err.decode(errors="replace"))
-        if done.status:
-            self._check_connection(done)
-        return done
+        said, mark, status = err.decode(errors="replace").rpartition("guard: ")
+        if not mark:
+            raise BoardError(self._lost(process.returncode, said + status + self._heard()))
+        return Done(int(status), out, said)
 
     def execute(self, argv: list[str], *, seconds: float | None) -> Done:
         """Run a program in the session's folder; the session's end kills it."""
@@ -205,7 +216,7 @@ class Board:
                 raise BoardError(f"{self._connection.name}: no answer within {OPENING_SECONDS} s") from None
             if line is None:
                 self._guard.wait()
-                raise BoardError(self._lost(self._heard()))
+                raise BoardError(self._lost(self._guard.returncode, self._heard()))
             if line.startswith("guard: "):
                 return line.removeprefix("guard: ")
 
@@ -221,31 +232,14 @@ class Board:
         self._said.seek(0)
         return self._said.read().decode(errors="replace")
 
-    def _check_connection(self, done: Done) -> None:
-        """Raises BoardError if a command failed because the board is gone."""
-        gone = self._guard.poll() is not None
-        if not gone and self.target.kind != "local" and done.status in (1, 255):
-            # The news may still be under way.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._guard.wait(1)
-                gone = True
-        if gone:
-            raise BoardError(self._lost(done.err + self._heard()))
-        if fault := self._connection.fault(done.status, done.err):
-            raise BoardError(fault)
-
-    def _lost(self, said: str) -> str:
-        status = self._guard.returncode
-        opened = hasattr(self, "work")
-        fault = self._connection.fault(status, said)
-        if fault and not opened:
+    def _lost(self, status: int | None, said: str) -> str:
+        """Why there is no connection, on one line."""
+        name, reason = self._connection.name, reason_of(said)
+        if fault := self._connection.fault(status, said):
             return fault
-        reason = reason_of(said)
-        if not opened:
-            return f"{self._connection.name}: cannot be used: {reason or f'exit status {status}'}"
-        return (
-            f"{self._connection.name}: connection lost{f' ({reason})' if reason else ''}: start again when it is back"
-        )
+        if not hasattr(self, "work"):
+            return f"{name}: cannot be used: {reason or f'exit status {status}'}"
+        return f"{name}: connection lost{f' ({reason})' if reason else ''}: start again when it is back"
 
 
 def reason_of(said: str) -> str:

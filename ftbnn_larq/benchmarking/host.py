@@ -15,6 +15,7 @@ class Host:
 
     # So many turns are taken; switching costs little here.
     rounds = 10
+    fastest = host_kernel(), "the fastest one of this machine"
 
     def __init__(self):
         self.facts = self.state()
@@ -25,14 +26,6 @@ class Host:
         """The facts of this machine as they are now; see `device.parse_facts`."""
         done = subprocess.run(["sh", "-c", device.FACTS], capture_output=True, text=True)
         return device.parse_facts(done.stdout)
-
-    def kernel(self, model: Model, wanted: str | None) -> tuple[str, str]:
-        """The kernel to measure with, and why."""
-        if wanted:
-            return wanted, "as asked for"
-        if model.grouped:
-            return "indirect", "it holds grouped binary convolutions, which the default kernel refuses"
-        return host_kernel(), "the fastest one of this machine"
 
     def load(self, model: Model, kernel: str, threads: int) -> Interpreter:
         key = model.path, kernel, threads

@@ -29,6 +29,7 @@ class Remote:
 
     # Each turn starts the tool anew.
     rounds = 5
+    fastest = "default", "the fastest one on ARM"
 
     def __init__(
         self,
@@ -72,9 +73,6 @@ class Remote:
 
     def state(self) -> dict:
         return device.parse_facts(self.board.run(device.FACTS).out.decode(errors="replace"))
-
-    def kernel(self, model: Model, wanted: str | None) -> tuple[str, str]:
-        return tool.choose_kernel(model, wanted)
 
     def load(self, model: Model, kernel: str, threads: int) -> None:
         self.board.put(model.path, ".tflite")

@@ -10,7 +10,7 @@ from pathlib import Path
 from ftbnn_larq.benchmarking import output
 from ftbnn_larq.benchmarking.board import Board, Done
 from ftbnn_larq.benchmarking.models import Model
-from ftbnn_larq.errors import ConfigError, ToolError, UnknownNameError
+from ftbnn_larq.errors import ToolError
 
 KERNEL_FLAGS = {"default": (), "indirect": ("--use_indirect_bgemm=true",), "reference": ("--use_reference_bconv=true",)}
 # First system with a C library, by its version; Raspberry Pi OS is Debian's.
@@ -25,21 +25,6 @@ _GLIBC = {
 _GLIBCXX = {25: 28, 28: 31, 30: 35, 33: 39}
 # ELF's numbers of machines, and what `uname -m` calls them.
 _MACHINES = {3: "i686", 40: "armv7l", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
-
-
-def choose_kernel(model: Model, wanted: str | None) -> tuple[str, str]:
-    """The kernel to measure a model with, and why.
-
-    Raises:
-        UnknownNameError: no such kernel.
-    """
-    if wanted:
-        if wanted not in KERNEL_FLAGS:
-            raise UnknownNameError("kernel", wanted, KERNEL_FLAGS)
-        return wanted, "as asked for"
-    if model.grouped:
-        return "indirect", "it holds grouped binary convolutions, which the default kernel refuses"
-    return "default", "the fastest one on ARM"
 
 
 def check_tool(path: str | os.PathLike, facts: dict | None = None) -> Path:
@@ -153,13 +138,7 @@ def _last(said: str) -> str:
 
 
 def timing_flags(threads: int, kernel: str, *, runs: int, warmup: int) -> list[str]:
-    """The flags that make it time exactly so many runs: unless told otherwise it goes on for a second.
-
-    Raises:
-        ConfigError: numbers that cannot be used.
-    """
-    if runs < 1 or threads < 1:
-        raise ConfigError(f"{runs} runs on {threads} threads: at least 1 of each is needed")
+    """The flags that make it time exactly so many runs: unless told otherwise it goes on for a second."""
     return [
         f"--num_threads={threads}",
         f"--num_runs={runs}",

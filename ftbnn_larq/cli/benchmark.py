@@ -65,7 +65,7 @@ def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile
     from ftbnn_larq.benchmarking.targets import parse_target
 
     # Refused before anything is built, loaded or sent.
-    wanted = {name: options[name] for name in ("runs", "warmup", "pictures", "tool", "runner", "verify")}
+    wanted = {name: options[name] for name in ("runs", "warmup", "kernel", "pictures", "tool", "runner", "verify")}
     check(parse_target(on), threads, **wanted)
     files = files or (str(newest_flatbuffer()),)
     if options["verify"] or options["pictures"] == "test" or any(map(networks.is_network, files)):

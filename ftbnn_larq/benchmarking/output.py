@@ -126,13 +126,13 @@ def _stat_line(plain: str, start: str = "count=") -> Timing | None:
     if count == 0:
         return Timing(0, 0.0, 0.0, 0.0, 0.0)
     # Runs that took all the same time, such as a single one, are told once.
-    same = values.get("curr")
+    same = None if "first" in values else values.get("curr")
     wanted = {name: values.get(key, same) for name, key in (("mean", "avg"), ("min", "min"), ("max", "max"))}
-    wanted["std"] = values.get("std", 0.0 if "avg" not in values else None)
+    wanted["std"] = values.get("std", None if same is None else 0.0)
     if None in wanted.values():
         raise ToolError(f"cannot read this line of the benchmark tool, it lacks a figure: {plain!r}")
     percentiles = {name: values.get(name) for name in ("p5", "median", "p95")}
-    if count == 1 or "(all same)" in plain:
+    if same is not None:
         percentiles = dict.fromkeys(percentiles, same)
     return Timing(
         count, **{name: None if value is None else value / 1e3 for name, value in {**wanted, **percentiles}.items()}
@@ -187,7 +187,7 @@ def _row(line: str, columns: list[str]) -> Row | None:
     match = re.fullmatch(rf"\s*(\S.*?){figures}(?:{separator}(.*))?", line)
     if not match:
         # Standard error may come between any two lines; a row it is not.
-        if re.search(r"\d%", line) and not re.match(r"\s*[A-Z]+:", line):
+        if len(re.findall(r"\d%", line)) > 1:
             raise ToolError(f"cannot read this row of the benchmark tool's profile: {line.strip()!r}")
         return None
     values = dict(zip(columns, match.groups(), strict=True))

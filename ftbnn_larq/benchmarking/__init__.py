@@ -36,7 +36,8 @@ class _Job:
         scatter = latency["std"] / latency["mean"]
         if scatter > SCATTER:
             warnings.append(
-                f"{self.model.name}: the runs scatter by {scatter:.0%} of their mean: is something else running there?"
+                f"{self.model.name}, {self.threads} thread(s): the runs scatter by {scatter:.0%} of their mean: is "
+                "something else running there?"
             )
         return {
             "path": self.model.name,
@@ -52,6 +53,7 @@ class _Job:
             "rounds_ms": [round(each.typical, 4) for each in self.rounds],
             "ratio": ratio(self.rounds, (self.first or self).rounds),
             "bytes": self.model.path.stat().st_size,
+            "sha256": self.model.sha256,
             "peak_memory_mb": None,
             "operators": self.model.census,
             **self.found,
@@ -101,9 +103,9 @@ def benchmark(
 
     Returns:
         For each file and number of threads `{path, on, when, device, kernel, kernel_reason, threads, runs, input,
-        latency_ms: {mean, median, min, max, std, p95, median_of}, rounds_ms, ratio, bytes, peak_memory_mb, operators:
-        [{type, count, ms}], layers: [{layer, type, ms, calls}], agreement, warnings}`; `ratio` is to the first file,
-        `layers` and `ms` are there with `profile`, `agreement` with `verify`.
+        latency_ms: {mean, median, min, max, std, p95, median_of}, rounds_ms, ratio, bytes, sha256, peak_memory_mb,
+        operators: [{type, count, ms}], layers: [{layer, type, ms, calls}], agreement, warnings}`. `ratio` is to the
+        first file; `layers` and `ms` are there with `profile`, `agreement` with `verify`.
 
     Raises:
         ModelFileError: a file that cannot be loaded.

@@ -40,7 +40,7 @@ def read_all(folder: str | os.PathLike = FOLDER) -> tuple[list[dict], list[str]]
         try:
             documents = json.loads(path.read_text(encoding="utf-8"))
             for document in documents if isinstance(documents, list) else [documents]:
-                document["path"], document["latency_ms"]["median"], document["device"]
+                document["path"], document["latency_ms"]["median"], dict(document["device"])
                 found.append(document)
         except (OSError, ValueError, KeyError, TypeError):
             damaged.append(str(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import os
 import re
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ class Model:
     Attributes:
         path: where it lies.
         name: what it is called in results; the path, or a network's name.
+        sha256: of the file.
         input_name, input_shape: of its picture, (1, h, w, c).
         classes: numbers in its output.
         operators: type and output of each, in order of execution.
@@ -31,6 +33,7 @@ class Model:
 
     path: Path
     name: str
+    sha256: str
     input_name: str
     input_shape: tuple[int, ...]
     classes: int
@@ -120,7 +123,8 @@ def read_model(path: str | os.PathLike, name: str | None = None) -> Model:
     if len(inputs) != 1 or len(outputs) != 1 or len(shapes[0]) != 4:
         raise ModelFileError(f"{path}: not a classifier of pictures: its inputs and outputs are {shapes}")
     classes = functools.reduce(int.__mul__, shapes[1], 1)
-    return Model(path, name or str(path), input_name, shapes[0], classes, tuple(found), layers, grouped)
+    digest = hashlib.sha256(flatbuffer).hexdigest()
+    return Model(path, name or str(path), digest, input_name, shapes[0], classes, tuple(found), layers, grouped)
 
 
 def _is_grouped(model, graph, operator) -> bool:

@@ -15,6 +15,7 @@ from ftbnn_larq.cli.convert import convert
 from ftbnn_larq.cli.evaluate import evaluate
 from ftbnn_larq.cli.list import list_models
 from ftbnn_larq.cli.predict import predict
+from ftbnn_larq.cli.report import report
 from ftbnn_larq.cli.summary import summary
 from ftbnn_larq.cli.tool import tool
 from ftbnn_larq.cli.train import train
@@ -34,7 +35,7 @@ def commands():
     """
 
 
-for command in (list_models, summary, compare, train, evaluate, convert, benchmark, tool, predict, analyze):
+for command in (list_models, summary, compare, train, evaluate, convert, benchmark, tool, report, predict, analyze):
     commands.add_command(command)
 
 

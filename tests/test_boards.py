@@ -308,6 +308,31 @@ def test_values_that_cannot_be_used_are_refused_at_once(refused, arguments, word
     assert time.perf_counter() - begin < 2
 
 
+def test_time_by_operator_on_this_machine(tmp_path):
+    result = run_command("benchmark", PLAIN, "--profile", "--runs", 5, "--json", cwd=tmp_path)
+    assert result.status == 0, result.err
+    (measured,) = result.out
+    operators = {row["type"]: row for row in measured["operators"]}
+    assert operators["LceBconv2d"]["count"] == 2 and len(measured["layers"]) == 9
+    assert all(row["ms"] > 0 for row in measured["layers"])
+    assert {"unit1_conv, unit1_norm", "stem"} <= {row["layer"] for row in measured["layers"]}
+    assert len(list((tmp_path / "measurements").glob("*.png"))) == 1
+
+
+def test_a_board_that_hears_nothing_any_more_cleans_up_by_itself(board, monkeypatch):
+    from ftbnn_larq.benchmarking import board as boards
+    from ftbnn_larq.benchmarking.targets import Target
+    from ftbnn_larq.errors import BoardError
+
+    monkeypatch.setattr(boards, "_PATIENCE", 1)
+    with boards.Board(Target("local")) as session:
+        session.put(PLAIN, ".tflite")
+        assert left_on(board)
+        wait_for(lambda: not left_on(board))
+        with pytest.raises(BoardError, match="connection lost"):
+            session.execute(["true"], seconds=5)
+
+
 def test_networks_by_name_are_built_converted_and_measured_beside_files(tmp_path):
     result = run_command(
         "benchmark", PLAIN, "larq_zoo:QuickNetSmall", "--input-size", 64, "--classes", 10, "--runs", 3, "--json",

@@ -139,7 +139,8 @@ class Board:
             finally:
                 process.kill()
         said, mark, status = err.decode(errors="replace").rpartition("guard: ")
-        if not mark:
+        # What is left of the status matters little once the guard has gone, and the folder with it.
+        if not mark or (process.returncode and self._guard.poll() is not None):
             raise BoardError(self._lost(process.returncode, said + status + self._heard()))
         return Done(int(status), out, said)
 

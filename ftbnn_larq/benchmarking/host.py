@@ -5,9 +5,14 @@ from __future__ import annotations
 import subprocess
 
 from ftbnn_larq.benchmarking import device
+from ftbnn_larq.benchmarking.alone import operator_times
 from ftbnn_larq.benchmarking.models import Model
+from ftbnn_larq.benchmarking.output import Row
 from ftbnn_larq.benchmarking.statistics import Timing
 from ftbnn_larq.deploy.interpreter import Interpreter, host_kernel
+
+# Of each operator by itself.
+PROFILE_RUNS = 20
 
 
 class Host:
@@ -45,8 +50,14 @@ class Host:
         return Timing.of(measured["times_ms"])
 
     def inspect(self, model: Model, kernel: str, threads: int, *, profile: bool) -> dict:
-        """`{peak_memory_mb, rows}`: of the interpreter's process with Python; the operators' times if asked for."""
-        return {"peak_memory_mb": self._peaks[model.path, kernel, threads], "rows": []}
+        """`{peak_memory_mb, rows}`: of the interpreter's process with Python; if asked for, each operator by itself."""
+        times = operator_times(model.path, kernel, threads, PROFILE_RUNS) if profile else []
+        rows = [
+            Row(operator.type, f"[{operator.output}]:{index}", ms, 1)
+            for index, (operator, ms) in enumerate(zip(model.operators, times, strict=False))
+            if ms is not None
+        ]
+        return {"peak_memory_mb": self._peaks[model.path, kernel, threads], "rows": rows}
 
     def answers(self, model: Model, kernel: str, pictures):
         """float32 pictures (n, h, w, c) to scores (n, classes)."""

@@ -154,6 +154,8 @@ def _show_profile(result: dict) -> None:
         [layer["layer"], layer["type"], _ms(layer["ms"]), f"{layer['ms'] / whole:.1%}"]
         for layer in result["layers"][:10]
     ]
+    if result["on"] == "host":
+        click.echo("Each operator was timed by itself: together they need not take what the whole does.")
     table("the slowest layers", ["layer", "operator", "ms", "share"], rows)
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -39,16 +40,27 @@ def tool(path: Path, body: str = "") -> Path:
     return path
 
 
+def check_answers(on: str, folder: Path) -> None:
+    """Send pictures to a board, and compare what comes back with this machine's answers."""
+    from ftbnn_larq.benchmarking.host import Host
+    from ftbnn_larq.benchmarking.models import read_model
+    from ftbnn_larq.benchmarking.remote import Remote
+    from ftbnn_larq.benchmarking.targets import parse_target
+
+    model = read_model(PLAIN)
+    pictures = np.random.default_rng(0).standard_normal((2, 8, 8, 1), np.float32)
+    with Remote(parse_target(on), answering_tool(folder / "tool"), seconds=60) as board, Host() as host:
+        expected = host.answers(model, "default", pictures)
+        np.testing.assert_allclose(board.answers(model, "default", pictures), expected, atol=1e-4)
+
+
 def calls(path: Path) -> list[str]:
     """The arguments of each call of a `tool`."""
     return Path(f"{path}.log").read_text().splitlines() if Path(f"{path}.log").exists() else []
 
 
-def answering_tool(path: Path, factor: float = 1.0) -> Path:
-    """A program that answers like LCE's tool where it is asked for scores, by LCE's interpreter; else it prints.
-
-    `factor` spoils the scores.
-    """
+def answering_tool(path: Path) -> Path:
+    """A program that answers like LCE's tool where it is asked for scores, by LCE's interpreter; else it prints."""
     path.write_text(
         f"""#!{sys.executable}
 import sys
@@ -61,7 +73,7 @@ if "output_filepath" in flags:
     assert name.replace("::", ":") == flags["input_layer"]
     shape = [int(side) for side in flags["input_layer_shape"].split(",")]
     with Interpreter(flags["graph"]) as interpreter:
-        scores = interpreter.predict(np.fromfile(file, "<f4").reshape(shape)) * {factor}
+        scores = interpreter.predict(np.fromfile(file, "<f4").reshape(shape))
     scores.astype("<f4").tofile(flags["output_filepath"])
 print(open({str(RECORDED)!r}).read())
 """

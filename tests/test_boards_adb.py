@@ -10,7 +10,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from boards import PLAIN, answering_tool, installed, interrupt_during, left_on, sleeping, start, tool, wait_for
+from boards import PLAIN, check_answers, installed, interrupt_during, left_on, sleeping, start, tool, wait_for
 from conftest import run_command
 from fake_device import Device
 from test_boards_ssh import free_port
@@ -49,15 +49,22 @@ def android(tmp_path):
 
 def test_one_command_measures_on_the_phone_and_leaves_nothing_there(android, tmp_path):
     phone = android.plug()
+    program = tool(tmp_path / "tool")
     result = run_command(
-        "benchmark", PLAIN, "--on", "adb", "--tool", answering_tool(tmp_path / "tool"), "--verify", 2, "--json",
-        cwd=tmp_path, **android.environment,
-    )  # fmt: skip
+        "benchmark", PLAIN, "--on", "adb", "--tool", program, "--json", cwd=tmp_path, **android.environment
+    )
     assert result.status == 0, result.err
     (measured,) = result.out
     assert measured["latency_ms"]["mean"] == pytest.approx(98.9494)
     assert measured["device"]["os"] == "Android 14 (14)"
-    assert measured["agreement"]["top1_agreement"] == 1
+    assert left_on(phone.disk) == []
+
+
+def test_pictures_get_there_and_answers_back(android, tmp_path, monkeypatch):
+    phone = android.plug()
+    for name, value in android.environment.items():
+        monkeypatch.setenv(name, value)
+    check_answers(phone.on, tmp_path)
     assert left_on(phone.disk) == []
 
 

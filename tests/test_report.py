@@ -8,6 +8,7 @@ import re
 import pytest
 from conftest import run_command
 
+from ftbnn_larq.report import report as write
 from ftbnn_larq.report.figures import pareto_front
 
 
@@ -46,6 +47,12 @@ def a_measurement(folder, sha256: str, median: float, *, on: str = "ssh:pi@raspb
     return document
 
 
+def written(folder) -> str:
+    """The page, without OPs, which take TensorFlow."""
+    write(folder / "report.html", runs=folder / "runs", measurements=folder / "measurements", ops=False)
+    return (folder / "report.html").read_text()
+
+
 @pytest.fixture
 def told(tmp_path):
     a_run(tmp_path, "first", 0.81)
@@ -74,8 +81,7 @@ def test_the_page_holds_everything_and_needs_no_network(told):
 
 def test_names_are_text_and_never_markup(told):
     a_measurement(told, "third", 5.0, path="<script>alert(1)</script>", device={"cpu": "<b>x</b>"})
-    assert run_command("report", cwd=told).status == 0
-    page = (told / "report.html").read_text()
+    page = written(told)
     assert "<script" not in page and "<b>" not in page and "&lt;script&gt;" in page
 
 
@@ -83,6 +89,8 @@ def test_what_cannot_be_read_is_left_out_and_told(told):
     (told / "measurements" / "bad.json").write_text('[{"path": 1}]')
     (told / "measurements" / "worse.json").write_text("{")
     (told / "runs" / "second" / "config.json").write_text("{")
+    (told / "runs" / "second" / "result.json").unlink()
+    (told / "runs" / "first" / "result.json").unlink()
     result = run_command("report", "--json", cwd=told)
     assert result.status == 0, result.err
     assert sorted(result.out["left_out"]) == ["measurements/bad.json", "measurements/worse.json", "runs/second"]
@@ -91,12 +99,11 @@ def test_what_cannot_be_read_is_left_out_and_told(told):
 
 def test_measurements_alone_or_unfinished_runs_make_a_page(tmp_path):
     a_measurement(tmp_path, "first", 4.5)
-    assert run_command("report", cwd=tmp_path).status == 0
+    assert "4.50" in written(tmp_path)
     run = a_run(tmp_path, "begun", 0.5)
     for name in ("result.json", "model.json", "metrics.csv"):
         (run / name).unlink()
-    assert run_command("report", cwd=tmp_path).status == 0
-    assert "begun" in (tmp_path / "report.html").read_text()
+    assert "begun" in written(tmp_path)
 
 
 def test_nothing_to_tell_and_nowhere_to_write(refused, told, tmp_path):
@@ -104,6 +111,8 @@ def test_nothing_to_tell_and_nowhere_to_write(refused, told, tmp_path):
     said = refused("report", cwd=tmp_path / "empty")
     assert "neither runs" in said and "ftbnn-larq train" in said
     assert "is a folder" in refused("report", "-o", tmp_path / "empty", cwd=told)
+    for result in told.rglob("result.json"):
+        result.unlink()
     assert "config.json" in refused("report", "-o", told / "runs" / "first" / "config.json" / "page.html", cwd=told)
 
 

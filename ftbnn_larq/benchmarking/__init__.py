@@ -136,7 +136,8 @@ def benchmark(
             jobs = _jobs(machine, models, threads, kernel)
             for job in jobs:
                 job.warnings += warnings
-                on_event(f"{job.model.name}: {job.kernel} kernel, {job.why}") if job.threads == threads[0] else None
+                if job.threads == threads[0]:
+                    on_event(f"{job.model.name}: {job.kernel} kernel, {job.why}")
             when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
             def results() -> list[dict]:

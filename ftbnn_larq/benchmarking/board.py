@@ -97,7 +97,9 @@ class Board:
             BoardError: it cannot be reached, or has no folder that can be written.
         """
         self.target, self._keep, self._there = target, keep, {}
-        self._folder = tempfile.TemporaryDirectory(prefix="ftbnn-")
+        # The path of a socket may have some hundred characters, not more.
+        long = len(tempfile.gettempdir()) > 60 and os.access("/tmp", os.W_OK)
+        self._folder = tempfile.TemporaryDirectory(prefix="ftbnn-", dir="/tmp" if long else None)
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the session)
         self._guard = None
         try:

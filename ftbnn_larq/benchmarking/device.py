@@ -21,7 +21,7 @@ say parts "$(grep -E '^CPU (implementer|part)' /proc/cpuinfo | cut -d : -f 2-)"
 say governor "$(some $cpus/cpu*/cpufreq/scaling_governor)"
 say clock "$(some $cpus/cpu*/cpufreq/scaling_cur_freq | sort -n | tail -n 1)"
 say max_clock "$(some $cpus/cpu*/cpufreq/cpuinfo_max_freq | sort -n | tail -n 1)"
-say temperature "$(some /sys/class/thermal/thermal_zone*/temp | sort -n | tail -n 1)"
+say temperatures "$(some /sys/class/thermal/thermal_zone*/temp)"
 say throttled "$(vcgencmd get_throttled | cut -d = -f 2)"
 say memory "$(grep ^MemTotal /proc/meminfo)"
 say os "$(. /etc/os-release; echo "$PRETTY_NAME")"
@@ -67,9 +67,10 @@ def parse_facts(text: str) -> dict:
         match = re.search(r"-?\d+(\.\d+)?", said.get(key, ""))
         return float(match[0]) * factor if match else None
 
-    temperature = number("temperature")
-    if temperature is not None and abs(temperature) >= 1000:
-        temperature /= 1000
+    # Degrees or thousandths; phones have sensors that tell nonsense.
+    heats = [float(value) for value in re.findall(r"-?\d+", said.get("temperatures", ""))]
+    heats = [value / 1000 if abs(value) >= 1000 else value for value in heats]
+    temperature = max((value for value in heats if 0 < value < 120), default=None)
     android = said.get("android")
     facts = {
         "cpu": _arm_cores(said.get("parts", "")) or said.get("cpu") or platform.processor(),

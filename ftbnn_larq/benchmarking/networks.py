@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ftbnn_larq import peers, zoo
+from ftbnn_larq.errors import UnknownNameError
 
 # Two show that the flatbuffer gives Keras's answers; more would only take longer.
 _PICTURES = 2
 
 
 def is_network(name: str) -> bool:
-    """Whether that is a network's name and not a file."""
-    return not Path(name).exists() and (name in peers.NAMES or name in zoo.list_models())
+    """Whether that is a network's name and not a file.
+
+    Raises:
+        UnknownNameError: it is neither, and not written like a file.
+    """
+    if Path(name).exists():
+        return False
+    known = [*zoo.list_models(), *peers.NAMES]
+    if name not in known and (name.startswith(peers.PREFIX) or not re.search(r"[./]", name)):
+        raise UnknownNameError("file or network", name, known)
+    return name in known
 
 
 def build(name: str, folder: str | Path, *, input_size: int, classes: int) -> Path:

@@ -181,6 +181,17 @@ def test_a_runner_stands_in_front_of_the_tool(board, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("runner", "words"),
+    [
+        ("no-such-emulator", "no-such-emulator: no such program there"),
+        ("sh -c 'echo could not open /lib/ld-linux-aarch64.so.1; exit 255'", "-L /usr/aarch64-linux-gnu"),
+    ],
+)
+def test_runners_that_cannot_run_it(refused, board, tmp_path, runner, words):
+    assert words in refused(*local(PLAIN), "--tool", tool(tmp_path / "tool"), "--runner", runner)
+
+
+@pytest.mark.parametrize(
     ("body", "words"),
     [
         (f"cat '{SAMPLES}/grouped_default_kernel.stderr.txt' >&2; exit 1", "Grouped binary .* --kernel indirect"),

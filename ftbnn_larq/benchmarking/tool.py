@@ -114,10 +114,16 @@ def _failure(done: Done, said: str, runner: list[str], model: Model) -> str:
     if re.search(r"Exec format error|cannot execute binary file|not executable: \d+-bit ELF|[Ss]yntax error", said):
         return f"the benchmark tool is for another architecture (Exec format error): {_fetch_for('aarch64')}"
     first = runner[0] if runner else "the benchmark tool"
-    if done.status == 127 or re.search(r"ld-linux|linker64|libc\.so", said):
-        if runner and re.search(rf"{re.escape(runner[0])}.*not found", said):
-            return f"{runner[0]}: no such program there: install it, or leave out --runner"
-        return f"{first} does not start, its loader is missing: is the system there a 32-bit one? {_NEEDS_64}"
+    loader = re.search(r"ld-linux|linker64", said)
+    if runner and loader:
+        return (
+            f"{first} does not find the C library that the benchmark tool was built with; qemu-aarch64 is told with "
+            "--runner 'qemu-aarch64 -L /usr/aarch64-linux-gnu'"
+        )
+    if runner and done.status == 127:
+        return f"{first}: no such program there: install it, or leave out --runner"
+    if loader or done.status == 127:
+        return f"{first} does not start, its loader is missing: is the system there a 32-bit one? Then {_NEEDS_64}"
     if done.status == 126:
         return f"{first} may not be run there ({_last(said)}): is the folder on a file system mounted with noexec?"
     if done.status in (137, 9) or "Killed" in done.err:

@@ -120,6 +120,23 @@ def test_layers_are_named_from_the_flatbuffer_where_the_profile_cuts_names():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("tensor", "root", "layers"),
+    [
+        ("net/conv1/Conv2D;net/bn1/FusedBatchNormV3", "net", ["conv1", "bn1"]),
+        ("quicknet/batch_normalization_3/FusedBatchNormV3;qu", "quicknet", ["batch_normalization_3"]),
+        ("stage1_unit1_bn/group2", "", ["stage1_unit1_bn/group2"]),
+        ("stage1_unit1_conv/approx_sign", "", ["stage1_unit1_conv"]),
+        ("StatefulPartitionedCall:0", "net", ["StatefulPartitionedCall:0"]),
+        ("model/conv/BiasAdd", None, ["conv"]),
+    ],
+)
+def test_layers_in_names_of_tensors(tensor, root, layers):
+    from ftbnn_larq.benchmarking.models import _layers_named
+
+    assert _layers_named(tensor, root) == layers
+
+
 def test_real_pictures_go_in_and_the_answers_are_those_of_this_machine(board, tmp_path):
     program = answering_tool(tmp_path / "tool")
     result = run_command(*local(PLAIN), "--tool", program, "--verify", 4, "--pictures", "test", "--json", cwd=tmp_path)

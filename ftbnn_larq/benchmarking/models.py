@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -70,30 +71,49 @@ class Model:
 _CUT = 50
 
 
-def _layers_named(tensor: str) -> list[str]:
-    """The layers in a tensor's name: "net/conv1/Conv2D;net/bn1/FusedBatchNormV3" came from conv1 and bn1."""
-    parts = [part.split("/") for part in tensor.split(";")]
-    if len(tensor) >= _CUT and len(parts) > 1:
-        parts = parts[:-1]
-    return list(dict.fromkeys(path[1] if len(path) > 1 else path[0] for path in parts))
+def _layers_named(tensor: str, root: str | None = None) -> list[str]:
+    """The layers in a tensor's name.
+
+    LCE's converter tells the paths of all operations that went into it, below the network's name, `root`:
+    "net/conv1/Conv2D;net/bn1/FusedBatchNormV3" came from conv1 and bn1. Names may also have been cut down to the layer,
+    with the part of it behind: "bn1/group2".
+    """
+    paths = [part.split("/") for part in tensor.split(";")]
+    if len(tensor) >= _CUT and len(paths) > 1:
+        paths = paths[:-1]
+    names = []
+    for path in paths:
+        if len(path) > 1 and (path[0] == root or (root is None and len(path) > 2)):
+            path = path[1:]
+        part = re.fullmatch(r"(group|piece|part)\d+", path[-1])
+        names.append(f"{path[0]}/{path[-1]}" if part and len(path) > 1 else path[0])
+    return list(dict.fromkeys(names))
+
+
+def _root(names: Iterable[str]) -> str | None:
+    """The first part that most of the tensors' names share: the network's own."""
+    first = [name.split("/")[0] for name in names]
+    root, count = collections.Counter(first).most_common(1)[0]
+    return root if count > len(first) / 2 else None
 
 
 def _layers(model, graph) -> tuple[str, ...]:
     producers = {output: operator for operator in graph.operators for output in operator.outputs}
-
-    def named(index: int) -> list[str]:
-        return _layers_named(graph.tensors[index].name.decode())
+    names = {index: graph.tensors[index].name.decode() for index in producers}
+    # Where they share none, they hold no network's name, and nothing is to be taken away.
+    root = _root(names.values()) or ""
 
     def of(operator) -> str:
-        names = named(operator.outputs[0])
+        layers = _layers_named(names[operator.outputs[0]], root)
         if fb.operator_type(model, operator) == census.BINARY_CONVOLUTION:
             # Its own name is that of the batch norm it absorbed; the sign before it carries the convolution's.
             source = operator.inputs[0]
             while source in producers and fb.operator_type(model, producers[source]) == "SPLIT":
                 source = producers[source].inputs[1]
             if source in producers and fb.operator_type(model, producers[source]) == "LceQuantize":
-                names = list(dict.fromkeys([*named(source)[:1], *names]))
-        return ", ".join(names)
+                sign = _layers_named(names[source], root)[0].split("/")[0]
+                layers = list(dict.fromkeys([sign, *layers]))
+        return ", ".join(layers)
 
     return tuple(of(operator) for operator in graph.operators)
 

@@ -132,9 +132,9 @@ def test_layers_are_named_from_the_flatbuffer_where_the_profile_cuts_names():
     ],
 )
 def test_layers_in_names_of_tensors(tensor, root, layers):
-    from ftbnn_larq.benchmarking.models import _layers_named
+    from ftbnn_larq.benchmarking.models import layers_named
 
-    assert _layers_named(tensor, root) == layers
+    assert layers_named(tensor, root) == layers
 
 
 def test_real_pictures_go_in_and_the_answers_are_those_of_this_machine(board, tmp_path):

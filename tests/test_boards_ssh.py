@@ -63,7 +63,8 @@ def server(tmp_path):
     configuration = folder / "config"
     configuration.write_text(
         f"Host *\nIdentityFile {folder}/user\nIdentitiesOnly yes\nUserKnownHostsFile {folder}/known\n"
-        f"GlobalKnownHostsFile /dev/null\nHost board\nHostName 127.0.0.1\nPort {port}\n"
+        "GlobalKnownHostsFile /dev/null\nRemoteCommand uptime\nLogLevel DEBUG\n"
+        f"Host board\nHostName 127.0.0.1\nPort {port}\n"
     )
     # The real client, with a configuration of its own: it does not look at HOME for one.
     (folder / "bin").mkdir()
@@ -126,13 +127,16 @@ def test_kept_files_are_found_by_checksum_and_not_sent_again(server, tmp_path):
     program = tool(tmp_path / "tool")
     arguments = ("benchmark", PLAIN, "--on", server.on, "--tool", program, "--runs", 5, "--json")
     assert run_command(*arguments, "--keep", cwd=tmp_path, **server.environment).status == 0
-    first = sorted(left_on(server.disk))
-    assert [Path(path).suffix for path in first] == ["", "", ".tflite"] and not any("run." in path for path in first)
-    written = {path: os.stat(path).st_mtime_ns for path in first[1:]}
+    store = server.disk / ".ftbnn-larq"
+    assert sorted(path.name.partition("-")[2] or path.suffix for path in store.iterdir()) == [
+        ".tflite", "lce_benchmark_model",
+    ]  # fmt: skip
+    written = {path: path.stat().st_mtime_ns for path in store.iterdir()}
     assert run_command(*arguments, "--keep", cwd=tmp_path, **server.environment).status == 0
-    assert {path: os.stat(path).st_mtime_ns for path in first[1:]} == written
+    assert {path: path.stat().st_mtime_ns for path in store.iterdir()} == written
     # A file there that was damaged is sent anew.
-    Path(first[1]).write_text("#!/bin/sh\n")
+    (kept,) = store.glob("*model")
+    kept.write_text("#!/bin/sh\n")
     assert run_command(*arguments, cwd=tmp_path, **server.environment).status == 0
 
 

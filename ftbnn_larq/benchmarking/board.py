@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
 import subprocess
 import tempfile
 import threading
@@ -64,11 +65,11 @@ echo "guard: $status" >&2
 exit $status
 """
 _SEND = r"""
-cat >"$1.part" || exit 1
-[ "$(sha256sum <"$1.part" | cut -c 1-64)" = "$2" ] || { echo "checksum differs" >&2; exit 1; }
-chmod 700 "$1.part" && mv -f "$1.part" "$1"
+cd "$1" && cat >part || exit 1
+[ "$(sha256sum <part | cut -c 1-64)" = "$2" ] || { echo "it arrived damaged" >&2; exit 1; }
+chmod 700 part && mv -f part "$3"
 """
-_HAS = r"""[ -f "$1" ] && [ "$(sha256sum <"$1" | cut -c 1-64)" = "$2" ]"""
+_HAS = r"""cd "$1" && [ -f "$3" ] && [ "$(sha256sum <"$3" | cut -c 1-64)" = "$2" ]"""
 
 
 class Done(NamedTuple):
@@ -140,11 +141,12 @@ class Board:
                 ) from error
             finally:
                 process.kill()
-        said, mark, status = err.decode(errors="replace").rpartition("guard: ")
+        said = err.decode(errors="replace")
+        ends = re.findall(r"^guard: (\d+)\s*$", said, re.MULTILINE)
         # What is left of the status matters little once the guard has gone, and the folder with it.
-        if not mark or (process.returncode and self._guard.poll() is not None):
-            raise BoardError(self._lost(process.returncode, said + status + self._heard()))
-        return Done(int(status), out, said)
+        if not ends or (process.returncode and self._guard.poll() is not None):
+            raise BoardError(self._lost(process.returncode, said + self._heard()))
+        return Done(int(ends[-1]), out, re.sub(r"^guard: \d+\s*$", "", said, flags=re.MULTILINE))
 
     def execute(self, argv: list[str], *, seconds: float | None) -> Done:
         """Run a program in the session's folder; the session's end kills it."""
@@ -163,15 +165,15 @@ class Board:
             return self._there[digest]
         kept = f"../{digest[:16]}{suffix}"
         there = kept if self._keep else f"./{digest[:16]}{suffix}"
-        if self.run(_HAS, f"{self.work}/{kept}", digest).status == 0:
+        if self.run(_HAS, self.work, digest, kept).status == 0:
             there = kept
         else:
             with open(path, "rb") as file:
-                done = self.run(_SEND, f"{self.work}/{there}", digest, stdin=file, seconds=None)
+                done = self.run(_SEND, self.work, digest, there, stdin=file, seconds=None)
             if done.status:
-                self.run('rm -f "$1.part"', f"{self.work}/{there}")
-                reason = reason_of(done.err)
-                raise BoardError(f"{self._connection.name}: {Path(path).name} cannot be put there: {reason}")
+                raise BoardError(
+                    f"{self._connection.name}: {Path(path).name} cannot be put there: {reason_of(done.err)}"
+                )
         self._there[digest] = there
         return there
 

@@ -64,14 +64,14 @@ class Model:
             for index, (operator, layer) in enumerate(zip(self.operators, self.layers, strict=True))
             if operator.output.startswith(match[1]) and (match[2] is None or int(match[2]) == index)
         ]
-        return fitting[0] if len(fitting) == 1 else ", ".join(_layers_named(match[1]))
+        return fitting[0] if len(fitting) == 1 else ", ".join(layers_named(match[1]))
 
 
 # The converter cuts tensor names to that length.
 _CUT = 50
 
 
-def _layers_named(tensor: str, root: str | None = None) -> list[str]:
+def layers_named(tensor: str, root: str | None = None) -> list[str]:
     """The layers in a tensor's name.
 
     LCE's converter tells the paths of all operations that went into it, below the network's name, `root`:
@@ -104,21 +104,20 @@ def _layers(model, graph) -> tuple[str, ...]:
     root = _root(names.values()) or ""
 
     def of(operator) -> str:
-        layers = _layers_named(names[operator.outputs[0]], root)
+        layers = layers_named(names[operator.outputs[0]], root)
         if fb.operator_type(model, operator) == census.BINARY_CONVOLUTION:
             # Its own name is that of the batch norm it absorbed; the sign before it carries the convolution's.
             source = operator.inputs[0]
             while source in producers and fb.operator_type(model, producers[source]) == "SPLIT":
                 source = producers[source].inputs[1]
             if source in producers and fb.operator_type(model, producers[source]) == "LceQuantize":
-                sign = _layers_named(names[source], root)[0].split("/")[0]
+                sign = layers_named(names[source], root)[0].split("/")[0]
                 layers = list(dict.fromkeys([sign, *layers]))
         return ", ".join(layers)
 
     return tuple(of(operator) for operator in graph.operators)
 
 
-@functools.lru_cache(maxsize=32)
 def read_model(path: str | os.PathLike, name: str | None = None) -> Model:
     """Raises ModelFileError for what is no flatbuffer of a classifier of pictures."""
     path = Path(path)

@@ -113,6 +113,7 @@ class Ssh:
             "ControlPersist": "no",
             "ClearAllForwardings": "yes",
             "RequestTTY": "no",
+            "RemoteCommand": "none",
         }
         given = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
         self._command = ["ssh", *given, *(["-p", str(target.port)] if target.port else []), "--", target.address]

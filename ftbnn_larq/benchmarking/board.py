@@ -31,7 +31,7 @@ for base in "$TMPDIR" /data/local/tmp "$HOME" /tmp; do
 done
 store=$base/.ftbnn-larq
 mkdir -p "$store" && work=$(mktemp -d "$store/run.XXXXXX") || exit 1
-echo "guard: $work"
+printf '\nguard: %s\n' "$work"
 if command -v timeout >/dev/null; then
   while [ -n "$(timeout "$1" head -n 1)" ]; do :; done
 else
@@ -61,7 +61,7 @@ _TOLD = """(
 {}
 )
 status=$?
-echo "guard: $status" >&2
+printf '\\nguard: %s\\n' "$status" >&2
 exit $status
 """
 _SEND = r"""
@@ -152,10 +152,11 @@ class Board:
         """Run a program in the session's folder; the session's end kills it."""
         return self.run(_RUN, self.work, *argv, seconds=seconds)
 
-    def put(self, path: str | os.PathLike, suffix: str) -> str:
+    def put(self, path: str | os.PathLike, suffix: str, *, passing: bool = False) -> str:
         """Send a file, unless it is there, and return its path as seen from the session's folder.
 
-        It is called by its checksum and `suffix`, so that no name from here reaches a shell or a flag there.
+        It is called by its checksum and `suffix`, so that no name from here reaches a shell or a flag there. One that
+        is `passing` is not kept for the next session.
 
         Raises:
             BoardError: the disk is full, or the file arrives damaged.
@@ -164,8 +165,8 @@ class Board:
         if digest in self._there:
             return self._there[digest]
         kept = f"../{digest[:16]}{suffix}"
-        there = kept if self._keep else f"./{digest[:16]}{suffix}"
-        if self.run(_HAS, self.work, digest, kept).status == 0:
+        there = kept if self._keep and not passing else f"./{digest[:16]}{suffix}"
+        if not passing and self.run(_HAS, self.work, digest, kept).status == 0:
             there = kept
         else:
             with open(path, "rb") as file:
@@ -184,6 +185,11 @@ class Board:
             reason = reason_of(done.err) or f"{len(done.out)} bytes instead of {size}"
             raise BoardError(f"{self._connection.name}: cannot read {there} there: {reason}")
         return done.out[-size:]
+
+    def remove(self, *there: str) -> None:
+        """Remove files that were put there or written there, by their paths as seen from the session's folder."""
+        self.run('cd "$1" && shift && rm -f "$@"', self.work, *there)
+        self._there = {digest: path for digest, path in self._there.items() if path not in there}
 
     def close(self) -> None:
         """End the session: the board kills what it runs and removes what was put there."""

@@ -79,7 +79,8 @@ class Remote:
 
     def round(self, model: Model, kernel: str, threads: int, *, runs: int, warmup: int, pictures=None) -> Timing:
         flags = tool.timing_flags(threads, kernel, runs=runs, warmup=warmup)
-        return self._run(model, [*flags, *(() if pictures is None else self._input(model, pictures[0]))]).timing
+        given = [] if pictures is None else self._input(model, pictures[0])[0]
+        return self._run(model, [*flags, *given]).timing
 
     def inspect(self, model: Model, kernel: str, threads: int, *, profile: bool) -> dict:
         """`{peak_memory_mb, rows}`: of the tool's process where it says so, else how much it grew."""
@@ -94,47 +95,38 @@ class Remote:
         import numpy as np
 
         flags = tool.timing_flags(1, kernel, runs=1, warmup=0)
-        size = 4 * model.classes
         scores = []
         for picture in pictures:
-            answer = "./answer"
-            tool.execute(
-                self.board,
-                self._tool,
-                [f"--graph={self.board.put(model.path, '.tflite')}", *flags, *self._input(model, picture),
-                 f"--output_filepath={answer}"],
-                runner=self._runner, model=model, seconds=self._seconds,
-            )  # fmt: skip
-            scores.append(np.frombuffer(self.board.get(answer, size), np.float32))
+            given, sent = self._input(model, picture)
+            self._execute(model, [*flags, *given, "--output_filepath=./answer"])
+            scores.append(np.frombuffer(self.board.get("./answer", 4 * model.classes), np.float32))
+            self.board.remove(sent, "./answer")
         return np.stack(scores)
 
     def _run(self, model: Model, flags: list[str]) -> output.Output:
-        there = self.board.put(model.path, ".tflite")
-        return output.parse(
-            tool.execute(
-                self.board,
-                self._tool,
-                [f"--graph={there}", *flags],
-                runner=self._runner,
-                model=model,
-                seconds=self._seconds,
-            )
+        return output.parse(self._execute(model, flags))
+
+    def _execute(self, model: Model, flags: list[str]) -> str:
+        graph = f"--graph={self.board.put(model.path, '.tflite')}"
+        return tool.execute(
+            self.board, self._tool, [graph, *flags], runner=self._runner, model=model, seconds=self._seconds
         )
 
-    def _input(self, model: Model, picture) -> list[str]:
-        """The flags that put one picture in, after sending it."""
+    def _input(self, model: Model, picture) -> tuple[list[str], str]:
+        """The flags that put one picture in, and its path there after sending it."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "picture"
             file.write_bytes(picture.astype("<f4").tobytes())
-            there = self.board.put(file, ".f32")
+            sent = self.board.put(file, ".f32", passing=True)
         # A colon separates the tensor's name from the file's; in the name it is written twice.
         name = model.input_name.replace(":", "::")
         shape = ",".join(map(str, model.input_shape))
-        return [
+        flags = [
             f"--input_layer={model.input_name}",
             f"--input_layer_shape={shape}",
-            f"--input_layer_value_files={name}:{there}",
+            f"--input_layer_value_files={name}:{sent}",
         ]
+        return flags, sent
 
     def __enter__(self) -> Remote:
         return self

@@ -25,7 +25,8 @@ def installed(program: str, package: str) -> str:
     """The path of a program, put there by apt if it is missing and may be; skips the test otherwise."""
     search = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
     if not shutil.which(program, path=search) and shutil.which("apt-get") and os.getuid() == 0:
-        subprocess.run(["apt-get", "install", "-qq", "-y", package], capture_output=True, timeout=300)
+        install = f"apt-get update -qq; apt-get install -qq -y {package}"
+        subprocess.run(["sh", "-c", install], capture_output=True, timeout=300)
     found = shutil.which(program, path=search)
     if not found:
         pytest.skip(f"{program} is not installed (apt install {package}), and installing it needs root and a network")

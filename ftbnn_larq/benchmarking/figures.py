@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from ftbnn_larq.files import written_whole
 
@@ -22,28 +23,33 @@ def operators_figure(results: list[dict]):
             totals[operator["type"]] = totals.get(operator["type"], 0) + operator["ms"]
     kinds = sorted(totals, key=totals.get, reverse=True)
     named = kinds if len(kinds) <= _MOST + 1 else kinds[:_MOST]
-    figure = Figure(figsize=(9, 1.6 + 0.45 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(5, 1.4 + 0.62 * len(shown)), layout="constrained")
     axes = figure.subplots()
-    labels = [_label(result, shown) for result in shown]
     left = [0.0] * len(shown)
     for colour, kind in zip(COLOURS, [*named, "others"], strict=False):
         wanted = {kind} if kind != "others" else set(kinds) - set(named)
         widths = [sum(each["ms"] for each in result["operators"] if each["type"] in wanted) for result in shown]
         if any(widths):
-            axes.barh(range(len(shown)), widths, left=left, color=colour, label=kind, edgecolor="white")
+            axes.barh(range(len(shown)), widths, left=left, color=colour, label=kind, height=0.5, edgecolor="white")
             left = [start + width for start, width in zip(left, widths, strict=True)]
-    axes.set_yticks(range(len(shown)), labels)
-    axes.invert_yaxis()
+    # Above its bar a name has room, on a phone too.
+    for place, result in enumerate(shown):
+        axes.text(0, place - 0.28, _label(result, shown), va="bottom", fontsize=9)
+    axes.set_yticks([])
+    axes.set_ylim(len(shown) - 0.6, -0.8)
     axes.set_xlabel("ms of one inference, by operator")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
 def _label(result: dict, shown: list[dict]) -> str:
-    label = result["path"] if len(result["path"]) < 40 else "..." + result["path"][-37:]
+    path = Path(result["path"])
+    # A run's flatbuffer is better known by its run.
+    label = path.parent.name if path.name == "model.tflite" and path.parent.name else result["path"]
+    label = label if len(label) <= 60 else "..." + label[-57:]
     several = len({each["threads"] for each in shown}) > 1
-    return f"{label}, {result['threads']} threads" if several else label
+    return f"{label}, {result['threads']} thread(s)" if several else label
 
 
 def draw_operators(results: list[dict], path: str | os.PathLike) -> None:

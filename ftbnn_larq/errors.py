@@ -49,6 +49,14 @@ class ConversionError(FtbnnError):
     """A conversion that failed, or whose result is not the network that was trained."""
 
 
+class BoardError(FtbnnError):
+    """A board that cannot be reached or used."""
+
+
+class ToolError(FtbnnError):
+    """The benchmark tool: missing, not made for the board, failed, or with an output that cannot be read."""
+
+
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C during a training that `--resume` can continue. Attribute `run`: its folder."""
 

@@ -23,7 +23,11 @@ def test_the_wheel_works_outside_the_repository(tmp_path):
     installed = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(installed)
     names = {path.relative_to(installed).as_posix() for path in installed.rglob("*")}
-    assert {"ftbnn_larq/zoo/recipes/digits.toml", "ftbnn_larq/zoo/results/costs.json"} <= names
+    assert {
+        "ftbnn_larq/zoo/recipes/digits.toml",
+        "ftbnn_larq/zoo/results/costs.json",
+        "ftbnn_larq/report/page.html.j2",
+    } <= names
     assert not any(name.startswith(("tests", "zoo", "cli.py")) for name in names)
     code = "import ftbnn_larq.zoo as z, ftbnn_larq.cli as c; print(z.HERE); c.main()"
     done = subprocess.run(

@@ -1,44 +1,256 @@
-"""Flatbuffer in, measurements out."""
+"""Flatbuffer in, measurements out: on this machine, or on a board through LCE's benchmark tool."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterable
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
 
-from ftbnn_larq.errors import ConfigError
+from ftbnn_larq.benchmarking import device
+from ftbnn_larq.benchmarking.models import Model, read_model
+from ftbnn_larq.benchmarking.statistics import SCATTER, Timing, combine, ratio, split
+from ftbnn_larq.benchmarking.targets import Target, parse_target
+from ftbnn_larq.deploy.interpreter import KERNELS
+from ftbnn_larq.errors import ConfigError, UnknownNameError
+
+
+@dataclasses.dataclass
+class _Job:
+    """One row of the result, as it grows."""
+
+    model: Model
+    threads: int
+    kernel: str
+    why: str
+    first: _Job | None = None
+    rounds: list[Timing] = dataclasses.field(default_factory=list)
+    found: dict = dataclasses.field(default_factory=dict)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+
+    def document(self, on: str, facts: dict, when: str, pictures: str) -> dict:
+        latency = combine(self.rounds)
+        count = sum(each.count for each in self.rounds)
+        warnings = list(self.warnings)
+        scatter = latency["std"] / latency["mean"]
+        if scatter > SCATTER:
+            warnings.append(
+                f"{self.model.name}, {self.threads} thread(s): the runs scatter by {scatter:.0%} of their mean: is "
+                "something else running there?"
+            )
+        return {
+            "path": self.model.name,
+            "on": on,
+            "when": when,
+            "device": facts,
+            "kernel": self.kernel,
+            "kernel_reason": self.why,
+            "threads": self.threads,
+            "runs": count,
+            "input": pictures,
+            "latency_ms": latency,
+            "rounds_ms": [round(each.typical, 4) for each in self.rounds],
+            "ratio": ratio(self.rounds, (self.first or self).rounds),
+            "bytes": self.model.path.stat().st_size,
+            "sha256": self.model.sha256,
+            "peak_memory_mb": None,
+            "operators": self.model.census,
+            **self.found,
+            "warnings": warnings,
+        }
 
 
 def benchmark(
     files: str | os.PathLike | Iterable[str | os.PathLike],
     *,
     on: str = "host",
-    threads: int = 1,
+    threads: int | Sequence[int] = 1,
     runs: int = 50,
     warmup: int = 10,
     kernel: str | None = None,
+    tool: str | os.PathLike | None = None,
+    runner: str = "",
+    profile: bool = False,
+    verify: int = 0,
+    pictures: str = "random",
+    keep: bool = False,
+    timeout: float = 600,
+    input_size: int = 224,
+    classes: int = 1000,
+    on_event: Callable[[str], None] = lambda line: None,
+    on_result: Callable[[list[dict]], None] = lambda documents: None,
 ) -> list[dict]:
-    """Latency of flatbuffers, one inference of one picture at a time.
+    """Latency of flatbuffers, one inference of one picture at a time, all of them in turn so that drift hits all alike.
 
     Arguments:
-        files: one flatbuffer or several.
-        on: "host", this machine.
-        threads: threads of the interpreter.
-        runs, warmup: timed inferences, and those before them that are not.
-        kernel: "default", "indirect" or "reference"; the fastest of the machine unless given.
+        files: flatbuffers, or names of networks ("ftbnn_r18", "larq_zoo:QuickNet"), built with random weights.
+        on: "host" is LCE's interpreter on this machine, "local" the benchmark tool on it, "ssh:[user@]host[:port]"
+            and "adb[:serial]" the tool on a board.
+        threads: of the interpreter; several numbers measure each.
+        runs, warmup: timed inferences of each file, and those before them that are not.
+        kernel: "default", "indirect" or "reference"; what suits the model and the machine unless given.
+        tool: LCE's lce_benchmark_model for the board; the one fetched for it unless given.
+        runner: a command to put in front of the tool, such as an emulator.
+        profile: measure the time of each operator too.
+        verify: compare the board's answers with this machine's on so many pictures of the test split.
+        pictures: "random", or "test": the first of the test split.
+        keep: leave tool and models on the board for the next time.
+        timeout: the most seconds that one run of the tool may take.
+        input_size, classes: of networks given by name.
+        on_event: told what goes on, a line at a time.
+        on_result: told all results so far whenever there is more of them.
 
     Returns:
-        For each file `{path, on, device, kernel, threads, runs, latency_ms: {mean, median, min, p95},
-        peak_memory_mb, operators: [{type, count}]}`.
+        For each file and number of threads `{path, on, when, device, kernel, kernel_reason, threads, runs, input,
+        latency_ms: {mean, median, min, max, std, p95, median_of}, rounds_ms, ratio, bytes, sha256, peak_memory_mb,
+        operators: [{type, count, ms}], layers: [{layer, type, ms, calls}], agreement, warnings}`. `ratio` is to the
+        first file; `layers` and `ms` are there with `profile`, `agreement` with `verify`.
 
     Raises:
         ModelFileError: a file that cannot be loaded.
-        ConfigError: a target or number that cannot be used.
+        ConfigError, UnknownNameError: a target, a number or a name that cannot be used.
+        BoardError, ToolError: the board or the benchmark tool failed.
     """
-    from ftbnn_larq.benchmarking import host
+    target = parse_target(on)
+    threads = [threads] if isinstance(threads, int) else list(threads)
+    files = [os.fspath(file) for file in ([files] if isinstance(files, str | os.PathLike) else files)]
+    check(
+        target,
+        threads,
+        runs=runs,
+        warmup=warmup,
+        kernel=kernel,
+        pictures=pictures,
+        tool=tool,
+        runner=runner,
+        verify=verify,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        models = [_model(file, folder, input_size, classes, on_event) for file in files]
+        chosen = {model.path: _test_pictures(model, verify or 8) for model in models if verify or pictures == "test"}
+        with _machine(target, tool, runner, keep, timeout, on_event) as machine:
+            facts = machine.facts
+            on_event(device.describe(facts))
+            warnings = device.warnings(facts)
+            jobs = _jobs(machine, models, threads, kernel)
+            for job in jobs:
+                job.warnings += warnings
+                if job.threads == threads[0]:
+                    on_event(f"{job.model.name}: {job.kernel} kernel, {job.why}")
+            when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
-    if on != "host":
-        raise ConfigError(f"cannot benchmark on {on!r}: this version measures on this machine, --on host")
+            def results() -> list[dict]:
+                return [job.document(on, facts, when, pictures) for job in jobs if job.rounds]
+
+            parts = split(runs, machine.rounds)
+            for index, part in enumerate(parts):
+                on_event(f"round {index + 1} of {len(parts)} ...")
+                for job in jobs:
+                    given = chosen[job.model.path] if pictures == "test" else None
+                    turn = {"runs": part, "warmup": -(-warmup // len(parts)), "pictures": given}
+                    job.rounds.append(machine.round(job.model, job.kernel, job.threads, **turn))
+                    on_result(results())
+            for job in jobs:
+                seen = machine.inspect(job.model, job.kernel, job.threads, profile=profile)
+                job.found = _inspected(job, seen)
+                on_result(results())
+            after = machine.state()
+            for job in jobs:
+                job.warnings += [line for line in device.warnings(after) if line not in job.warnings]
+            if verify:
+                for job in (job for job in jobs if job.threads == threads[0]):
+                    real = chosen[job.model.path]
+                    job.found["agreement"] = _agreement(machine, job, real)
+                    on_result(results())
+            on_result(results())
+            return results()
+
+
+def check(target: Target, threads: Sequence[int], *, runs, warmup, kernel, pictures, tool, runner, verify) -> None:
+    """Raises ConfigError or UnknownNameError for arguments of `benchmark` that cannot be used."""
     if runs < 1 or warmup < 0:
         raise ConfigError(f"{runs} runs after {warmup} for warm-up: at least 1 run is needed")
-    files = [files] if isinstance(files, str | os.PathLike) else list(files)
-    return [host.measure(path, threads=threads, runs=runs, warmup=warmup, kernel=kernel) for path in files]
+    if not threads or min(threads) < 1:
+        raise ConfigError(f"{', '.join(map(str, threads)) or 'no'} threads: at least 1 is needed")
+    if kernel is not None and kernel not in KERNELS:
+        raise UnknownNameError("kernel", kernel, KERNELS)
+    if pictures not in ("random", "test"):
+        raise ConfigError(f"pictures {pictures!r}: random or test")
+    if verify < 0:
+        raise ConfigError(f"{verify} pictures to verify on: at least 1 is needed")
+    if target.kind == "host" and (tool or runner):
+        raise ConfigError("host is LCE's interpreter in Python; to run the benchmark tool here say --on local")
+    if target.kind == "host" and verify:
+        raise ConfigError("host is what boards are compared with: --verify needs another --on")
+
+
+def _model(file: str, folder: str, input_size: int, classes: int, on_event) -> Model:
+    from ftbnn_larq.benchmarking import networks
+
+    if not networks.is_network(file):
+        return read_model(file)
+    on_event(f"building and converting {file}, {input_size}x{input_size}, random weights ...")
+    return read_model(networks.build(file, folder, input_size=input_size, classes=classes), file)
+
+
+def _test_pictures(model: Model, count: int):
+    from ftbnn_larq.benchmarking.agreement import test_pictures
+
+    return test_pictures(model.path, count)
+
+
+def _machine(target: Target, tool, runner: str, keep: bool, timeout: float, on_event):
+    if target.kind == "host":
+        from ftbnn_larq.benchmarking.host import Host
+
+        return Host()
+    from ftbnn_larq.benchmarking.remote import Remote
+
+    return Remote(target, tool, runner=runner, keep=keep, seconds=timeout, on_event=on_event)
+
+
+def _jobs(machine, models: list[Model], threads: Sequence[int], wanted: str | None) -> list[_Job]:
+    """In the order of the table; each file's first is the first file with as many threads."""
+    jobs = []
+    for count in threads:
+        first = None
+        for model in models:
+            job = _Job(model, count, *_kernel(model, wanted, machine.fastest), first=first)
+            machine.load(model, job.kernel, count)
+            first = first or job
+            jobs.append(job)
+    return jobs
+
+
+def _kernel(model: Model, wanted: str | None, fastest: tuple[str, str]) -> tuple[str, str]:
+    """The kernel to measure a model with, and why."""
+    if wanted:
+        return wanted, "as asked for"
+    if model.grouped:
+        return "indirect", "it holds grouped binary convolutions, which the default kernel refuses"
+    return fastest
+
+
+def _inspected(job: _Job, seen: dict) -> dict:
+    found = {"peak_memory_mb": None if seen["peak_memory_mb"] is None else round(seen["peak_memory_mb"], 1)}
+    if seen["rows"]:
+        layers = job.model.profile(seen["rows"])
+        types = dict.fromkeys(row["type"] for row in layers)
+        operators = [
+            {
+                "type": kind,
+                "count": sum(row["calls"] for row in layers if row["type"] == kind),
+                "ms": round(sum(row["ms"] for row in layers if row["type"] == kind), 4),
+            }
+            for kind in types
+        ]
+        found["operators"] = sorted(operators, key=lambda row: -row["ms"])
+        found["layers"] = layers
+    return found
+
+
+def _agreement(machine, job: _Job, pictures) -> dict:
+    from ftbnn_larq.benchmarking.agreement import agreement
+
+    return agreement(job.model, machine.answers(job.model, job.kernel, pictures), pictures)

@@ -2,56 +2,70 @@
 
 from __future__ import annotations
 
-import os
-import platform
-from pathlib import Path
+import subprocess
 
-import numpy as np
+from ftbnn_larq.benchmarking import device
+from ftbnn_larq.benchmarking.alone import operator_times
+from ftbnn_larq.benchmarking.models import Model
+from ftbnn_larq.benchmarking.output import Row
+from ftbnn_larq.benchmarking.statistics import Timing
+from ftbnn_larq.deploy.interpreter import Interpreter, host_kernel
 
-from ftbnn_larq.deploy import census
-from ftbnn_larq.deploy.interpreter import Interpreter
-
-
-def device() -> dict:
-    """What this machine is: `{cpu, cores, architecture, os}`."""
-    cpu = platform.processor()
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith(("model name", "Model")):
-                cpu = line.split(":", 1)[1].strip()
-                break
-    except OSError:
-        pass
-    return {
-        "cpu": cpu or "unknown",
-        "cores": os.cpu_count(),
-        "architecture": platform.machine(),
-        "os": f"{platform.system()} {platform.release()}",
-    }
+# Of each operator by itself.
+PROFILE_RUNS = 20
 
 
-def summarize(times_ms) -> dict[str, float]:
-    """Mean, median, minimum and 95th percentile of latencies, in ms."""
-    times = np.asarray(times_ms)
-    figures = {"mean": times.mean(), "median": np.median(times), "min": times.min(), "p95": np.percentile(times, 95)}
-    return {name: round(float(value), 4) for name, value in figures.items()}
+class Host:
+    """Times flatbuffers with one loaded interpreter each; use it as a context manager."""
 
+    # So many turns are taken; switching costs little here.
+    rounds = 10
+    fastest = host_kernel(), "the fastest one of this machine"
 
-def measure(path, *, threads: int, runs: int, warmup: int, kernel: str | None) -> dict:
-    """One file; see `ftbnn_larq.benchmark`. The input is random: the time of a binary network does not depend on it."""
-    with Interpreter(path, kernel=kernel, threads=threads) as interpreter:
-        shape = (8, *interpreter.input_shape[1:])
-        pictures = np.random.default_rng(0).standard_normal(shape, np.float32)
-        measured = interpreter.time(pictures, warmup=warmup, runs=runs)
-        counts = census.census(census.operators(Path(path).read_bytes(), path))
-        return {
-            "path": str(path),
-            "on": "host",
-            "device": device(),
-            "kernel": interpreter.kernel,
-            "threads": threads,
-            "runs": runs,
-            "latency_ms": summarize(measured["times_ms"]),
-            "peak_memory_mb": round(measured["peak_memory_mb"], 1),
-            "operators": [{"type": name, "count": count} for name, count in counts.items()],
-        }
+    def __init__(self):
+        self.facts = self.state()
+        self._interpreters = {}
+        self._peaks = {}
+
+    def state(self) -> dict:
+        """The facts of this machine as they are now; see `device.parse_facts`."""
+        done = subprocess.run(["sh", "-c", device.FACTS], capture_output=True, text=True)
+        return device.parse_facts(done.stdout)
+
+    def load(self, model: Model, kernel: str, threads: int) -> Interpreter:
+        key = model.path, kernel, threads
+        if key not in self._interpreters:
+            self._interpreters[key] = Interpreter(model.path, kernel=kernel, threads=threads)
+        return self._interpreters[key]
+
+    def round(self, model: Model, kernel: str, threads: int, *, runs: int, warmup: int, pictures=None) -> Timing:
+        """Some inferences on float32 pictures (n, h, w, c) in turn; random ones unless given."""
+        if pictures is None:
+            import numpy as np
+
+            # The time of a binary network does not depend on them.
+            pictures = np.random.default_rng(0).standard_normal((8, *model.input_shape[1:]), np.float32)
+        measured = self.load(model, kernel, threads).time(pictures, warmup=warmup, runs=runs)
+        self._peaks[model.path, kernel, threads] = measured["peak_memory_mb"]
+        return Timing.of(measured["times_ms"])
+
+    def inspect(self, model: Model, kernel: str, threads: int, *, profile: bool) -> dict:
+        """`{peak_memory_mb, rows}`: of the interpreter's process with Python; if asked for, each operator by itself."""
+        times = operator_times(model.path, kernel, threads, PROFILE_RUNS) if profile else []
+        rows = [
+            Row(operator.type, f"[{operator.output}]:{index}", ms, 1)
+            for index, (operator, ms) in enumerate(zip(model.operators, times, strict=False))
+            if ms is not None
+        ]
+        return {"peak_memory_mb": self._peaks[model.path, kernel, threads], "rows": rows}
+
+    def answers(self, model: Model, kernel: str, pictures):
+        """float32 pictures (n, h, w, c) to scores (n, classes)."""
+        return self.load(model, kernel, 1).predict(pictures)
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for interpreter in self._interpreters.values():
+            interpreter.close()

@@ -15,7 +15,9 @@ from ftbnn_larq.cli.convert import convert
 from ftbnn_larq.cli.evaluate import evaluate
 from ftbnn_larq.cli.list import list_models
 from ftbnn_larq.cli.predict import predict
+from ftbnn_larq.cli.report import report
 from ftbnn_larq.cli.summary import summary
+from ftbnn_larq.cli.tool import tool
 from ftbnn_larq.cli.train import train
 from ftbnn_larq.errors import FtbnnError, one_line
 
@@ -33,7 +35,7 @@ def commands():
     """
 
 
-for command in (list_models, summary, compare, train, evaluate, convert, benchmark, predict, analyze):
+for command in (list_models, summary, compare, train, evaluate, convert, benchmark, tool, report, predict, analyze):
     commands.add_command(command)
 
 

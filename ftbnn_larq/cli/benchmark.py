@@ -6,46 +6,158 @@ from pathlib import Path
 
 import click
 
-from ftbnn_larq.cli.output import emit, json_option, newest_flatbuffer, say, table
+from ftbnn_larq.cli.models import size_options
+from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_flatbuffer, say, table
+
+
+class _Threads(click.ParamType):
+    name = "NUMBERS"
+
+    def convert(self, value, param, ctx) -> tuple[int, ...]:
+        try:
+            return tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is no number, nor several like 1,4", param, ctx)
 
 
 @click.command()
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--on", default="host", show_default=True, help="Where: host is this machine.")
-@click.option("--threads", default=1, show_default=True, help="Threads of the interpreter.")
-@click.option("--runs", default=50, show_default=True, help="Timed inferences.")
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option("--on", default="host", show_default=True, help="host, local, ssh:[user@]host[:port] or adb[:serial].")
+@click.option("--threads", type=_Threads(), default="1", show_default=True, help="Threads; 1,4 measures both.")
+@click.option("--runs", default=50, show_default=True, help="Timed inferences of each file.")
 @click.option("--warmup", default=10, show_default=True, help="Inferences before them that are not timed.")
-@click.option("--kernel", help="default, indirect or reference.  [default: indirect on x86-64, else default]")
+@click.option("--kernel", help="default, indirect or reference.  [default: what suits model and machine]")
+@click.option(
+    "--pictures", default="random", show_default=True, help="What goes in: random, or test for the test split."
+)
+@click.option("--profile", is_flag=True, help="Time by operator, with the slowest layers, as table and picture.")
+@click.option(
+    "--verify", type=click.IntRange(0), default=0, help="Compare the board's answers on that many test pictures."
+)
+@click.option("--tool", type=click.Path(path_type=Path), help="LCE's lce_benchmark_model.  [default: see tool fetch]")
+@click.option("--runner", default="", help="A command in front of the tool, such as qemu-aarch64.")
+@click.option("--keep", is_flag=True, help="Leave tool and models on the board for the next time.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0.1), default=600, show_default=True, help="Seconds a run may take."
+)
+@size_options
 @json_option
-def benchmark(
-    files: tuple[Path, ...], on: str, threads: int, runs: int, warmup: int, kernel: str | None, as_json: bool
-):
-    """Latency of flatbuffers: one picture, one inference at a time.
+def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile: bool, as_json: bool, **options):
+    """Latency of flatbuffers: one picture, one inference at a time, on this machine or on a board.
+
+    FILE is a flatbuffer, or a network by name (ftbnn_r18, larq_zoo:QuickNet), which is built with random weights at
+    --input-size and --classes. Several are measured in turn, so that drift hits all alike; the last column is the
+    time over that of the first.
+
+    \b
+    --on host   this machine, by LCE's interpreter in Python
+    --on local  this machine, by LCE's benchmark tool
+    --on ssh:pi@raspberrypi, --on adb   a board, by the tool: nothing else is needed there
 
     \b
     Example:
-      ftbnn-larq benchmark model.tflite --threads 2
+      ftbnn-larq benchmark model.tflite larq_zoo:QuickNet --threads 1,4
+      ftbnn-larq benchmark --on ssh:pi@raspberrypi --profile --verify 16
     """
     from ftbnn_larq.benchmarking import benchmark as measure
+    from ftbnn_larq.benchmarking import check, networks
+    from ftbnn_larq.benchmarking.measurements import Journal
+    from ftbnn_larq.benchmarking.targets import parse_target
 
-    files = files or (newest_flatbuffer(),)
-    for path in files:
-        say(f"measuring {path} ...")
-    results = measure(files, on=on, threads=threads, runs=runs, warmup=warmup, kernel=kernel)
+    # Refused before anything is built, loaded or sent.
+    wanted = {name: options[name] for name in ("runs", "warmup", "kernel", "pictures", "tool", "runner", "verify")}
+    check(parse_target(on), threads, **wanted)
+    files = files or (str(newest_flatbuffer()),)
+    if options["verify"] or options["pictures"] == "test" or any(map(networks.is_network, files)):
+        _check_files(files, options)
+        load_tensorflow()
+    journal = Journal(on)
+    results = measure(files, on=on, threads=threads, profile=profile, on_event=say, on_result=journal.keep, **options)
+    if profile:
+        _draw(results, journal.path.with_suffix(".png"))
+    emit(as_json, results, lambda: _show(results, journal.path, profile))
 
-    def show():
-        first = results[0]
-        device = first["device"]
-        rows = [
-            [result["path"], *(f"{result['latency_ms'][name]:.3f}" for name in ("median", "mean", "min", "p95"))]
-            for result in results
-        ]
-        title = f"{device['cpu']}, {first['kernel']} kernel, {threads} thread(s), {runs} runs; ms"
-        table(title, ["file", "median", "mean", "min", "p95"], rows)
-        for result in results:
-            census = ", ".join(f"{row['count']} {row['type']}" for row in result["operators"])
-            click.echo(f"{result['path']}: peak memory {result['peak_memory_mb']:.0f} MB; {census}")
-        if on == "host" and device["architecture"] == "x86_64":
-            click.echo("LCE is made for ARM; x86-64 times rank networks, they don't foretell a board's.")
 
-    emit(as_json, results, show)
+def _check_files(files: tuple[str, ...], options: dict) -> None:
+    from ftbnn_larq.benchmarking import networks
+    from ftbnn_larq.benchmarking.models import read_model
+    from ftbnn_larq.deploy.sidecar import data_config_beside
+    from ftbnn_larq.errors import ConfigError
+
+    needs_data = options["verify"] or options["pictures"] == "test"
+    for file in files:
+        if networks.is_network(file):
+            if needs_data:
+                raise ConfigError(f"{file} has random weights and no test pictures: name a flatbuffer")
+        else:
+            read_model(file)
+            if needs_data:
+                data_config_beside(file)
+
+
+def _draw(results: list[dict], path: Path) -> None:
+    from ftbnn_larq.benchmarking.figures import draw_operators
+
+    if any("layers" in result for result in results):
+        draw_operators(results, path)
+
+
+def _show(results: list[dict], journal: Path, profile: bool) -> None:
+    from ftbnn_larq.benchmarking import device
+
+    def row(result):
+        latency = result["latency_ms"]
+        figures = [_ms(latency[name]) for name in ("median", "mean", "min", "std")]
+        memory = "?" if result["peak_memory_mb"] is None else f"{result['peak_memory_mb']:.0f} MB"
+        size = human_bytes(result["bytes"])
+        kernel = f"{result['kernel']}"
+        return [result["path"], *figures, str(result["threads"]), kernel, memory, size, f"{result['ratio']:.3f}"]
+
+    first = results[0]
+    table(
+        f"milliseconds of one inference; {first['runs']} runs; {device.describe(first['device'])}",
+        ["file", "median", "mean", "least", "deviation", "threads", "kernel", "memory", "file size", "ratio"],
+        [row(result) for result in results],
+    )
+    if first["latency_ms"]["median_of"] == "rounds":
+        click.echo("The tool prints no median of its runs: the median is that of the rounds' means.")
+    for result in results:
+        if profile and "layers" in result:
+            _show_profile(result)
+        elif result["threads"] == first["threads"]:
+            census = ", ".join(f"{operator['count']} {operator['type']}" for operator in result["operators"])
+            click.echo(f"{result['path']}: {census}")
+        if "agreement" in result:
+            found = result["agreement"]
+            beyond = found["beyond_tolerance"]
+            click.echo(
+                f"{result['path']}: same class as on this machine on all {found['pictures']} test pictures; scores "
+                f"differ by up to {found['max_abs_diff']:.2g}, rounding explains {found['tolerance']:.2g}"
+                + (f", and on {beyond} of them a sign that sits on zero was turned" if beyond else "")
+            )
+    for warning in dict.fromkeys(line for result in results for line in result["warnings"]):
+        say(f"warning: {warning}")
+    if first["on"] == "host" and first["device"].get("architecture") == "x86_64":
+        click.echo("LCE is made for ARM; x86-64 times rank networks, they don't foretell a board's.")
+    click.echo(f"kept in {journal}")
+
+
+def _show_profile(result: dict) -> None:
+    whole = sum(operator["ms"] for operator in result["operators"]) or 1
+    rows = [
+        [operator["type"], str(operator["count"]), _ms(operator["ms"]), f"{operator['ms'] / whole:.1%}"]
+        for operator in result["operators"]
+    ]
+    title = f"{result['path']}, {result['threads']} thread(s): milliseconds by operator"
+    table(title, ["operator", "calls", "ms", "share"], rows)
+    rows = [
+        [layer["layer"], layer["type"], _ms(layer["ms"]), f"{layer['ms'] / whole:.1%}"]
+        for layer in result["layers"][:10]
+    ]
+    if result["on"] == "host":
+        click.echo("Each operator was timed by itself: together they need not take what the whole does.")
+    table("the slowest layers", ["layer", "operator", "ms", "share"], rows)
+
+
+def _ms(value: float | None) -> str:
+    return "?" if value is None else f"{value:.3f}"

@@ -25,6 +25,11 @@ def host_kernel() -> str:
     return "indirect" if platform.machine().lower() in ("x86_64", "amd64") else "default"
 
 
+def child_environment() -> dict[str, str]:
+    """The environment in which a child finds the modules that this process does."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 class Interpreter:
     """A flatbuffer loaded in a child process; close it, or use it as a context manager.
 
@@ -54,7 +59,7 @@ class Interpreter:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=child_environment(),
         )
         try:
             loaded = self._answer(LOAD_SECONDS)

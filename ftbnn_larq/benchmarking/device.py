@@ -1,0 +1,153 @@
+"""What a board is, and what state it is in, asked by one shell script: of this machine too."""
+
+from __future__ import annotations
+
+import platform
+import re
+
+# Prints key=value; what a board does not know stays empty. POSIX, and what toybox and busybox have.
+FACTS = r"""
+say() { printf '%s=%s\n' "$1" "$(echo "$2" | tr '\n' ' ')"; }
+some() { cat "$@" | sort -u; }
+cpus=/sys/devices/system/cpu
+{
+say machine "$(uname -m)"
+say kernel "$(uname -sr)"
+say bits "$(getconf LONG_BIT)"
+say cores "$(nproc || grep -c ^processor /proc/cpuinfo)"
+say board "$(tr -d '\000' </proc/device-tree/model)"
+say cpu "$(grep -m 1 -E '^(model name|Hardware)' /proc/cpuinfo | cut -d : -f 2-)"
+say parts "$(grep -E '^CPU (implementer|part)' /proc/cpuinfo | cut -d : -f 2-)"
+say governor "$(some $cpus/cpu*/cpufreq/scaling_governor)"
+say clock "$(some $cpus/cpu*/cpufreq/scaling_cur_freq | sort -n | tail -n 1)"
+say max_clock "$(some $cpus/cpu*/cpufreq/cpuinfo_max_freq | sort -n | tail -n 1)"
+say temperatures "$(some /sys/class/thermal/thermal_zone*/temp)"
+say throttled "$(vcgencmd get_throttled | cut -d = -f 2)"
+say memory "$(grep ^MemTotal /proc/meminfo)"
+say os "$(. /etc/os-release; echo "$PRETTY_NAME")"
+say libc "$(getconf GNU_LIBC_VERSION)"
+say load "$(cut -d ' ' -f 1 /proc/loadavg)"
+if command -v getprop; then
+  say product "$(getprop ro.product.manufacturer) $(getprop ro.product.model)"
+  say soc "$(getprop ro.soc.model)"
+  say android "$(getprop ro.build.version.release)"
+  say build "$(getprop ro.build.id)"
+fi
+} 2>/dev/null
+"""
+
+# ARM's own cores by the part number that Linux tells (https://developer.arm.com, "Main ID Register").
+_ARM_PARTS = {
+    0xD03: "A53", 0xD04: "A35", 0xD05: "A55", 0xD07: "A57", 0xD08: "A72", 0xD09: "A73", 0xD0A: "A75", 0xD0B: "A76",
+    0xD0D: "A77", 0xD41: "A78", 0xD44: "X1", 0xD46: "A510", 0xD47: "A710", 0xD48: "X2", 0xD4D: "A715", 0xD4E: "X3",
+    0xD80: "A520", 0xD81: "A720", 0xD82: "X4",
+}  # fmt: skip
+_SLOW_GOVERNORS = {"powersave", "conservative"}
+# From here on a Raspberry Pi slows down.
+HOT_CELSIUS = 80
+# Bits of the Raspberry Pi's get_throttled: now, and since it was started.
+_THROTTLED = {
+    0: "its supply voltage is too low",
+    1: "its clock is capped",
+    2: "it is throttled",
+    3: "it is at its soft temperature limit",
+}
+
+
+def parse_facts(text: str) -> dict:
+    """What `FACTS` printed, without what the board did not know.
+
+    Returns:
+        Of `{cpu, board, cores, architecture, bits, clock_mhz, max_clock_mhz, governor, temperature_c, throttled,
+        memory_mb, os, kernel, libc, android, load}` those that are known.
+    """
+    said = {key: value.strip() for key, _, value in (line.partition("=") for line in text.splitlines())}
+
+    def number(key: str, factor: float = 1.0) -> float | None:
+        match = re.search(r"-?\d+(\.\d+)?", said.get(key, ""))
+        return float(match[0]) * factor if match else None
+
+    # Degrees or thousandths; phones have sensors that tell nonsense.
+    heats = [float(value) for value in re.findall(r"-?\d+", said.get("temperatures", ""))]
+    heats = [value / 1000 if abs(value) >= 1000 else value for value in heats]
+    temperature = max((value for value in heats if 0 < value < 120), default=None)
+    android = said.get("android")
+    facts = {
+        "cpu": _arm_cores(said.get("parts", "")) or said.get("cpu") or platform.processor(),
+        "board": " ".join(filter(None, (said.get("product"), said.get("soc")))) or said.get("board"),
+        "cores": _whole(number("cores")),
+        "architecture": said.get("machine"),
+        "bits": _whole(number("bits")),
+        "clock_mhz": _whole(number("clock", 1e-3)),
+        "max_clock_mhz": _whole(number("max_clock", 1e-3)),
+        "governor": said.get("governor"),
+        "temperature_c": temperature,
+        "throttled": said.get("throttled"),
+        "memory_mb": _whole(number("memory", 1.024e-3)),
+        "os": f"Android {android} ({said.get('build', '')})" if android else said.get("os"),
+        "kernel": said.get("kernel"),
+        "libc": said.get("libc"),
+        "load": number("load"),
+    }
+    return {key: value for key, value in facts.items() if value not in (None, "")}
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
+
+
+def _arm_cores(parts: str) -> str:
+    """ "4x Cortex-A53" and the like, from the implementers and parts of all cores; empty if they are not ARM's."""
+    numbers = [int(number, 16) for number in re.findall(r"0x[0-9a-fA-F]+", parts)]
+    names = [
+        _ARM_PARTS.get(part)
+        for implementer, part in zip(numbers[::2], numbers[1::2], strict=False)
+        if implementer == 0x41
+    ]
+    if not names or None in names:
+        return ""
+    return " + ".join(f"{names.count(name)}x Cortex-{name}" for name in dict.fromkeys(names))
+
+
+def describe(facts: dict) -> str:
+    """One line for people."""
+    clock = facts.get("max_clock_mhz") or facts.get("clock_mhz")
+    parts = [
+        facts.get("board"),
+        facts.get("cpu"),
+        f"{facts['cores']} cores" if "cores" in facts else None,
+        f"{clock / 1000:.1f} GHz" if clock else None,
+        f"governor {facts['governor']}" if "governor" in facts else None,
+        f"{facts['temperature_c']:.0f} °C" if "temperature_c" in facts else None,
+        f"{facts['memory_mb'] / 1000:.1f} GB" if "memory_mb" in facts else None,
+        facts.get("os"),
+        facts.get("architecture"),
+        facts.get("libc"),
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def warnings(facts: dict) -> list[str]:
+    """What of a board's state spoils measurements, each on one line with what to do."""
+    found = []
+    governors = _SLOW_GOVERNORS & set(facts.get("governor", "").split())
+    if governors:
+        found.append(
+            f"the CPU governor is {', '.join(sorted(governors))}, which keeps the clock down: set it to performance "
+            "(`sudo cpupower frequency-set -g performance`)"
+        )
+    if facts.get("temperature_c", 0) >= HOT_CELSIUS:
+        found.append(f"the board is at {facts['temperature_c']:.0f} °C and may slow down: cool it")
+    try:
+        bits = int(facts.get("throttled", "0"), 16)
+    except ValueError:
+        bits = 0
+    now = [reason for bit, reason in _THROTTLED.items() if bits >> bit & 1]
+    since = [reason for bit, reason in _THROTTLED.items() if bits >> bit + 16 & 1 and reason not in now]
+    if now:
+        found.append(
+            f"the board says that {' and '.join(now)}: times are too long; cool it, or give it a better supply"
+        )
+    elif since:
+        found.append(f"since it was started the board had times when {' and '.join(since)}: times may be too long")
+    return found

@@ -1,0 +1,129 @@
+"""LCE's benchmark tool from its releases, in the user's cache."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from ftbnn_larq.errors import ConfigError, ToolError, UnknownNameError
+from ftbnn_larq.files import sha256, written_whole
+
+RELEASES = "https://github.com/larq/compute-engine/releases"
+SECONDS = 60
+
+
+class Asset(NamedTuple):
+    """A file of LCE's release, by address and checksum; without the latter it is not known here what it has to be."""
+
+    url: str
+    sha256: str | None
+
+
+def _asset(name: str, digest: str | None = None) -> Asset:
+    return Asset(f"{RELEASES}/download/v0.16.0/lce_benchmark_model_{name}", digest)
+
+
+# What `tool fetch --arch` takes.
+ASSETS = {"aarch64": _asset("aarch64"), "android-arm64": _asset("android_arm64")}
+
+
+def cached(arch: str) -> Path:
+    """Where the tool for an architecture is kept."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "ftbnn-larq" / arch / "lce_benchmark_model"
+
+
+def find(facts: dict) -> Path:
+    """The tool that was fetched for a board with these facts (see `device.parse_facts`).
+
+    Raises:
+        ToolError: none was, or there is none for such a board; says where to get one.
+    """
+    machine = facts.get("architecture", "unknown")
+    if facts.get("os", "").startswith("Android"):
+        arch = "android-arm64" if machine == "aarch64" else None
+    else:
+        arch = machine if machine in ASSETS and facts.get("bits", 64) == 64 else None
+    if arch and cached(arch).is_file():
+        return cached(arch)
+    if arch:
+        raise ToolError(
+            f"no benchmark tool for {arch} yet: fetch it with `ftbnn-larq tool fetch --arch {arch}`, or take "
+            f"{ASSETS[arch].url.rpartition('/')[2]} from {RELEASES} and name it with --tool"
+        )
+    if machine.startswith(("arm", "aarch64")):
+        raise ToolError(
+            f"the system there is a 32-bit one ({machine}), LCE's fast kernels need a 64-bit one: install the 64-bit "
+            "Raspberry Pi OS; or build LCE's lce_benchmark_model for it and name it with --tool"
+        )
+    raise ToolError(f"LCE has no benchmark tool for {machine}: build lce_benchmark_model and name it with --tool")
+
+
+def fetch(
+    arch: str,
+    *,
+    url: str | None = None,
+    digest: str | None = None,
+    on_start: Callable[[int | None], None] = lambda size: None,
+    on_bytes: Callable[[int], None] = lambda size: None,
+) -> dict:
+    """Download the tool into the cache.
+
+    Arguments:
+        arch: "aarch64" for Linux, "android-arm64".
+        url, digest: another address, and the SHA-256 that the file must have; those of LCE's release unless given.
+        on_start, on_bytes: told the size in bytes where it is known, and the size of each part that arrives.
+
+    Returns:
+        `{arch, path, url, bytes, sha256}`.
+
+    Raises:
+        UnknownNameError: no such architecture.
+        ConfigError: an address or a checksum that is none.
+        ToolError: the download failed, was cut off, or is another file; nothing is left behind.
+    """
+    if arch not in ASSETS:
+        raise UnknownNameError("architecture", arch, ASSETS)
+    asset = Asset(url or ASSETS[arch].url, digest or ASSETS[arch].sha256)
+    if not re.match(r"https?://", asset.url):
+        raise ConfigError(f"{asset.url}: expected an address that begins with https:// or http://")
+    if asset.sha256 is None:
+        raise ToolError(
+            f"it is not known here which checksum {asset.url} must have: look it up at {RELEASES} and give it with "
+            "--sha256, or download the file yourself and name it with --tool"
+        )
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", asset.sha256):
+        raise ConfigError(f"--sha256 {asset.sha256}: a SHA-256 checksum is 64 digits from 0 to f")
+    path = cached(arch)
+    with written_whole(path) as temporary:
+        _download(asset.url, temporary, on_start, on_bytes)
+        found = sha256(temporary)
+        if found != asset.sha256.lower():
+            raise ToolError(f"{asset.url} is another file: its SHA-256 is {found}, expected {asset.sha256.lower()}")
+        temporary.chmod(0o755)
+    return {"arch": arch, "path": str(path), "url": asset.url, "bytes": path.stat().st_size, "sha256": found}
+
+
+def _download(url: str, target: Path, on_start, on_bytes) -> None:
+    try:
+        with contextlib.closing(urllib.request.urlopen(url, timeout=SECONDS)) as response, open(target, "wb") as file:
+            expected = response.length
+            on_start(expected)
+            while block := response.read(1 << 16):
+                file.write(block)
+                on_bytes(len(block))
+            got = file.tell()
+    except urllib.error.HTTPError as error:
+        raise ToolError(f"{url}: the server says {error.code} {error.reason}: see {RELEASES}, or give --url") from error
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ToolError(f"{url}: cannot be downloaded ({reason}): is there a network? Or give --url") from error
+    if expected is not None and got != expected:
+        raise ToolError(f"{url}: the download was cut off after {got} of {expected} bytes: try again")

@@ -1,0 +1,58 @@
+"""Time by operator, drawn. matplotlib is imported when a picture is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ftbnn_larq.files import written_whole
+
+# Of Okabe and Ito's palette, distinct to colour-blind readers too.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+_MOST = len(COLOURS) - 1
+
+
+def operators_figure(results: list[dict]):
+    """A bar for each result of `benchmark` that has a profile, its parts the operators' ms."""
+    from matplotlib.figure import Figure
+
+    shown = [result for result in results if "layers" in result]
+    totals = {}
+    for result in shown:
+        for operator in result["operators"]:
+            totals[operator["type"]] = totals.get(operator["type"], 0) + operator["ms"]
+    kinds = sorted(totals, key=totals.get, reverse=True)
+    named = kinds if len(kinds) <= _MOST + 1 else kinds[:_MOST]
+    figure = Figure(figsize=(5, 1.4 + 0.62 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    left = [0.0] * len(shown)
+    for colour, kind in zip(COLOURS, [*named, "others"], strict=False):
+        wanted = {kind} if kind != "others" else set(kinds) - set(named)
+        widths = [sum(each["ms"] for each in result["operators"] if each["type"] in wanted) for result in shown]
+        if any(widths):
+            axes.barh(range(len(shown)), widths, left=left, color=colour, label=kind, height=0.5, edgecolor="white")
+            left = [start + width for start, width in zip(left, widths, strict=True)]
+    # Above its bar a name has room, on a phone too.
+    for place, result in enumerate(shown):
+        axes.text(0, place - 0.28, _label(result, shown), va="bottom", fontsize=9)
+    axes.set_yticks([])
+    axes.set_ylim(len(shown) - 0.6, -0.8)
+    axes.set_xlabel("ms of one inference, by operator")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+def _label(result: dict, shown: list[dict]) -> str:
+    path = Path(result["path"])
+    # A run's flatbuffer is better known by its run.
+    label = path.parent.name if path.name == "model.tflite" and path.parent.name else result["path"]
+    label = label if len(label) <= 60 else "..." + label[-57:]
+    several = len({each["threads"] for each in shown}) > 1
+    return f"{label}, {result['threads']} thread(s)" if several else label
+
+
+def draw_operators(results: list[dict], path: str | os.PathLike) -> None:
+    """Write the picture as PNG. Raises OSError if `path` cannot be written."""
+    with written_whole(path) as temporary:
+        operators_figure(results).savefig(temporary, dpi=130, format="png")

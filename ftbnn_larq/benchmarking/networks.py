@@ -1,0 +1,49 @@
+"""Networks by name, the zoo's and larq-zoo's, as flatbuffers with random weights: the time does not depend on them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ftbnn_larq import peers, zoo
+from ftbnn_larq.errors import UnknownNameError
+
+# Two show that the flatbuffer gives Keras's answers; more would only take longer.
+_PICTURES = 2
+
+
+def is_network(name: str) -> bool:
+    """Whether that is a network's name and not a file.
+
+    Raises:
+        UnknownNameError: it is neither, and not written like a file.
+    """
+    if Path(name).exists():
+        return False
+    known = [*zoo.list_models(), *peers.NAMES]
+    if name not in known and (name.startswith(peers.PREFIX) or not re.search(r"[./]", name)):
+        raise UnknownNameError("file or network", name, known)
+    return name in known
+
+
+def build(name: str, folder: str | Path, *, input_size: int, classes: int) -> Path:
+    """Convert a network with random weights as trained ones are converted. Loads TensorFlow.
+
+    Raises:
+        ConfigError: the size does not fit it.
+        ConversionError: the conversion or its proof failed.
+    """
+    import numpy as np
+
+    from ftbnn_larq.deploy.convert import convert_model
+    from ftbnn_larq.resnet import up_to_logits
+
+    arguments = {"input_shape": (input_size, input_size, 3), "num_classes": classes}
+    if name in peers.NAMES:
+        network = peers.create(name, **arguments)
+    else:
+        network = up_to_logits(zoo.create_model(name, **arguments))
+    pictures = np.random.default_rng(0).standard_normal((_PICTURES, input_size, input_size, 3), np.float32)
+    path = Path(folder) / f"{name.replace(':', '-')}.tflite"
+    convert_model(network, path, pictures)
+    return path

@@ -1,0 +1,47 @@
+"""ftbnn-larq report"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ftbnn_larq.cli.output import RUNS, emit, human_bytes, json_option, load_tensorflow, say
+
+
+@click.command()
+@click.option("--runs", type=click.Path(path_type=Path), default=RUNS, show_default=True, help="Folder of runs.")
+@click.option(
+    "--measurements",
+    type=click.Path(path_type=Path),
+    default="measurements",
+    show_default=True,
+    help="Folder of what benchmark measured.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), default="report.html", show_default=True, help="The page."
+)
+@json_option
+def report(runs: Path, measurements: Path, output: Path, as_json: bool):
+    """One self-contained HTML page: runs with their curves, models by accuracy and cost, benchmarks, operators.
+
+    \b
+    Example:
+      ftbnn-larq report -o report.html
+    """
+    from ftbnn_larq.errors import ConfigError
+    from ftbnn_larq.report import report as write
+
+    if output.is_dir():
+        raise ConfigError(f"{output} is a folder: name the page, such as {output / 'report.html'}")
+    if any(runs.glob("*/result.json")):
+        load_tensorflow()
+    result = write(output, runs=runs, measurements=measurements)
+
+    def show():
+        told = f"{result['runs']} runs, {result['measurements']} measurements"
+        click.echo(f"{result['path']}: {told}, {human_bytes(result['bytes'])}")
+
+    for path in result["left_out"]:
+        say(f"left out, for it cannot be read: {path}")
+    emit(as_json, result, show)

@@ -1,0 +1,67 @@
+"""Runs, conversions and measurements on one page of HTML that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from pathlib import Path
+
+from ftbnn_larq.benchmarking.statistics import SCATTER
+from ftbnn_larq.files import write_text
+from ftbnn_larq.report import figures
+from ftbnn_larq.report.gather import gather
+
+TEMPLATE = Path(__file__).parent / "page.html.j2"
+
+
+def report(
+    path: str | os.PathLike = "report.html",
+    *,
+    runs: str | os.PathLike = "runs",
+    measurements: str | os.PathLike = "measurements",
+    ops: bool = True,
+) -> dict:
+    """Write the page.
+
+    Arguments:
+        path: of the page.
+        runs, measurements: the folders that training and benchmarks write.
+        ops: count the OPs of the runs' networks, which loads TensorFlow.
+
+    Returns:
+        `{path, bytes, runs, measurements, left_out: [path, ...]}`, the last what could not be read.
+
+    Raises:
+        RunError: there are neither runs nor measurements.
+        OSError: the page cannot be written.
+    """
+    import jinja2
+
+    found = gather(runs, measurements, ops=ops)
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["picture"] = _picture
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        found=found, figures=figures, scatter=SCATTER, made=time.strftime("%Y-%m-%d %H:%M")
+    )
+    write_text(path, page)
+    return {
+        "path": str(path),
+        "bytes": Path(path).stat().st_size,
+        "runs": len(found.runs),
+        "measurements": sum(len(board.rows) for board in found.boards),
+        "left_out": found.left_out,
+    }
+
+
+def _picture(figure) -> str:
+    """A figure as the address of an <img>, the picture itself in it."""
+    import io
+
+    # Text stays text: smaller, and any browser has a font for it.
+    import matplotlib
+
+    data = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(data, format="svg")
+    return "data:image/svg+xml;base64," + base64.b64encode(data.getvalue().encode()).decode()

@@ -1,0 +1,178 @@
+"""What a report tells, read from the folders of runs and measurements."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import os
+from pathlib import Path
+
+from ftbnn_larq import runs as run_folders
+from ftbnn_larq.benchmarking import device
+from ftbnn_larq.benchmarking.measurements import read_all
+from ftbnn_larq.errors import RunError
+
+
+@dataclasses.dataclass
+class RunRow:
+    """A training: what came out, and what is known of its network.
+
+    Attributes:
+        name: of its folder.
+        model, dataset: their names.
+        history: an epoch each, as in metrics.csv; values are None where they are no numbers.
+        top1, top5: on the test split, as fractions; None until it is finished.
+        bytes, sha256: of its flatbuffer; None until it is converted.
+        ops: of its network.
+    """
+
+    name: str
+    model: str
+    dataset: str
+    input: str
+    history: list[dict]
+    top1: float | None = None
+    top5: float | None = None
+    seconds: float | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    ops: float | None = None
+
+
+@dataclasses.dataclass
+class Board:
+    """What was measured in one place, the newest first.
+
+    Attributes:
+        name: for people.
+        device: one line on the hardware.
+        rows: documents of `benchmark`.
+    """
+
+    name: str
+    device: str
+    rows: list[dict]
+
+    @property
+    def profiled(self) -> list[dict]:
+        """Those with times by operator."""
+        return [row for row in self.newest if "layers" in row][:8]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What spoiled the rows that are shown; of runs that scatter the table tells."""
+        lines = [line for row in self.newest for line in row.get("warnings", ())]
+        return [line for line in dict.fromkeys(lines) if "scatter" not in line]
+
+    @property
+    def newest(self) -> list[dict]:
+        """One row a file, number of threads and kernel."""
+        seen = {}
+        for row in self.rows:
+            seen.setdefault((row.get("sha256"), row["path"], row.get("threads"), row.get("kernel")), row)
+        return list(seen.values())
+
+
+@dataclasses.dataclass
+class Found:
+    """Attributes: runs and boards; `left_out`, files and folders that could not be read."""
+
+    runs: list[RunRow]
+    boards: list[Board]
+    left_out: list[str]
+
+    def latencies(self, board: Board) -> dict[str, float]:
+        """Run name to the median in ms of its flatbuffer there, on the fewest threads."""
+        found = {}
+        for run in self.runs:
+            rows = [row for row in board.newest if run.sha256 and row.get("sha256") == run.sha256]
+            if rows:
+                found[run.name] = min(rows, key=lambda row: row["threads"])["latency_ms"]["median"]
+        return found
+
+
+def gather(runs: str | os.PathLike, measurements: str | os.PathLike, *, ops: bool) -> Found:
+    """Raises RunError if there is nothing to tell."""
+    found, left_out = [], []
+    for config in sorted(Path(runs).glob("*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            found.append(_run(run_folders.open_run(config.parent)))
+        except (RunError, OSError, ValueError, KeyError, TypeError):
+            left_out.append(str(config.parent))
+    documents, damaged = read_all(measurements)
+    if not found and not documents:
+        raise RunError(
+            f"neither runs below {runs}/ nor measurements below {measurements}/: train with "
+            "`ftbnn-larq train ftbnn_r18`, measure with `ftbnn-larq benchmark`"
+        )
+    if ops:
+        _count([(row, config) for row, config in found if row.top1 is not None])
+    return Found([row for row, _ in found], _boards(documents), left_out + damaged)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _run(run: run_folders.Run) -> tuple[RunRow, dict]:
+    metrics, history = run.path / "metrics.csv", []
+    if metrics.is_file():
+        with open(metrics, encoding="utf-8", newline="") as file:
+            history = [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    result, converted = _json(run.path / run_folders.RESULT), _json(run.path / "model.json")
+    row = RunRow(
+        name=run.path.name,
+        model=run.model_name,
+        dataset=run.config["data"]["name"],
+        input="x".join(map(str, run.config["model"]["input_shape"])),
+        history=history,
+        top1=result.get("top1"),
+        top5=result.get("top5"),
+        seconds=result.get("seconds"),
+        bytes=converted.get("bytes"),
+        sha256=converted.get("sha256"),
+    )
+    return row, run.config["model"]
+
+
+def _count(rows: list[tuple[RunRow, dict]]) -> None:
+    """Set the OPs of finished runs; equal networks are built once."""
+    known = {}
+    for row, model in rows:
+        key = json.dumps(model, sort_keys=True)
+        if key not in known:
+            from ftbnn_larq import zoo
+            from ftbnn_larq.analysis.counts import count
+
+            network = zoo.create_model(
+                model["name"], input_shape=tuple(model["input_shape"]), num_classes=model["classes"], **model["options"]
+            )
+            known[key] = count(network)["ops"]
+        row.ops = known[key]
+
+
+def _boards(documents: list[dict]) -> list[Board]:
+    grouped = {}
+    # A session's own order is kept.
+    for document in sorted(documents, key=lambda document: document.get("when", ""), reverse=True):
+        facts = document["device"]
+        key = document.get("on", "host"), facts.get("board"), facts.get("cpu")
+        grouped.setdefault(key, []).append(document)
+    return [
+        Board(_name(on, board, cpu), device.describe(rows[0]["device"]), rows)
+        for (on, board, cpu), rows in grouped.items()
+    ]
+
+
+def _name(on: str, board: str | None, cpu: str | None) -> str:
+    return f"{board or cpu or 'unknown machine'} ({on})"

@@ -1,0 +1,121 @@
+"""`report`: one page, everything in it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from conftest import run_command
+
+from ftbnn_larq.report import report as write
+from ftbnn_larq.report.figures import pareto_front
+
+
+def a_run(folder, name: str, top1: float, **model):
+    """A finished run as training and conversion leave it."""
+    path = folder / "runs" / name
+    path.mkdir(parents=True)
+    network = {"name": "ftbnn_r18", "options": {"width": 16}, "input_shape": [8, 8, 1], "classes": 10, **model}
+    (path / "config.json").write_text(json.dumps({"model": network, "data": {"name": "digits"}}))
+    (path / "metrics.csv").write_text("epoch,loss,top1,val_loss,val_top1\n1,2.0,0.3,1.9,0.35\n2,nan,0.6,1.2,0.62\n")
+    (path / "result.json").write_text(json.dumps({"top1": top1, "top5": 0.99, "seconds": 12.5}))
+    (path / "model.json").write_text(json.dumps({"bytes": 213_490, "sha256": name}))
+    return path
+
+
+def a_measurement(folder, sha256: str, median: float, *, on: str = "ssh:pi@raspberrypi", **more) -> dict:
+    document = {
+        "path": f"runs/{sha256}/model.tflite",
+        "on": on,
+        "when": "2026-01-02T03:04:05+0000",
+        "device": {"cpu": "4x Cortex-A72", "board": "Raspberry Pi 4"},
+        "kernel": "default",
+        "threads": 1,
+        "runs": 50,
+        "latency_ms": {"mean": median, "median": median, "min": median, "max": median, "std": 0.1, "p95": None},
+        "ratio": 1.0,
+        "bytes": 213_490,
+        "sha256": sha256,
+        "peak_memory_mb": 8.0,
+        "operators": [{"type": "LceBconv2d", "count": 16}],
+        "warnings": [],
+        **more,
+    }
+    (folder / "measurements").mkdir(exist_ok=True)
+    (folder / "measurements" / f"{sha256}-{on[:3]}.json").write_text(json.dumps([document]))
+    return document
+
+
+def written(folder) -> str:
+    """The page, without OPs, which take TensorFlow."""
+    write(folder / "report.html", runs=folder / "runs", measurements=folder / "measurements", ops=False)
+    return (folder / "report.html").read_text()
+
+
+@pytest.fixture
+def told(tmp_path):
+    a_run(tmp_path, "first", 0.81)
+    a_run(tmp_path, "second", 0.93)
+    layers = [{"layer": "stage1_unit1_conv", "type": "LceBconv2d", "ms": 3.25, "calls": 1}]
+    operators = [{"type": "LceBconv2d", "count": 1, "ms": 3.25}]
+    a_measurement(tmp_path, "first", 4.5, layers=layers, operators=operators)
+    a_measurement(tmp_path, "second", 7.25)
+    a_measurement(tmp_path, "second", 17.25, on="adb", warnings=["the board is at 82 °C"])
+    return tmp_path
+
+
+def test_the_page_holds_everything_and_needs_no_network(told):
+    result = run_command("report", "--json", cwd=told)
+    assert result.status == 0, result.err
+    assert result.out == {**result.out, "path": "report.html", "runs": 2, "measurements": 3, "left_out": []}
+    page = (told / "report.html").read_text()
+    assert result.out["bytes"] == len(page.encode())
+    assert re.findall(r"""(?:src|href)=["']?(?!data:)[^"' >]+|url\(|@import|https?://""", page) == []
+    for words in ("first", "81.00%", "93.00%", "4.50", "17.25", "0.21 MB", "stage1_unit1_conv", "82 °C", "Pareto"):
+        assert words in page
+    # Accuracy over size, OPs and two boards' latency; two curves; one profile.
+    assert page.count('<img src="data:image/svg+xml;base64,') == 3 + 2 + 1
+    assert page.count("<html") == page.count("</html>") == 1
+
+
+def test_names_are_text_and_never_markup(told):
+    a_measurement(told, "third", 5.0, path="<script>alert(1)</script>", device={"cpu": "<b>x</b>"})
+    page = written(told)
+    assert "<script" not in page and "<b>" not in page and "&lt;script&gt;" in page
+
+
+def test_what_cannot_be_read_is_left_out_and_told(told):
+    (told / "measurements" / "bad.json").write_text('[{"path": 1}]')
+    (told / "measurements" / "worse.json").write_text("{")
+    (told / "runs" / "second" / "config.json").write_text("{")
+    (told / "runs" / "second" / "result.json").unlink()
+    (told / "runs" / "first" / "result.json").unlink()
+    result = run_command("report", "--json", cwd=told)
+    assert result.status == 0, result.err
+    assert sorted(result.out["left_out"]) == ["measurements/bad.json", "measurements/worse.json", "runs/second"]
+    assert "measurements/bad.json" in result.err
+
+
+def test_measurements_alone_or_unfinished_runs_make_a_page(tmp_path):
+    a_measurement(tmp_path, "first", 4.5)
+    assert "4.50" in written(tmp_path)
+    run = a_run(tmp_path, "begun", 0.5)
+    for name in ("result.json", "model.json", "metrics.csv"):
+        (run / name).unlink()
+    assert "begun" in written(tmp_path)
+
+
+def test_nothing_to_tell_and_nowhere_to_write(refused, told, tmp_path):
+    (tmp_path / "empty").mkdir()
+    said = refused("report", cwd=tmp_path / "empty")
+    assert "neither runs" in said and "ftbnn-larq train" in said
+    assert "is a folder" in refused("report", "-o", tmp_path / "empty", cwd=told)
+    for result in told.rglob("result.json"):
+        result.unlink()
+    assert "config.json" in refused("report", "-o", told / "runs" / "first" / "config.json" / "page.html", cwd=told)
+
+
+def test_the_front_is_what_nothing_beats_in_both():
+    assert pareto_front([(3, 0.9), (1, 0.5), (2, 0.4), (3, 0.8), (4, 0.9)]) == [1, 0]
+    assert pareto_front([]) == []

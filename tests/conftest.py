@@ -49,6 +49,26 @@ def refused(tmp_path):
     return run
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """Make a file system of a size, such as "1m", and give its folder."""
+    disk = tmp_path / "disk"
+    mounts = []
+
+    def mount(size: str) -> Path:
+        disk.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk]
+        mounted = subprocess.run(command, capture_output=True, text=True)
+        if mounted.returncode:
+            pytest.skip(f"mounting a small file system needs root: {mounted.stderr.strip()}")
+        mounts.append(disk)
+        return disk
+
+    yield mount
+    for mounted in mounts:
+        subprocess.run(["umount", "-l", mounted], check=True)
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> SimpleNamespace:
     """A narrow ftbnn_r18 after four epochs of digits, and its flatbuffer: `folder`, `run`, `result`, `conversion`."""

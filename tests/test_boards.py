@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import struct
-import subprocess
 import time
 
 import numpy as np
@@ -313,19 +312,12 @@ def test_an_interrupt_leaves_no_process_and_no_file(board, tmp_path, number):
     wait_for(lambda: not left_on(board))
 
 
-def test_a_full_disk_on_the_board(refused, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"mounting a small file system needs root: {mounted.stderr.strip()}")
-    try:
-        (disk / "filling").write_bytes(bytes(44_000))
-        said = refused(*local(PLAIN), "--tool", tool(tmp_path / "tool"), TMPDIR=str(disk))
-        assert "cannot be put there" in said and "No space left" in said
-        assert left_on(disk) == []
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
+def test_a_full_disk_on_the_board(refused, small_disk, tmp_path):
+    disk = small_disk("64k")
+    (disk / "filling").write_bytes(bytes(44_000))
+    said = refused(*local(PLAIN), "--tool", tool(tmp_path / "tool"), TMPDIR=str(disk))
+    assert "cannot be put there" in said and "No space left" in said
+    assert left_on(disk) == []
 
 
 @pytest.mark.parametrize(

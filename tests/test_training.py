@@ -105,32 +105,25 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(tmp_path):
     )
 
 
-def test_a_full_disk_stops_the_run_with_a_word_and_leaves_a_checkpoint_to_go_on_from(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"mounting a small file system needs root: {mounted.stderr.strip()}")
-    try:
-        arguments = [*COMMAND, "--epochs", 400, "--output", disk]
-        arguments = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
-        with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-            for line in process.stderr:
-                if line.startswith("epoch 2/"):
-                    space = shutil.disk_usage(disk).free
-                    (disk / "filling").write_bytes(bytes(max(0, space - 20_000)))
-                    break
-            said = process.stderr.read()
-            assert process.wait(timeout=120) == 2, said
-        (run,) = (path for path in disk.iterdir() if path.is_dir())
-        assert "Traceback" not in said
-        assert f"--resume {run}" in said.splitlines()[-1] and "space" in said.splitlines()[-1]
-        (disk / "filling").unlink()
-        resumed = run_command("train", "--resume", run, "--epochs", 4, "--json", cwd=tmp_path)
-        assert resumed.status == 0, resumed.err
-        assert not list(run.rglob(".writing-*"))
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
+def test_a_full_disk_stops_the_run_with_a_word_and_leaves_a_checkpoint_to_go_on_from(small_disk, tmp_path):
+    disk = small_disk("8m")
+    arguments = [*COMMAND, "--epochs", 400, "--output", disk]
+    arguments = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
+    with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("epoch 2/"):
+                space = shutil.disk_usage(disk).free
+                (disk / "filling").write_bytes(bytes(max(0, space - 20_000)))
+                break
+        said = process.stderr.read()
+        assert process.wait(timeout=120) == 2, said
+    (run,) = (path for path in disk.iterdir() if path.is_dir())
+    assert "Traceback" not in said
+    assert f"--resume {run}" in said.splitlines()[-1] and "space" in said.splitlines()[-1]
+    (disk / "filling").unlink()
+    resumed = run_command("train", "--resume", run, "--epochs", 4, "--json", cwd=tmp_path)
+    assert resumed.status == 0, resumed.err
+    assert not list(run.rglob(".writing-*"))
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_says_where(fit, tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ftbnn_larq import zoo
 from ftbnn_larq.cli.models import size_options
 from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_flatbuffer, say, table
 
@@ -45,9 +46,9 @@ class _Threads(click.ParamType):
 def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile: bool, as_json: bool, **options):
     """Latency of flatbuffers: one picture, one inference at a time, on this machine or on a board.
 
-    FILE is a flatbuffer, or a network by name (ftbnn_r18, larq_zoo:QuickNet), which is built with random weights at
-    --input-size and --classes. Several are measured in turn, so that drift hits all alike; the last column is the
-    time over that of the first.
+    FILE is a flatbuffer, a published NAME:DATASET, or a network by name (ftbnn_r18, larq_zoo:QuickNet), which is built
+    with random weights at --input-size and --classes. Several are measured in turn, so that drift hits all alike; the
+    last column is the time over that of the first.
 
     \b
     --on host   this machine, by LCE's interpreter in Python
@@ -67,7 +68,7 @@ def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile
     # Refused before anything is built, loaded or sent.
     wanted = {name: options[name] for name in ("runs", "warmup", "kernel", "pictures", "tool", "runner", "verify")}
     check(parse_target(on), threads, **wanted)
-    files = files or (str(newest_flatbuffer()),)
+    files = tuple(str(zoo.published_flatbuffer(file)) for file in files or (newest_flatbuffer(),))
     if options["verify"] or options["pictures"] == "test" or any(map(networks.is_network, files)):
         _check_files(files, options)
         load_tensorflow()

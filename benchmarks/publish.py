@@ -5,7 +5,6 @@ python -m benchmarks.publish RUN
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import click
 from ftbnn_larq import runs, zoo
 from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.errors import FtbnnError
-from ftbnn_larq.files import sha256, write_json
+from ftbnn_larq.files import read_json, sha256, write_json
 from ftbnn_larq.recipe import tomllib
 
 
@@ -35,7 +34,7 @@ def publish(run_path: str | Path, here: Path | None = None) -> Path:
     flatbuffer = target.with_suffix(".tflite")
     convert(run.path, output=flatbuffer)
     sidecar = target.with_suffix(".json")
-    write_json(sidecar, {**json.loads(sidecar.read_text()), "path": flatbuffer.name, "run": None, "data": data})
+    write_json(sidecar, {**read_json(sidecar), "path": flatbuffer.name, "run": None, "data": data})
     data_dir = run.config["data"]["data_dir"]
     description = {
         "model": run.config["model"],
@@ -49,7 +48,7 @@ def publish(run_path: str | Path, here: Path | None = None) -> Path:
     }
     save_compact(run.load_model(), target, description)
     names = [target.name, flatbuffer.name, sidecar.name]
-    known = json.loads((here / zoo.CHECKSUMS).read_text()) if (here / zoo.CHECKSUMS).is_file() else {}
+    known = read_json(here / zoo.CHECKSUMS) if (here / zoo.CHECKSUMS).is_file() else {}
     write_json(here / zoo.CHECKSUMS, {**known, **{name: sha256(here / name) for name in names}})
     return target
 
@@ -61,7 +60,7 @@ def _accuracy(result: dict) -> dict:
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 def main(run: Path) -> None:
-    """Publish the network of a finished RUN in the zoo; then run python -m ftbnn_larq.zoo for its card."""
+    """Publish the network of a finished RUN in the zoo; then run python -m benchmarks.tables for its card."""
     try:
         load_tensorflow()
         say(f"wrote {publish(run)}")

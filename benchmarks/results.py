@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import fcntl
+import hashlib
 import io
+import json
+import math
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,14 +61,99 @@ def read(study: str) -> list[dict]:
     return rows
 
 
+def weights_path(row: dict) -> Path:
+    """Where the weights of a row's last epoch are, options as JSON."""
+    return HERE / "weights" / row["study"] / f"{run_name(row)}.npz"
+
+
+def run_name(row: dict) -> str:
+    options = row["options"]
+    digest = hashlib.sha256(options.encode()).hexdigest()[:6] if options != "{}" else "plain"
+    return f"{row['model'].replace(':', '-')}-{digest}-w{row['width']}-e{row['epochs']}-s{row['seed']}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """The rows of a study that differ in nothing but the seed; top-1 is the mean over them."""
+
+    model: str
+    options: dict
+    dataset: str
+    recipe: str
+    width: int
+    epochs: int
+    rows: list[dict]
+
+    @property
+    def seeds(self) -> int:
+        return len(self.rows)
+
+    @property
+    def top1(self) -> float:
+        return statistics.fmean(row["top1"] for row in self.rows)
+
+    @property
+    def deviation(self) -> float:
+        """Of a sample; 0 for a single row."""
+        return statistics.stdev(row["top1"] for row in self.rows) if self.seeds > 1 else 0.0
+
+    @property
+    def ops(self) -> float:
+        return self.rows[0]["ops"]
+
+    @property
+    def bytes(self) -> int | None:
+        return self.rows[0]["bytes"]
+
+    @property
+    def flatbuffer_top1(self) -> float | None:
+        found = [row["flatbuffer_top1"] for row in self.rows]
+        return None if None in found else statistics.fmean(found)
+
+    def learned_slopes(self) -> dict[str, tuple]:
+        """(p, n), each an array of its channels' slopes in all rows, of every non-linearity in the network's order.
+
+        Nothing where no slope is learned, or no weights are stored.
+        """
+        import numpy as np
+
+        found: dict[str, list] = {}
+        for row in self.rows:
+            path = weights_path(row)
+            arrays = np.load(path) if path.is_file() else {}
+            for name in arrays:
+                layer, _, index = name.rpartition("/")
+                if not layer.endswith("_act") or index != "0":
+                    continue
+                values = [arrays[f"{layer}/{i}"] for i in range(3) if f"{layer}/{i}" in arrays]
+                # PReLU has n alone, two slopes are p and n, and n stands between RPReLU's shifts.
+                negative = values[0] if len(values) == 1 else values[1]
+                positive = values[0] if len(values) == 2 else np.ones_like(negative)
+                found.setdefault(layer.removesuffix("_act"), []).append((positive, negative))
+        return {name: tuple(np.concatenate(each) for each in zip(*pairs, strict=True)) for name, pairs in found.items()}
+
+
+def variants(study: str) -> list[Variant]:
+    """The rows of a study by variant, in the order in which they came; what ended in NaN is left out."""
+    found: dict[tuple, Variant] = {}
+    for row in read(study):
+        if math.isnan(row["top1"]):
+            continue
+        common = {key: row[key] for key in ("model", "dataset", "recipe", "width", "epochs")}
+        key = (*common.values(), row["options"])
+        found.setdefault(key, Variant(options=json.loads(row["options"]), rows=[], **common)).rows.append(row)
+    return list(found.values())
+
+
 def add(study: str, row: dict) -> None:
     """Add a row to a study, or put it in the place of the one of the same run; several processes may do so."""
     with _alone(study):
-        rows = [old for old in read(study) if any(old[name] != row[name] for name in KEY)]
+        rows = {tuple(old[name] for name in KEY): old for old in read(study)}
+        rows[tuple(row[name] for name in KEY)] = row
         table = io.StringIO()
         writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows([*rows, row])
+        writer.writerows(rows.values())
         write_text(path(study), table.getvalue())
 
 

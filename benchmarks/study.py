@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import hashlib
 import json
 import subprocess
 import time
@@ -49,8 +48,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        digest = hashlib.sha256(self.key["options"].encode()).hexdigest()[:6] if self.options else "plain"
-        return f"{self.model.replace(':', '-')}-{digest}-w{self.width}-e{self.epochs}-s{self.seed}"
+        return results.run_name(self.key)
 
 
 def read(path: str | Path) -> list[Job]:
@@ -165,14 +163,31 @@ def measure(run: runs.Run, job: Job) -> dict:
     network = run.build_model()
     load_weights(network, sorted((run.path / "checkpoints").glob("*.weights.h5"))[-1])
     if job.model not in peers.NAMES:
-        save_compact(network, results.HERE / "weights" / job.study / f"{job.name}.npz", run.config)
+        data = {**run.config["data"], "data_dir": None}
+        save_compact(network, results.weights_path(job.key), {**run.config, "data": data})
     counted = count(network)
     params = counted["params"]
     row = {"ops": counted["ops"], "params_binary": params["binary"], "params_float": params["float"]}
-    return {**row, **flatbuffer(network, run.config)}
+    described = run.config["data"]
+    return {**row, **flatbuffer(network, described, described["data_dir"])}
 
 
-def flatbuffer(network, config: dict) -> dict:
+def again(row: dict, data_dir: str | None) -> dict:
+    """A row with the columns of its flatbuffer made anew from its weights; as it was where none are stored."""
+    from ftbnn_larq.weights import load_weights, read_description
+
+    path = results.weights_path(row)
+    if not path.is_file():
+        return row
+    described = read_description(path)
+    model = described["model"]
+    shape = {"input_shape": tuple(model["input_shape"]), "num_classes": model["classes"]}
+    network = networks.create(model["name"], **shape, **model["options"])
+    load_weights(network, path)
+    return {**row, **flatbuffer(network, described["data"], data_dir)}
+
+
+def flatbuffer(network, data: dict, data_dir: str | None) -> dict:
     """Bytes and top-1 of a network's flatbuffer on the test split of the data set that it was trained on."""
     import tempfile
 
@@ -182,8 +197,8 @@ def flatbuffer(network, config: dict) -> dict:
     from ftbnn_larq.deploy.interpreter import Interpreter
     from ftbnn_larq.evaluation import accuracy
 
-    described = DataConfig.from_json(config["data"])
-    data = load(described.name, data_dir=described.data_dir, config=described)
+    described = DataConfig.from_json({**data, "data_dir": data_dir})
+    data = load(described.name, data_dir=data_dir, config=described)
     batches = pipeline.batches(data.test, described, 128)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
@@ -203,7 +218,8 @@ def flatbuffer(network, config: dict) -> dict:
 @click.option("--output", type=click.Path(path_type=Path), default=Path("runs/studies"), show_default=True)
 @click.option("--threads", type=int, help="Threads for the arithmetic.  [default: all cores]")
 @click.option("--limit", type=int, help="End after so many runs.")
-def main(file: Path, data_dir: str | None, output: Path, threads: int | None, limit: int | None) -> None:
+@click.option("--flatbuffers", is_flag=True, help="Train nothing: make the flatbuffers of all lines anew.")
+def main(file: Path, data_dir: str | None, output: Path, threads: int | None, limit: int | None, flatbuffers: bool):
     """Train the runs of a study FILE that have no line in zoo/results yet."""
     try:
         jobs = read(file)
@@ -213,6 +229,11 @@ def main(file: Path, data_dir: str | None, output: Path, threads: int | None, li
 
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(threads)
+        if flatbuffers:
+            for row in results.read(jobs[0].study):
+                results.add(row["study"], new := again(row, data_dir))
+                say(f"{results.run_name(row)}: {row['bytes']} -> {new['bytes']} bytes")
+            return
         done = 0
         for job in jobs:
             with _claimed(output / job.study / job.name) as mine:

@@ -41,6 +41,10 @@ def write_json(path: str | os.PathLike, document) -> None:
     write_text(path, json.dumps(document, indent=2) + "\n")
 
 
+def read_json(path: str | os.PathLike):
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def sha256(path: str | os.PathLike) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""The stored figures of deployment: the README shows them, and they keep what the design promises."""
+"""The stored figures of deployment: they keep what the design promises."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ from benchmarks import deployment
 DOCUMENT = json.loads(deployment.FILE.read_text(encoding="utf-8"))
 NETWORKS = DOCUMENT["networks"]
 BIREAL, QUICKNET = (f"time_to_{peer}" for peer in deployment.PEERS)
-
-
-def test_the_readme_shows_the_stored_figures():
-    text = deployment.README.read_text(encoding="utf-8")
-    assert deployment.readme(text, DOCUMENT) == text
 
 
 def test_files_are_as_small_as_their_bits():

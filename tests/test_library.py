@@ -60,15 +60,6 @@ def test_weights_of_another_network_are_refused_naming_the_first_that_differs(tm
         ftbnn_larq.create_model("ftbnn_r18_baseline", weights=path, **{**arguments, **options})
 
 
-def test_stored_costs_and_cards_are_up_to_date():
-    from ftbnn_larq.zoo.__main__ import CARDS, README, card, counted_costs, readme
-
-    assert zoo.costs() == counted_costs()
-    cards = {path.stem: path.read_text(encoding="utf-8") for path in CARDS.glob("*.md")}
-    assert cards == {name: card(name) for name in zoo.list_models()}
-    assert README.read_text(encoding="utf-8") == readme(README.read_text(encoding="utf-8"))
-
-
 def test_costs_keep_what_the_design_promises():
     costs = zoo.costs()
     ancestor = costs["bireal_r18"]["ops"]

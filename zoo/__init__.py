@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 from ftbnn_larq.config import ResNetConfig
 from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
-from ftbnn_larq.files import sha256
+from ftbnn_larq.files import read_json, sha256
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"
@@ -214,7 +213,7 @@ def published(name: str, dataset: str, suffix: str = ".npz") -> Path:
             "path of a .weights.h5 file"
         )
     path = WEIGHTS / f"{name}-{dataset}{suffix}"
-    wanted = json.loads((WEIGHTS / CHECKSUMS).read_text(encoding="utf-8")).get(path.name)
+    wanted = read_json(WEIGHTS / CHECKSUMS).get(path.name)
     if not path.is_file() or sha256(path) != wanted:
         raise ModelFileError(
             f"{path}: its SHA-256 is not that of the published file, {wanted}: install the package anew"
@@ -245,5 +244,5 @@ def _weights_file(name: str, weights: str) -> Path:
 
 
 def costs() -> dict[str, dict]:
-    """Counted costs of every model at 224x224 and 1,000 classes, as `python -m ftbnn_larq.zoo` wrote them."""
-    return json.loads((HERE / "results" / "costs.json").read_text())
+    """Counted costs of every model at 224x224 and 1,000 classes, as `python -m benchmarks.tables` wrote them."""
+    return read_json(HERE / "results" / "costs.json")

@@ -1,0 +1,113 @@
+"""Pictures of the studies: top-1 against cost, and the slopes that were learned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchmarks import results
+from ftbnn_larq.files import written_whole
+
+# Of Okabe and Ito's palette, distinct to colour-blind readers too.
+OURS, PEER, POSITIVE, NEGATIVE = "#0072B2", "#777777", "#0072B2", "#D55E00"
+
+
+def path_data() -> list[dict]:
+    """The points of the first picture, OPs and top-1 of each network of study 2 and of the peers."""
+    return [
+        {"model": each.model, "ops": each.ops, "top1": each.top1, "deviation": each.deviation}
+        for each in results.variants("path") + results.variants("peers")
+    ]
+
+
+def slopes_data() -> dict[str, list]:
+    """The curves of the second: quartiles of p and n, layer by layer, of each variant that learns both slopes."""
+    import numpy as np
+
+    found = {}
+    for each in results.variants("nonlinearity"):
+        learned = each.learned_slopes()
+        options = each.options
+        if each.model == "bireal_r18" or options.get("nonlinearity", "fprelu") != "fprelu" or not learned:
+            continue
+        start = ", ".join(f"{slope:g}" for slope in options.get("slopes", (1, 0)))
+        words = [
+            f"from ({start})",
+            *(str(value).replace("_", " ") for key, value in options.items() if key != "slopes"),
+        ]
+        quartiles = [
+            np.percentile(slopes, (25, 50, 75)).round(4).tolist() for pair in learned.values() for slopes in pair
+        ]
+        found[", ".join(words)] = [quartiles[::2], quartiles[1::2]]
+    return found
+
+
+def path_figure(points: list[dict]):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.subplots()
+    ours = [point for point in points if ":" not in point["model"]]
+    axes.plot([p["ops"] / 1e6 for p in ours], [p["top1"] for p in ours], color=OURS, alpha=0.25, zorder=1)
+    for point in points:
+        colour = PEER if ":" in point["model"] else OURS
+        at = (point["ops"] / 1e6, point["top1"])
+        axes.errorbar(*at, yerr=point["deviation"], color=colour, marker="o", capsize=3)
+        axes.annotate(point["model"], at, (0, 8), textcoords="offset points", ha="center", fontsize=8, color=colour)
+    axes.margins(x=0.25, y=0.2)
+    axes.set(xlabel="OPs of a picture, millions (FLOPs + BOPs / 64)", ylabel="top-1 on the test split")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    _plain(axes)
+    return figure
+
+
+def slopes_figure(curves: dict[str, list]):
+    from matplotlib.figure import Figure
+
+    columns = min(3, max(1, len(curves)))
+    rows = max(1, -(-len(curves) // columns))
+    figure = Figure(figsize=(3.3 * columns + 0.6, 2.5 * rows + 0.5), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(curves) :]:
+        axes.set_axis_off()
+    for axes, (name, both) in zip(grid.flat, curves.items(), strict=False):
+        for quartiles, colour, label in zip(both, (POSITIVE, NEGATIVE), ("p, x > 0", "n, x < 0"), strict=True):
+            low, middle, high = zip(*quartiles, strict=True)
+            layers = range(1, len(middle) + 1)
+            axes.fill_between(layers, low, high, color=colour, alpha=0.2, linewidth=0)
+            axes.plot(layers, middle, color=colour, label=label)
+        axes.axhline(0, color="#aaaaaa", linewidth=0.8)
+        axes.set_title(name, fontsize=9)
+        _plain(axes)
+    if curves:
+        grid[0, 0].legend(frameon=False, fontsize=8)
+    figure.supxlabel("binary convolution, from the stem", fontsize=9)
+    figure.supylabel("slope behind it: median and quartiles of its channels", fontsize=9)
+    return figure
+
+
+def _plain(axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+
+
+PICTURES = {"path.png": (path_data, path_figure), "slopes.png": (slopes_data, slopes_figure)}
+
+
+def draw() -> None:
+    """Draw every picture of which there is data, below zoo/results; each holds its data, as JSON."""
+    for name, (data, figure) in PICTURES.items():
+        if shown := data():
+            with written_whole(results.HERE / name) as temporary:
+                figure(shown).savefig(temporary, dpi=110, metadata={"Description": json.dumps(shown)})
+
+
+def drawn(name: str):
+    """The data that a stored picture shows; None if there is none."""
+    from PIL import Image
+
+    path = Path(results.HERE / name)
+    if not path.is_file():
+        return None
+    with Image.open(path) as picture:
+        return json.loads(picture.info["Description"])

@@ -1,0 +1,211 @@
+"""Write what is shown of what was measured: python -m benchmarks.tables
+
+From the data below zoo/results, and from nothing else, come the tables of the README, the pictures and the model cards.
+The costs of the models are counted anew and stored there first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from pathlib import Path
+
+from benchmarks import pictures, results
+from benchmarks.deployment import FILE as DEPLOYMENT
+from benchmarks.deployment import PEERS
+from benchmarks.training import FILE as TRAINING
+from ftbnn_larq import zoo
+from ftbnn_larq.cli.output import human, load_tensorflow
+from ftbnn_larq.files import read_json, write_json, write_text
+from ftbnn_larq.weights import read_description
+
+CARDS = zoo.HERE / "cards"
+README = zoo.HERE.parent / "README.md"
+END = "<!-- end -->"
+
+
+def counted_costs() -> dict[str, dict]:
+    """Costs of every model at 224x224 and 1,000 classes, without the layers."""
+    from ftbnn_larq.analysis.counts import count
+
+    wanted = ("input_shape", "params", "macs", "ops", "weights_bytes")
+    counts = {name: count(zoo.create_model(name)) for name in zoo.list_models()}
+    return {name: {key: document[key] for key in wanted} for name, document in counts.items()}
+
+
+def models() -> list[str]:
+    rows = []
+    for name, cost in sorted(zoo.costs().items(), key=lambda item: ("r34" in item[0], -item[1]["ops"], item[0])):
+        numbers = (cost["ops"], cost["macs"]["binary"], cost["macs"]["float"], cost["weights_bytes"])
+        link = f"[`{name}`](zoo/cards/{name}.md)"
+        rows.append([link, zoo.entry(name).summary, *map(human, numbers[:3]), human(numbers[3]) + "B"])
+    return _table(["model", "", "OPs", "BOPs", "FLOPs", "weights"], rows)
+
+
+def training() -> list[str]:
+    document = read_json(TRAINING)
+    widths = document["widths"]
+    names = list(next(iter(widths.values())))
+    rows = []
+    for name in names:
+        ratios = [speeds[name] / speeds["ftbnn_r18"] if name in speeds else None for speeds in widths.values()]
+        rows.append([name, *("not measured" if ratio is None else f"{ratio:.2f}" for ratio in ratios)])
+    return [
+        *_table(["pictures a second, to `ftbnn_r18`", *(f"width {width}" for width in widths)], rows),
+        "",
+        f"Measured {document['date']} on {document['dataset']} in batches of {document['batch_size']}, "
+        f"{document['cores']} cores of {document['machine']}, TensorFlow {document['versions']['tensorflow']}.",
+    ]
+
+
+def deployment() -> list[str]:
+    document = read_json(DEPLOYMENT)
+    rows = []
+    for name, row in document["networks"].items():
+        over = f"{row['bytes'] / row['bytes_needed'] - 1:+.1%}" if "bytes_needed" in row else ""
+        ratios = [f"{row[f'time_to_{peer}']:.2f}" for peer in PEERS]
+        rows.append([f"`{name}`", sum(row["operators"].values()), f"{row['bytes']:,}", over, *ratios])
+    versions, conversion = document["versions"], document["conversion_time"]
+    return [
+        *_table(["network", "operators", "bytes", "over its bits", *(f"time / {peer}" for peer in PEERS)], rows),
+        "",
+        f"Measured {document['date']} with LCE {versions['larq-compute-engine']} and TensorFlow "
+        f"{versions['tensorflow']} on {document['machine']}, {document['kernel']} kernel, one thread, median of "
+        f"{document['rounds']} in turn. Converting `{conversion['of']}` with all passes takes "
+        f"{conversion['ratio']:.2f} of the time that LCE alone takes for `{conversion['to']}`.",
+    ]
+
+
+def path() -> list[str]:
+    """The path from the ancestor to the whole idea, and the peers trained likewise."""
+    variants = results.variants("path") + results.variants("peers")
+    baseline = next((each for each in variants if each.model == "ftbnn_r18_baseline"), None)
+    rows = []
+    for each in variants:
+        gain = f"{100 * (each.top1 - baseline.top1):+.1f}" if baseline and each is not baseline else ""
+        rows.append([f"`{each.model}`", _percent(each), gain, *_costs(each)])
+    columns = ["network", "top-1", "points to the baseline", "OPs", "flatbuffer", "its top-1 in LCE"]
+    return [*_table(columns, rows), "", _how(variants)]
+
+
+def nonlinearity() -> list[str]:
+    variants = results.variants("nonlinearity")
+    ancestor = next((each for each in variants if each.model == "bireal_r18"), None)
+    rows = []
+    for each in variants:
+        made = zoo.entry(each.model).config.replace(**each.options)
+        gain = f"{100 * (each.top1 - ancestor.top1):+.1f}" if ancestor and each is not ancestor else ""
+        start = made.start_slopes
+        learned = each.learned_slopes().values()
+        bend = f"{statistics.fmean(abs(p - n).mean() for p, n in learned):.2f}" if learned else ""
+        words = [made.placement.replace("_", " "), made.sharing] if made.nonlinearity != "identity" else ["", ""]
+        rows.append([f"`{made.nonlinearity}`", _numbers(start), *words, _percent(each), gain, bend])
+    columns = ["non-linearity", "from slopes", "placement", "per", "top-1", "points to identity", "learned bend"]
+    return [*_table(columns, rows), "", _how(variants)]
+
+
+def _table(columns: list[str], rows: list[list]) -> list[str]:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+
+
+def _numbers(values) -> str:
+    return "" if values is None else ", ".join(f"{value:g}" for value in values)
+
+
+def _percent(each) -> str:
+    if each.seeds == 1:
+        return f"{each.top1:.1%}"
+    return f"{each.top1:.1%} ± {100 * each.deviation:.1f}"
+
+
+def _costs(each) -> list[str]:
+    size = "" if each.bytes is None else f"{each.bytes:,} B"
+    return [human(each.ops), size, "" if each.flatbuffer_top1 is None else f"{each.flatbuffer_top1:.1%}"]
+
+
+def _how(variants) -> str:
+    """One line on what the rows of a table share; nothing has been trained: that."""
+    if not variants:
+        return "Nothing has been trained yet."
+    lengths = {each.epochs for each in variants}
+    seeds = {each.model: each.seeds for each in variants}
+    counts = " and ".join(sorted({str(number) for number in seeds.values()}))
+    first = variants[0]
+    return (
+        f"Top-1 of the last epoch on the test split of {first.dataset}; width {first.width}, "
+        f"{' or '.join(map(str, sorted(lengths)))} epochs of recipe `{first.recipe}`, "
+        f"{counts} seed{'' if counts == '1' else 's'} each"
+        f"{'' if counts == '1' else ': mean ± standard deviation'}. OPs at the size of its pictures."
+    )
+
+
+TABLES = {
+    "models": models,
+    "training": training,
+    "deployment": deployment,
+    "path": path,
+    "nonlinearity": nonlinearity,
+}
+
+
+def readme(text: str) -> str:
+    """The README's text with every table made anew from the stored data."""
+    for name, lines in TABLES.items():
+        begin = f"<!-- {name}: written by python -m benchmarks.tables -->"
+        before, rest = text.split(begin)
+        text = before + "\n".join([begin, *lines(), END]) + rest.split(END, 1)[1]
+    return text
+
+
+def card(name: str) -> str:
+    """The model card of `name`, from its row in the zoo, the stored costs, the studies and what is published."""
+    import jinja2
+
+    template = jinja2.Template((zoo.HERE / "card.md.j2").read_text(encoding="utf-8"), keep_trailing_newline=True)
+    entry = zoo.entry(name)
+    options = {**dataclasses.asdict(entry.config), "slopes": entry.config.start_slopes}
+    studied = [each for each in results.variants("path") if each.model == name]
+    published = {data: zoo.published(name, data) for data in zoo.published_weights(name)}
+    return template.render(
+        name=name,
+        entry=entry,
+        config={option: _plain(value) for option, value in options.items()},
+        costs=zoo.costs()[name],
+        studied=[
+            [each.dataset, each.width, each.epochs, _percent(each), each.seeds, *_costs(each)] for each in studied
+        ],
+        published={data: _published(file) for data, file in published.items()},
+        human=human,
+    )
+
+
+def _published(file: Path) -> dict:
+    flatbuffer = file.with_suffix(".tflite")
+    return {
+        **read_description(file),
+        "file": file.name,
+        "bytes": file.stat().st_size,
+        "flatbuffer": flatbuffer.name,
+        "flatbuffer_bytes": flatbuffer.stat().st_size,
+        "sha256": read_json(zoo.WEIGHTS / zoo.CHECKSUMS)[file.name],
+    }
+
+
+def _plain(value) -> str:
+    if isinstance(value, tuple):
+        return ",".join(f"{number:g}" for number in value)
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    load_tensorflow()
+    write_json(zoo.HERE / "results" / "costs.json", counted_costs())
+    pictures.draw()
+    for model in zoo.list_models():
+        write_text(CARDS / f"{model}.md", card(model))
+    write_text(README, readme(README.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main()

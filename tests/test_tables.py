@@ -1,0 +1,67 @@
+"""What the README, the cards and the pictures show is what was measured."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks import pictures, results, tables
+from ftbnn_larq import zoo
+from ftbnn_larq.weights import read_description
+
+
+def test_the_readme_and_the_cards_are_up_to_date():
+    assert zoo.costs() == tables.counted_costs()
+    cards = {path.stem: path.read_text(encoding="utf-8") for path in tables.CARDS.glob("*.md")}
+    assert cards == {name: tables.card(name) for name in zoo.list_models()}
+    text = tables.README.read_text(encoding="utf-8")
+    assert tables.readme(text) == text
+
+
+@pytest.mark.parametrize("name", pictures.PICTURES)
+def test_pictures_show_the_stored_results(name):
+    data, _ = pictures.PICTURES[name]
+    assert pictures.drawn(name) == (json.loads(json.dumps(data())) or None)
+
+
+def test_stored_weights_name_no_folder_of_who_trained_them():
+    for path in (results.HERE / "weights").rglob("*.npz"):
+        assert read_description(path)["data"]["data_dir"] is None, path
+
+
+@pytest.fixture
+def studied(tmp_path, monkeypatch):
+    """A path of three networks, the first of them with two seeds, and a run that ended in NaN."""
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    common = {**dict.fromkeys(results.COLUMNS, ""), "options": "{}", "dataset": "cifar10", "recipe": "study"}
+    common |= {"study": "path", "width": 16, "epochs": 30, "ops": 1.5e6, "seconds": 1.0}
+    for model, seed, top1 in (
+        ("ftbnn_r18_baseline", 0, 0.70),
+        ("ftbnn_r18_baseline", 1, 0.72),
+        ("ftbnn_r18", 0, 0.76),
+        ("ftbnn_r18_pure", 0, float("nan")),
+    ):
+        results.add("path", {**common, "model": model, "seed": seed, "top1": top1})
+    return tmp_path
+
+
+def test_a_path_is_told_by_means_and_gains(studied):
+    _, _, baseline, whole, *_ = lines = tables.path()
+    assert baseline.startswith("| `ftbnn_r18_baseline` | 71.0% ± 1.4 |  | 1.50 M |")
+    assert whole.startswith("| `ftbnn_r18` | 76.0% | +5.0 |")
+    assert not any("pure" in line for line in lines)
+    assert "1 and 2 seeds each" in lines[-1] and "30 epochs" in lines[-1]
+    assert "71.0% ± 1.4" in tables.card("ftbnn_r18_baseline")
+
+
+def test_pictures_hold_what_they_show(studied):
+    pictures.draw()
+    assert [point["model"] for point in pictures.drawn("path.png")] == ["ftbnn_r18_baseline", "ftbnn_r18"]
+    assert pictures.drawn("slopes.png") is None
+
+
+def test_nothing_trained_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    assert tables.path()[-1] == "Nothing has been trained yet."
+    assert "No weights are published" in tables.card("ftbnn_r34")

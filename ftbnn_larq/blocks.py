@@ -6,16 +6,31 @@ import tensorflow as tf
 
 from ftbnn_larq import nonlinearities
 from ftbnn_larq.config import ResNetConfig
-from ftbnn_larq.layers import RepeatChannels, ShuffleChannels, binary_conv
+from ftbnn_larq.layers import RepeatChannels, ShuffleChannels, Spread, binary_conv
 
 keras_layers = tf.keras.layers
 
 
-def batch_norm(name: str) -> tf.keras.layers.Layer:
+# How far apart the copies of a channel start, in standard deviations of it: on either side of its mean by this.
+SPREAD = 0.5
+
+
+def batch_norm(name: str, copies_of: int | None = None) -> tf.keras.layers.Layer:
+    """A batch norm; of channels repeated from `copies_of`, with biases that spread the copies from the start.
+
+    The binary layers see signs alone. Copies whose signs flip at one threshold tell them the same; spread, they tell
+    how large the channel is.
+    """
     # Between speed on small data sets, which have few steps in an epoch, and calm: Keras takes 0.99, others 0.9.
     # Several replicas see one batch: their statistics are taken together.
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    return keras_layers.BatchNormalization(momentum=0.95, epsilon=1e-5, synchronized=several, name=name)
+    return keras_layers.BatchNormalization(
+        momentum=0.95,
+        epsilon=1e-5,
+        synchronized=several,
+        beta_initializer=Spread(copies_of, SPREAD) if copies_of else "zeros",
+        name=name,
+    )
 
 
 def float_conv(filters: int, kernel_size: int, strides: int, name: str) -> tf.keras.layers.Layer:
@@ -77,7 +92,7 @@ def _light_stem(x, width: int, channels: int, stride: int):
     if stride < 4:
         x = float_conv(width // 2, 3, stride, "stem_conv")(x)
         x = RepeatChannels(channels, name="stem_repeat")(x)
-        return batch_norm("stem_bn")(x)
+        return batch_norm("stem_bn", copies_of=width // 2)(x)
     x = float_conv(width // 4, 3, 2, "stem_conv")(x)
     x = batch_norm("stem_bn")(x)
     x = keras_layers.ReLU(name="stem_act")(x)
@@ -96,6 +111,7 @@ def shortcut(x, filters: int, strides: int, config: ResNetConfig, name: str):
     if config.shortcut == "depthwise" and strides > 1 and filters % x.shape[-1] == 0:
         x = depthwise_conv(strides, strides, filters // x.shape[-1], f"{name}_conv", average=True)(x)
         return batch_norm(f"{name}_bn")(x)
+    inputs = x.shape[-1]
     if strides > 1:
         x = keras_layers.AveragePooling2D(strides, strides, padding="same", name=f"{name}_pool")(x)
     if x.shape[-1] == filters:
@@ -106,6 +122,7 @@ def shortcut(x, filters: int, strides: int, config: ResNetConfig, name: str):
         x = binary_conv(filters, 1, name=f"{name}_conv")(x)
     else:
         x = RepeatChannels(filters, name=f"{name}_repeat")(x)
+        return batch_norm(f"{name}_bn", copies_of=inputs)(x)
     return batch_norm(f"{name}_bn")(x)
 
 

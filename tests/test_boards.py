@@ -51,7 +51,7 @@ def test_one_command_measures_prints_keeps_and_cleans_up(board, tmp_path):
     # Recorded: microseconds, four rounds of five runs and then some.
     assert measured["latency_ms"]["mean"] == pytest.approx(98.9494)
     assert measured["latency_ms"]["min"] == 96.813
-    assert measured["latency_ms"]["median_of"] == "rounds"
+    assert measured["latency_ms"]["median_of"] == "means of rounds"
     assert measured["kernel"] == "default" and measured["threads"] == 1
     assert measured["device"]["cores"] >= 1 and "os" in measured["device"]
     assert kept(tmp_path) == result.out

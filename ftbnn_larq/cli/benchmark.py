@@ -120,8 +120,8 @@ def _show(results: list[dict], journal: Path, profile: bool) -> None:
         ["file", "median", "mean", "least", "deviation", "threads", "kernel", "memory", "file size", "ratio"],
         [row(result) for result in results],
     )
-    if first["latency_ms"]["median_of"] == "rounds":
-        click.echo("The tool prints no median of its runs: the median is that of the rounds' means.")
+    if (median_of := first["latency_ms"]["median_of"]) != "runs":
+        click.echo(f"The tool does not tell each run's time: the median is that of the {median_of}.")
     for result in results:
         if profile and "layers" in result:
             _show_profile(result)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import struct
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,7 +65,8 @@ def test_one_command_measures_prints_keeps_and_cleans_up(board, tmp_path):
 
 def test_people_get_a_table_in_milliseconds(board, tmp_path):
     result = run_command(*local(PLAIN), "--tool", tool(tmp_path / "tool"), cwd=tmp_path)
-    assert "98.949" in result.out and "median" in result.out and "millisecond" in result.out
+    assert "98.949" in result.out and "millisecond" in result.out
+    assert "the median is that of the means of rounds" in result.out
     assert "kept in measurements/" in result.out
 
 
@@ -185,6 +188,17 @@ def test_awkward_file_names_reach_no_shell(board, tmp_path):
     assert not list(tmp_path.rglob("owned"))
 
 
+@pytest.mark.parametrize("name", [r"a$\x$ $(y).tflite", "[red]m[bold].tflite", b"\xff.tflite"])
+def test_awkward_file_names_are_told_and_drawn_as_they_are(board, tmp_path, name):
+    model = Path(os.path.join(str(tmp_path), os.fsdecode(name)))
+    model.write_bytes(PLAIN.read_bytes())
+    result = run_command(*local(model.name), "--tool", tool(tmp_path / "tool"), "--profile", cwd=tmp_path)
+    assert result.status == 0, result.err
+    assert os.fsdecode(name).encode(errors="replace").decode() in result.out
+    assert len(list((tmp_path / "measurements").glob("*.png"))) == 1 and ".png" in result.out
+    assert run_command("report", cwd=tmp_path).status == 0
+
+
 def test_a_runner_stands_in_front_of_the_tool(board, tmp_path):
     runner = tmp_path / "runner"
     runner.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/ran\nshift\nexec "$@"\n')
@@ -210,7 +224,10 @@ def test_runners_that_cannot_run_it(refused, board, tmp_path, runner, words):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (f"cat '{SAMPLES}/grouped_default_kernel.stderr.txt' >&2; exit 1", "Grouped binary .* --kernel indirect"),
+        (f"cat '{SAMPLES}/grouped_default_kernel.stderr.txt' >&2; exit 1", "Grouped binary .* --kernel indirect$"),
+        ("echo 'ERROR: Encountered unresolved custom op: LceQuantize.' >&2; exit 1", "LceQuantize: take LCE's"),
+        ("echo 'ERROR: Bad opcode version.' >&2; exit 1", "Bad opcode version: take the tool of the LCE release"),
+        ("exit 3", r"printed nothing \(exit status 3\): is it LCE's lce_benchmark_model"),
         ("kill -9 $$", "killed .* lack of memory"),
         ("kill -SEGV $$", "crashed .*signal 11"),
         ("echo \"tool: version \\`GLIBC_2.34' not found (required by tool)\" >&2; exit 1", "glibc 2.34: .*Debian 12"),
@@ -219,7 +236,7 @@ def test_runners_that_cannot_run_it(refused, board, tmp_path, runner, words):
         ("echo 'WARN: Unconsumed cmdline flags: --min_secs=0'", "does not know --min_secs"),
         ("exit 0", "printed nothing"),
         ("echo 'INFO: count=5 first=10O curr=3'; exit 0", "cannot read this line .*10O"),
-        ("echo 'INFO: STARTING!'; exit 0", "no result; it ends in 'INFO: STARTING!'"),
+        ("echo 'INFO: STARTING!'; exit 0", "no result; it ends in 'INFO: STARTING!': is it"),
         ("sleep 71234", "no end within 1 s"),
     ],
 )  # fmt: skip
@@ -231,9 +248,11 @@ def test_faults_of_the_tool_are_one_line_and_leave_nothing(refused, board, tmp_p
     assert left_on(board) == [] and not sleeping("sleep 71234")
 
 
-def test_a_fault_in_the_middle_loses_no_measurement(refused, board, tmp_path):
+def test_a_fault_in_the_middle_loses_no_measurement(board, tmp_path):
     program = tool(tmp_path / "tool", f"[ $(wc -l < '{tmp_path}/tool.log') -lt 4 ] || kill -9 $$")
-    assert "killed" in refused(*local(PLAIN), "--tool", program, "--runs", 50)
+    result = run_command(*local(PLAIN), "--tool", program, "--runs", 50, cwd=tmp_path)
+    assert result.status == 2 and "killed" in result.err.splitlines()[-1]
+    assert "what was measured until then is kept in measurements/" in result.err
     (measured,) = kept(tmp_path)
     assert len(measured["rounds_ms"]) == 3
 
@@ -248,8 +267,6 @@ def pretending(folder, **programs) -> str:
     for name, said in programs.items():
         (folder / name).write_text(f"#!/bin/sh\necho '{said}'\n")
         (folder / name).chmod(0o755)
-    import os
-
     return f"{folder}:{os.environ['PATH']}"
 
 
@@ -306,7 +323,7 @@ def test_an_interrupt_leaves_no_process_and_no_file(board, tmp_path, number):
     mark = f"sleep 7{number}{time.time_ns() % 10**6}"
     process = start(*local(PLAIN), "--tool", tool(tmp_path / "tool", f"{mark} & wait"), cwd=tmp_path)
     said = interrupt_during(process, mark, number)
-    assert "Traceback" not in said
+    assert "Traceback" not in said and said.rstrip().endswith("interrupted") == (number == signal.SIGINT)
     assert process.returncode == (130 if number == signal.SIGINT else -9)
     wait_for(lambda: not sleeping(mark))
     wait_for(lambda: not left_on(board))
@@ -316,7 +333,7 @@ def test_a_full_disk_on_the_board(refused, small_disk, tmp_path):
     disk = small_disk("64k")
     (disk / "filling").write_bytes(bytes(44_000))
     said = refused(*local(PLAIN), "--tool", tool(tmp_path / "tool"), TMPDIR=str(disk))
-    assert "cannot be put there" in said and "No space left" in said
+    assert "cannot be put there: its disk is full" in said and "make room there" in said
     assert left_on(disk) == []
 
 

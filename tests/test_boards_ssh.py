@@ -145,7 +145,7 @@ def test_kept_files_are_found_by_checksum_and_not_sent_again(server, tmp_path):
     [
         ("unknown host", "no such host"),
         ("no server", "refuses the connection"),
-        ("key rejected", "rejects your key: copy it there with `ssh-copy-id"),
+        ("key rejected", "rejects your key: copy it there with `ssh-copy-id -p [0-9]+ "),
         ("host key changed", "its host key has changed: .*ssh-keygen -R '\\[127.0.0.1\\]"),
         ("host key unknown", "not known yet: log in once"),
     ],

@@ -34,7 +34,7 @@ def operators_figure(results: list[dict]):
             left = [start + width for start, width in zip(left, widths, strict=True)]
     # Above its bar a name has room, on a phone too.
     for place, result in enumerate(shown):
-        axes.text(0, place - 0.28, _label(result, shown), va="bottom", fontsize=9)
+        axes.text(0, place - 0.28, _label(result, shown), va="bottom", fontsize=9, parse_math=False)
     axes.set_yticks([])
     axes.set_ylim(len(shown) - 0.6, -0.8)
     axes.set_xlabel("ms of one inference, by operator")

@@ -99,8 +99,8 @@ def _why_no_result(lines: list[str]) -> str:
         return f"the tool refused: {said}"
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     if not last:
-        return "the tool printed nothing"
-    return f"the tool's output holds no result; it ends in {last[:200]!r}"
+        return "the tool printed nothing: is it LCE's lce_benchmark_model?"
+    return f"the tool's output holds no result; it ends in {last[:200]!r}: is it LCE's lce_benchmark_model?"
 
 
 def _timing(line: str) -> Timing:

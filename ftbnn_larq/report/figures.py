@@ -78,10 +78,10 @@ def scatter(points: Sequence[tuple[str, float, float]], label: str):
         left = cost <= middle
         axes.annotate(
             name, (cost, top1), xytext=(4 if left else -4, offset + 3), textcoords="offset points", fontsize=8,
-            ha="left" if left else "right", va="bottom",
+            ha="left" if left else "right", va="bottom", parse_math=False,
         )  # fmt: skip
     axes.margins(x=0.12, y=0.2)
-    axes.set_xlabel(textwrap.fill(label, 46))
+    axes.set_xlabel(textwrap.fill(label, 46), parse_math=False)
     axes.set_ylabel("top-1 on the test split")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     figure.legend(loc="outside upper right", frameon=False, fontsize=8)

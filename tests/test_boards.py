@@ -288,6 +288,9 @@ def test_a_missing_tool_says_where_to_get_one(refused, board, tmp_path):
     assert "ftbnn-larq tool fetch --arch aarch64" in said and "--tool" in said
     phone = pretending(tmp_path / "phone", uname="aarch64", getprop="14")
     assert "tool fetch --arch android-arm64" in refused(*local(PLAIN), PATH=phone, **cache)
+    old = pretending(tmp_path / "old", uname="armv8l", getprop="10")
+    said = refused(*local(PLAIN), PATH=old, **cache)
+    assert "no benchmark tool for armv8l" in said and "Raspberry" not in said
     assert "none" in refused(*local(PLAIN), "--tool", "none")
     (tmp_path / "empty").touch()
     assert "empty file" in refused(*local(PLAIN), "--tool", "empty")

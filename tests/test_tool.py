@@ -88,6 +88,7 @@ def test_a_download_that_fails_keeps_the_tool_that_was_there(refused, web, tmp_p
     [
         (("--arch", "arch64"), "did you mean aarch64"),
         (("--arch", "aarch64", "--url", "ftp://x"), "https://"),
+        (("--arch", "aarch64"), "give the one that it must have with --sha256, or download the file yourself"),
         (("--arch", "aarch64", "--url", "file:///etc/passwd", "--sha256", RIGHT), "https://"),
         (("--arch", "aarch64", "--url", "http://127.0.0.1:1/x", "--sha256", RIGHT), "cannot be downloaded"),
         ((), "--arch"),

@@ -130,7 +130,10 @@ def _failure(done: Done, said: str, runner: list[str], model: Model) -> str:
     if runner and done.status == 127:
         return f"{first}: no such program there: install it, or leave out --runner"
     if loader or done.status == 127:
-        return f"{first} does not start, its loader is missing: is the system there a 32-bit one? Then {_NEEDS_64}"
+        return (
+            f"{first} does not start, its loader is missing: Linux needs the tool for aarch64, Android the one for "
+            f"android-arm64, and a 32-bit system has neither: {_NEEDS_64}"
+        )
     if done.status == 126:
         return f"{first} may not be run there ({reason_of(said)}): mount the folder's file system without noexec"
     if done.status in (137, 9) or "Killed" in done.err:

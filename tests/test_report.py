@@ -9,7 +9,7 @@ import pytest
 from conftest import run_command
 
 from ftbnn_larq.report import report as write
-from ftbnn_larq.report.figures import pareto_front
+from ftbnn_larq.report.figures import pareto_front, scatter
 
 
 def a_run(folder, name: str, top1: float, **model):
@@ -119,3 +119,16 @@ def test_nothing_to_tell_and_nowhere_to_write(refused, told, tmp_path):
 def test_the_front_is_what_nothing_beats_in_both():
     assert pareto_front([(3, 0.9), (1, 0.5), (2, 0.4), (3, 0.8), (4, 0.9)]) == [1, 0]
     assert pareto_front([]) == []
+
+
+def test_names_of_neighbours_cover_neither_each_other_nor_a_mark():
+    points = [("ftbnn_r18", 22, 0.971), ("ftbnn_r18_pure", 43, 0.9701), ("ftbnn_r34_baseline", 57, 0.9698)]
+    points += [("bireal_r18", 29, 0.9634), ("ftbnn_r18_baseline", 36, 0.9639), ("$x$ {", 36.5, 0.9638)]
+    figure = scatter(points, "ms")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    names = [text.get_window_extent() for text in axes.texts]
+    marks = [axes.transData.transform((cost, top1)) for _, cost, top1 in points]
+    assert not [(one, two) for one in names for two in names if one is not two and one.overlaps(two)]
+    assert not [name for name in names for mark in marks if name.contains(*mark)]
+    assert all(figure.bbox.contains(*corner) for name in names for corner in name.corners())

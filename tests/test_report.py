@@ -8,6 +8,7 @@ import re
 import pytest
 from conftest import run_command
 
+from ftbnn_larq.benchmarking.figures import operators_figure
 from ftbnn_larq.report import report as write
 from ftbnn_larq.report.figures import pareto_front, scatter
 
@@ -119,6 +120,15 @@ def test_nothing_to_tell_and_nowhere_to_write(refused, told, tmp_path):
 def test_the_front_is_what_nothing_beats_in_both():
     assert pareto_front([(3, 0.9), (1, 0.5), (2, 0.4), (3, 0.8), (4, 0.9)]) == [1, 0]
     assert pareto_front([]) == []
+
+
+def test_the_legend_of_operators_stays_within_the_picture():
+    types = ["Convolution (NHWC, F32) IGEMM", "Fully Connected (NC, F32) GEMM", "T" * 80, *"abcdefgh"]
+    operators = [{"type": kind, "count": 1, "ms": 1.0} for kind in types]
+    figure = operators_figure([{"path": "a" * 100, "threads": 1, "layers": [], "operators": operators}])
+    figure.draw_without_rendering()
+    drawn = [figure.legends[0], *figure.axes[0].texts]
+    assert all(figure.bbox.contains(*corner) for each in drawn for corner in each.get_window_extent().corners())
 
 
 def test_names_of_neighbours_cover_neither_each_other_nor_a_mark():

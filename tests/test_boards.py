@@ -17,10 +17,10 @@ from boards import (
     SAMPLES,
     answering_tool,
     calls,
-    interrupt_during,
+    check_awkward_names,
+    check_interrupt,
     left_on,
     sleeping,
-    start,
     tool,
     wait_for,
 )
@@ -172,20 +172,7 @@ def test_answers_of_another_class_are_a_fault_and_signs_on_zero_are_counted():
 
 
 def test_awkward_file_names_reach_no_shell(board, tmp_path):
-    folder = tmp_path / "it's; a $(touch owned) `touch owned`"
-    folder.mkdir()
-    model = folder / '-"m"; touch owned.tflite'
-    model.write_bytes(PLAIN.read_bytes())
-    result = run_command(
-        "benchmark", "--on", "local", "--tool", tool(tmp_path / "tool"), "--json", "--", model, cwd=tmp_path
-    )
-    assert result.status == 0, result.err
-    assert result.out[0]["path"] == str(model)
-    named = run_command(
-        "benchmark", "--on", "local", "--tool", tool(tmp_path / "tool"), "--json", "--", model.name, cwd=folder
-    )
-    assert named.status == 0, named.err
-    assert not list(tmp_path.rglob("owned"))
+    check_awkward_names("local", tmp_path)
 
 
 @pytest.mark.parametrize("name", [r"a$\x$ $(y).tflite", "[red]m[bold].tflite", b"\xff.tflite"])
@@ -323,13 +310,7 @@ def test_states_of_boards():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupt_leaves_no_process_and_no_file(board, tmp_path, number):
-    mark = f"sleep 7{number}{time.time_ns() % 10**6}"
-    process = start(*local(PLAIN), "--tool", tool(tmp_path / "tool", f"{mark} & wait"), cwd=tmp_path)
-    said = interrupt_during(process, mark, number)
-    assert "Traceback" not in said and said.rstrip().endswith("interrupted") == (number == signal.SIGINT)
-    assert process.returncode == (130 if number == signal.SIGINT else -9)
-    wait_for(lambda: not sleeping(mark))
-    wait_for(lambda: not left_on(board))
+    check_interrupt(number, "local", board, tmp_path)
 
 
 def test_a_full_disk_on_the_board(refused, small_disk, tmp_path):

@@ -102,12 +102,19 @@ def fetch(
     if not re.fullmatch(r"[0-9a-fA-F]{64}", asset.sha256):
         raise ConfigError(f"--sha256 {asset.sha256}: a SHA-256 checksum is 64 digits from 0 to f")
     path = cached(arch)
-    with written_whole(path) as temporary:
-        _download(asset.url, temporary, on_start, on_bytes)
-        found = sha256(temporary)
-        if found != asset.sha256.lower():
-            raise ToolError(f"{asset.url} is another file: its SHA-256 is {found}, expected {asset.sha256.lower()}")
-        temporary.chmod(0o755)
+    try:
+        with written_whole(path) as temporary:
+            _download(asset.url, temporary, on_start, on_bytes)
+            found = sha256(temporary)
+            if found != asset.sha256.lower():
+                raise ToolError(f"{asset.url} is another file: its SHA-256 is {found}, expected {asset.sha256.lower()}")
+            temporary.chmod(0o755)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            # As far as they are empty.
+            path.parent.rmdir()
+            path.parent.parent.rmdir()
+        raise
     return {"arch": arch, "path": str(path), "url": asset.url, "bytes": path.stat().st_size, "sha256": found}
 
 
@@ -122,7 +129,7 @@ def _download(url: str, target: Path, on_start, on_bytes) -> None:
             got = file.tell()
     except urllib.error.HTTPError as error:
         raise ToolError(f"{url}: the server says {error.code} {error.reason}: see {RELEASES}, or give --url") from error
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise ToolError(f"{url}: cannot be downloaded ({reason}): is there a network? Or give --url") from error
     if expected is not None and got != expected:

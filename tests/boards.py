@@ -20,6 +20,13 @@ from conftest import ROOT, run_command
 SAMPLES = Path(__file__).parent / "lce_benchmark"
 PLAIN, GROUPED = SAMPLES / "plain.tflite", SAMPLES / "grouped.tflite"
 RECORDED = SAMPLES / "profile_xnnpack.txt"
+# What becomes of the tool on a board, as shell commands in its place, and what is said then.
+FAULTS = [
+    (f"cat '{SAMPLES}/grouped_default_kernel.stderr.txt' >&2; exit 1", "Grouped binary .* --kernel indirect$"),
+    ("kill -9 $$", "killed .* lack of memory"),
+    ('echo "tool: version \\`GLIBC_2.34\' not found (required by tool)" >&2; exit 1', "glibc 2.34: .*Debian 12"),
+    ("echo 'sh: 1: tool: Exec format error' >&2; exit 126", "another architecture"),
+]
 
 
 @functools.cache

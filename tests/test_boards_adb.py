@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from types import SimpleNamespace
 
 import pytest
 from boards import (
+    FAULTS,
     PLAIN,
     check_answers,
     check_awkward_names,
@@ -112,6 +114,15 @@ def test_a_cable_pulled_in_the_middle_keeps_what_was_measured_and_leaves_nothing
 def test_an_interrupt_leaves_no_process_and_no_file_on_the_phone(android, tmp_path, number):
     phone = android.plug()
     check_interrupt(number, phone.on, phone.disk, tmp_path, **android.environment)
+
+
+@pytest.mark.parametrize(("body", "words"), FAULTS)
+def test_faults_of_the_tool_there_are_one_line_and_leave_nothing(refused, android, tmp_path, body, words):
+    phone = android.plug()
+    program = tool(tmp_path / "tool", body)
+    said = refused("benchmark", PLAIN, "--on", phone.on, "--tool", program, **android.environment)
+    assert re.search(words, said), said
+    assert left_on(phone.disk) == []
 
 
 def test_awkward_file_names_reach_no_shell_on_either_side(android, tmp_path):

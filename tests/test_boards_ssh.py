@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 from boards import (
+    FAULTS,
     PLAIN,
     calls,
     check_answers,
@@ -152,8 +154,6 @@ def test_kept_files_are_found_by_checksum_and_not_sent_again(server, tmp_path):
     ],
 )
 def test_boards_that_cannot_be_reached(refused, server, tmp_path, fault, words):
-    import re
-
     on = server.on
     other = (server.folder / "other.pub").read_text()
     if fault == "unknown host":
@@ -194,6 +194,24 @@ def test_a_connection_lost_in_the_middle_keeps_what_was_measured_and_leaves_noth
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupt_leaves_no_process_and_no_file_on_the_board(server, tmp_path, number):
     check_interrupt(number, server.on, server.disk, tmp_path, **server.environment)
+
+
+@pytest.mark.parametrize(("body", "words"), FAULTS)
+def test_faults_of_the_tool_there_are_one_line_and_leave_nothing(refused, server, tmp_path, body, words):
+    program = tool(tmp_path / "tool", body)
+    said = refused("benchmark", PLAIN, "--on", server.on, "--tool", program, **server.environment)
+    assert re.search(words, said), said
+    assert left_on(server.disk) == []
+
+
+def test_a_full_disk_there(refused, server, small_disk, tmp_path):
+    disk = small_disk("64k")
+    (disk / "filling").write_bytes(bytes(44_000))
+    (server.disk / ".ftbnn-larq").symlink_to(disk)
+    program = tool(tmp_path / "tool")
+    said = refused("benchmark", PLAIN, "--on", server.on, "--tool", program, **server.environment)
+    assert "its disk is full" in said and "make room there" in said
+    assert [path.name for path in disk.iterdir()] == ["filling"]
 
 
 def test_a_timeout_leaves_no_process_and_no_file_on_the_board(refused, server, tmp_path):

@@ -10,9 +10,10 @@ from pathlib import Path
 from ftbnn_larq.benchmarking import output
 from ftbnn_larq.benchmarking.board import Board, Done, reason_of
 from ftbnn_larq.benchmarking.models import Model
+from ftbnn_larq.deploy.passes import INDIRECT_FLAG
 from ftbnn_larq.errors import ToolError
 
-KERNEL_FLAGS = {"default": (), "indirect": ("--use_indirect_bgemm=true",), "reference": ("--use_reference_bconv=true",)}
+KERNEL_FLAGS = {"default": (), "indirect": (INDIRECT_FLAG,), "reference": ("--use_reference_bconv=true",)}
 # First system with a C library, by its version; Raspberry Pi OS is Debian's.
 _GLIBC = {
     28: "Debian 10 or Ubuntu 18.10",
@@ -102,7 +103,7 @@ def _unknown_flags(said: str) -> list[str]:
     found = re.search(r"Unconsumed cmdline flags: (.*)", said)
     flags = re.findall(r"--\w+", found[1]) if found else []
     # Without this one the peak of memory is missing, nothing else.
-    return [flag for flag in flags if flag not in ("--report_peak_memory_footprint", "--max_secs")]
+    return [flag for flag in flags if flag != "--report_peak_memory_footprint"]
 
 
 def _failure(done: Done, said: str, runner: list[str], model: Model) -> str:

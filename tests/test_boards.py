@@ -71,6 +71,12 @@ def test_people_get_a_table_in_milliseconds(board, tmp_path):
     assert "kept in measurements/" in result.out
 
 
+def test_no_number_is_broken_on_a_narrow_terminal(board, tmp_path):
+    narrow = {"FORCE_COLOR": "1", "COLUMNS": "80"}
+    result = run_command(*local(PLAIN), "--tool", tool(tmp_path / "tool"), cwd=tmp_path, **narrow)
+    assert all(cell in result.out for cell in ("98.949", "96.813", "1.361", "default", "8 MB", "1.000")), result.out
+
+
 def test_files_and_threads_are_measured_in_turn(board, tmp_path):
     program = tool(tmp_path / "tool")
     result = run_command(

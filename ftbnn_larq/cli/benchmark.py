@@ -109,16 +109,14 @@ def _show(results: list[dict], journal: Path, picture: Path | None) -> None:
 
     def row(result):
         latency = result["latency_ms"]
-        figures = [_ms(latency[name]) for name in ("median", "mean", "min", "std")]
+        figures = [_ms(latency[name]) for name in ("median", "min", "std")]
         memory = "?" if result["peak_memory_mb"] is None else f"{result['peak_memory_mb']:.0f} MB"
-        size = human_bytes(result["bytes"])
-        ratio = f"{result['ratio']:.3f}"
-        return [result["path"], *figures, str(result["threads"]), result["kernel"], memory, size, ratio]
+        return [result["path"], *figures, str(result["threads"]), result["kernel"], memory, f"{result['ratio']:.3f}"]
 
     first = results[0]
     table(
         f"milliseconds of one inference; {first['runs']} runs; {device.describe(first['device'])}",
-        ["file", "median", "mean", "least", "deviation", "threads", "kernel", "memory", "file size", "ratio"],
+        ["file", "median", "least", "deviation", "threads", "kernel", "memory", "ratio"],
         [row(result) for result in results],
     )
     if (median_of := first["latency_ms"]["median_of"]) != "runs":
@@ -128,7 +126,7 @@ def _show(results: list[dict], journal: Path, picture: Path | None) -> None:
             _show_profile(result)
         elif result["threads"] == first["threads"]:
             census = ", ".join(f"{operator['count']} {operator['type']}" for operator in result["operators"])
-            click.echo(f"{result['path']}: {census}")
+            click.echo(f"{result['path']}: {human_bytes(result['bytes'])}, {census}")
         if "agreement" in result:
             found = result["agreement"]
             beyond = found["beyond_tolerance"]

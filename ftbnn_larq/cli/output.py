@@ -37,7 +37,7 @@ def table(title: str, columns: list[str], rows: list[list]) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
-    grid = Table(box=box.SIMPLE_HEAD)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for index, column in enumerate(columns):
         numeric = bool(rows) and str(rows[0][index])[:1].isdigit()
         grid.add_column(column, justify="right" if numeric else "left", overflow="fold")

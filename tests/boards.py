@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_command
 
 SAMPLES = Path(__file__).parent / "lce_benchmark"
 PLAIN, GROUPED = SAMPLES / "plain.tflite", SAMPLES / "grouped.tflite"
 RECORDED = SAMPLES / "profile_xnnpack.txt"
+# What becomes of the tool on a board, as shell commands in its place, and what is said then.
+FAULTS = [
+    (f"cat '{SAMPLES}/grouped_default_kernel.stderr.txt' >&2; exit 1", "Grouped binary .* --kernel indirect$"),
+    ("kill -9 $$", "killed .* lack of memory"),
+    ('echo "tool: version \\`GLIBC_2.34\' not found (required by tool)" >&2; exit 1', "glibc 2.34: .*Debian 12"),
+    ("echo 'sh: 1: tool: Exec format error' >&2; exit 126", "another architecture"),
+]
 
 
 @functools.cache
@@ -112,13 +121,52 @@ def sleeping(mark: str) -> list[int]:
     return found
 
 
-def interrupt_during(process: subprocess.Popen, mark: str, number: int = signal.SIGINT) -> str:
-    """Send a signal to the command line once the board runs `mark`; what it said on standard error."""
+def check_interrupt(number: int, on: str, disk: Path, folder: Path, **environment) -> None:
+    """Send a signal to the command line while the board runs the tool: no process and no file stays there."""
+    mark = f"sleep 7{number}{time.time_ns() % 10**6}"
+    program = tool(folder / "tool", f"{mark} & wait")
+    process = start("benchmark", PLAIN, "--on", on, "--tool", program, cwd=folder, **environment)
     wait_for(lambda: sleeping(mark) or process.poll() is not None)
     assert process.poll() is None, process.communicate()
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
-    return said
+    by_hand = number == signal.SIGINT
+    assert process.returncode == (130 if by_hand else -number)
+    assert "Traceback" not in said and said.rstrip().endswith("interrupted") == by_hand
+    wait_for(lambda: not sleeping(mark))
+    wait_for(lambda: not left_on(disk))
+
+
+def check_lost_connection(cut: Callable[[], None], on: str, disk: Path, folder: Path, **environment) -> None:
+    """Cut the connection in the third round: two are kept, and no process and no file stays on the board."""
+    mark = f"sleep 8{time.time_ns() % 10**6}"
+    program = tool(folder / "tool", f"[ $(wc -l < '{folder}/tool.log') -lt 3 ] || {mark}")
+    process = start("benchmark", PLAIN, "--on", on, "--tool", program, cwd=folder, **environment)
+    wait_for(lambda: sleeping(mark))
+    cut()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 2, said
+    assert "connection lost" in said.splitlines()[-1] and "Traceback" not in said
+    wait_for(lambda: not sleeping(mark))
+    wait_for(lambda: not left_on(disk))
+    (file,) = (folder / "measurements").glob("*.json")
+    assert len(json.loads(file.read_text())[0]["rounds_ms"]) == 2
+
+
+def check_awkward_names(on: str, folder: Path, **environment) -> None:
+    """Measure a file whose name is full of shell, by a tool of such a name: none of it is run, here or there."""
+    awkward = folder / "it's; a $(touch owned) `touch owned`"
+    awkward.mkdir()
+    model = awkward / '-"m" & touch owned; touch owned.tflite'
+    model.write_bytes(PLAIN.read_bytes())
+    program = tool(awkward / "the $(touch owned) tool")
+    for path in (model.name, str(model)):
+        result = run_command(
+            "benchmark", "--on", on, "--tool", program, "--json", "--", path, cwd=awkward, **environment
+        )
+        assert result.status == 0, result.err
+        assert result.out[0]["path"] == path
+    assert not list(folder.rglob("owned")) and not Path.home().joinpath("owned").exists()
 
 
 def left_on(board: Path) -> list[str]:

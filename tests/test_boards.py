@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import struct
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from boards import (
+    FAULTS,
     GROUPED,
     PLAIN,
     SAMPLES,
     answering_tool,
     calls,
-    interrupt_during,
+    check_awkward_names,
+    check_interrupt,
     left_on,
     sleeping,
-    start,
     tool,
     wait_for,
 )
@@ -51,7 +54,7 @@ def test_one_command_measures_prints_keeps_and_cleans_up(board, tmp_path):
     # Recorded: microseconds, four rounds of five runs and then some.
     assert measured["latency_ms"]["mean"] == pytest.approx(98.9494)
     assert measured["latency_ms"]["min"] == 96.813
-    assert measured["latency_ms"]["median_of"] == "rounds"
+    assert measured["latency_ms"]["median_of"] == "means of rounds"
     assert measured["kernel"] == "default" and measured["threads"] == 1
     assert measured["device"]["cores"] >= 1 and "os" in measured["device"]
     assert kept(tmp_path) == result.out
@@ -63,8 +66,15 @@ def test_one_command_measures_prints_keeps_and_cleans_up(board, tmp_path):
 
 def test_people_get_a_table_in_milliseconds(board, tmp_path):
     result = run_command(*local(PLAIN), "--tool", tool(tmp_path / "tool"), cwd=tmp_path)
-    assert "98.949" in result.out and "median" in result.out and "millisecond" in result.out
+    assert "98.949" in result.out and "millisecond" in result.out
+    assert "the median is that of the means of rounds" in result.out
     assert "kept in measurements/" in result.out
+
+
+def test_no_number_is_broken_on_a_narrow_terminal(board, tmp_path):
+    narrow = {"FORCE_COLOR": "1", "COLUMNS": "80"}
+    result = run_command(*local(PLAIN), "--tool", tool(tmp_path / "tool"), cwd=tmp_path, **narrow)
+    assert all(cell in result.out for cell in ("98.949", "96.813", "1.361", "default", "8 MB", "1.000")), result.out
 
 
 def test_files_and_threads_are_measured_in_turn(board, tmp_path):
@@ -169,20 +179,18 @@ def test_answers_of_another_class_are_a_fault_and_signs_on_zero_are_counted():
 
 
 def test_awkward_file_names_reach_no_shell(board, tmp_path):
-    folder = tmp_path / "it's; a $(touch owned) `touch owned`"
-    folder.mkdir()
-    model = folder / '-"m"; touch owned.tflite'
+    check_awkward_names("local", tmp_path)
+
+
+@pytest.mark.parametrize("name", [r"a$\x$ $(y).tflite", "[red]m[bold].tflite", b"\xff.tflite"])
+def test_awkward_file_names_are_told_and_drawn_as_they_are(board, tmp_path, name):
+    model = Path(os.path.join(str(tmp_path), os.fsdecode(name)))
     model.write_bytes(PLAIN.read_bytes())
-    result = run_command(
-        "benchmark", "--on", "local", "--tool", tool(tmp_path / "tool"), "--json", "--", model, cwd=tmp_path
-    )
+    result = run_command(*local(model.name), "--tool", tool(tmp_path / "tool"), "--profile", cwd=tmp_path)
     assert result.status == 0, result.err
-    assert result.out[0]["path"] == str(model)
-    named = run_command(
-        "benchmark", "--on", "local", "--tool", tool(tmp_path / "tool"), "--json", "--", model.name, cwd=folder
-    )
-    assert named.status == 0, named.err
-    assert not list(tmp_path.rglob("owned"))
+    assert os.fsdecode(name).encode(errors="replace").decode() in result.out
+    assert len(list((tmp_path / "measurements").glob("*.png"))) == 1 and ".png" in result.out
+    assert run_command("report", cwd=tmp_path).status == 0
 
 
 def test_a_runner_stands_in_front_of_the_tool(board, tmp_path):
@@ -210,16 +218,16 @@ def test_runners_that_cannot_run_it(refused, board, tmp_path, runner, words):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (f"cat '{SAMPLES}/grouped_default_kernel.stderr.txt' >&2; exit 1", "Grouped binary .* --kernel indirect"),
-        ("kill -9 $$", "killed .* lack of memory"),
+        *FAULTS,
+        ("echo 'ERROR: Encountered unresolved custom op: LceQuantize.' >&2; exit 1", "LceQuantize: take LCE's"),
+        ("echo 'ERROR: Bad opcode version.' >&2; exit 1", "Bad opcode version: take the tool of the LCE release"),
+        ("exit 3", r"printed nothing \(exit status 3\): is it LCE's lce_benchmark_model"),
         ("kill -SEGV $$", "crashed .*signal 11"),
-        ("echo \"tool: version \\`GLIBC_2.34' not found (required by tool)\" >&2; exit 1", "glibc 2.34: .*Debian 12"),
-        ("echo 'sh: 1: tool: Exec format error' >&2; exit 126", "another architecture"),
         ("echo 'sh: tool: not found' >&2; exit 127", "32-bit"),
         ("echo 'WARN: Unconsumed cmdline flags: --min_secs=0'", "does not know --min_secs"),
         ("exit 0", "printed nothing"),
         ("echo 'INFO: count=5 first=10O curr=3'; exit 0", "cannot read this line .*10O"),
-        ("echo 'INFO: STARTING!'; exit 0", "no result; it ends in 'INFO: STARTING!'"),
+        ("echo 'INFO: STARTING!'; exit 0", "no result; it ends in 'INFO: STARTING!': is it"),
         ("sleep 71234", "no end within 1 s"),
     ],
 )  # fmt: skip
@@ -231,9 +239,11 @@ def test_faults_of_the_tool_are_one_line_and_leave_nothing(refused, board, tmp_p
     assert left_on(board) == [] and not sleeping("sleep 71234")
 
 
-def test_a_fault_in_the_middle_loses_no_measurement(refused, board, tmp_path):
+def test_a_fault_in_the_middle_loses_no_measurement(board, tmp_path):
     program = tool(tmp_path / "tool", f"[ $(wc -l < '{tmp_path}/tool.log') -lt 4 ] || kill -9 $$")
-    assert "killed" in refused(*local(PLAIN), "--tool", program, "--runs", 50)
+    result = run_command(*local(PLAIN), "--tool", program, "--runs", 50, cwd=tmp_path)
+    assert result.status == 2 and "killed" in result.err.splitlines()[-1]
+    assert "what was measured until then is kept in measurements/" in result.err
     (measured,) = kept(tmp_path)
     assert len(measured["rounds_ms"]) == 3
 
@@ -248,8 +258,6 @@ def pretending(folder, **programs) -> str:
     for name, said in programs.items():
         (folder / name).write_text(f"#!/bin/sh\necho '{said}'\n")
         (folder / name).chmod(0o755)
-    import os
-
     return f"{folder}:{os.environ['PATH']}"
 
 
@@ -271,6 +279,9 @@ def test_a_missing_tool_says_where_to_get_one(refused, board, tmp_path):
     assert "ftbnn-larq tool fetch --arch aarch64" in said and "--tool" in said
     phone = pretending(tmp_path / "phone", uname="aarch64", getprop="14")
     assert "tool fetch --arch android-arm64" in refused(*local(PLAIN), PATH=phone, **cache)
+    old = pretending(tmp_path / "old", uname="armv8l", getprop="10")
+    said = refused(*local(PLAIN), PATH=old, **cache)
+    assert "no benchmark tool for armv8l" in said and "Raspberry" not in said
     assert "none" in refused(*local(PLAIN), "--tool", "none")
     (tmp_path / "empty").touch()
     assert "empty file" in refused(*local(PLAIN), "--tool", "empty")
@@ -303,20 +314,14 @@ def test_states_of_boards():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupt_leaves_no_process_and_no_file(board, tmp_path, number):
-    mark = f"sleep 7{number}{time.time_ns() % 10**6}"
-    process = start(*local(PLAIN), "--tool", tool(tmp_path / "tool", f"{mark} & wait"), cwd=tmp_path)
-    said = interrupt_during(process, mark, number)
-    assert "Traceback" not in said
-    assert process.returncode == (130 if number == signal.SIGINT else -9)
-    wait_for(lambda: not sleeping(mark))
-    wait_for(lambda: not left_on(board))
+    check_interrupt(number, "local", board, tmp_path)
 
 
 def test_a_full_disk_on_the_board(refused, small_disk, tmp_path):
     disk = small_disk("64k")
     (disk / "filling").write_bytes(bytes(44_000))
     said = refused(*local(PLAIN), "--tool", tool(tmp_path / "tool"), TMPDIR=str(disk))
-    assert "cannot be put there" in said and "No space left" in said
+    assert "cannot be put there: its disk is full" in said and "make room there" in said
     assert left_on(disk) == []
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import signal
 import subprocess
-import time
 from types import SimpleNamespace
 
 import pytest
-from boards import PLAIN, check_answers, installed, interrupt_during, left_on, sleeping, start, tool, wait_for
+from boards import (
+    FAULTS,
+    PLAIN,
+    check_answers,
+    check_awkward_names,
+    check_interrupt,
+    check_lost_connection,
+    installed,
+    left_on,
+    tool,
+    wait_for,
+)
 from conftest import run_command
 from fake_device import Device
 from test_boards_ssh import free_port
@@ -92,42 +102,28 @@ def test_devices_that_are_not_there_or_do_not_trust(refused, android, tmp_path):
 
 def test_a_cable_pulled_in_the_middle_keeps_what_was_measured_and_leaves_nothing(android, tmp_path):
     phone = android.plug()
-    mark = f"sleep 5{time.time_ns() % 10**6}"
-    program = tool(tmp_path / "tool", f"[ $(wc -l < '{tmp_path}/tool.log') -lt 3 ] || {mark}")
-    process = start("benchmark", PLAIN, "--on", phone.on, "--tool", program, cwd=tmp_path, **android.environment)
-    wait_for(lambda: sleeping(mark))
-    phone.listener.close()
-    phone.unplug()
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 2, said
-    assert "connection lost" in said.splitlines()[-1] and "Traceback" not in said
-    wait_for(lambda: not sleeping(mark))
-    wait_for(lambda: not left_on(phone.disk))
-    (file,) = (tmp_path / "measurements").glob("*.json")
-    assert len(json.loads(file.read_text())[0]["rounds_ms"]) == 2
+
+    def pull():
+        phone.listener.close()
+        phone.unplug()
+
+    check_lost_connection(pull, phone.on, phone.disk, tmp_path, **android.environment)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupt_leaves_no_process_and_no_file_on_the_phone(android, tmp_path, number):
     phone = android.plug()
-    mark = f"sleep 4{number}{time.time_ns() % 10**6}"
-    program = tool(tmp_path / "tool", f"{mark} & wait")
-    process = start("benchmark", PLAIN, "--on", phone.on, "--tool", program, cwd=tmp_path, **android.environment)
-    said = interrupt_during(process, mark, number)
-    assert "Traceback" not in said
-    wait_for(lambda: not sleeping(mark))
-    wait_for(lambda: not left_on(phone.disk))
+    check_interrupt(number, phone.on, phone.disk, tmp_path, **android.environment)
+
+
+@pytest.mark.parametrize(("body", "words"), FAULTS)
+def test_faults_of_the_tool_there_are_one_line_and_leave_nothing(refused, android, tmp_path, body, words):
+    phone = android.plug()
+    program = tool(tmp_path / "tool", body)
+    said = refused("benchmark", PLAIN, "--on", phone.on, "--tool", program, **android.environment)
+    assert re.search(words, said), said
+    assert left_on(phone.disk) == []
 
 
 def test_awkward_file_names_reach_no_shell_on_either_side(android, tmp_path):
-    phone = android.plug()
-    folder = tmp_path / "it's; $(touch owned) `touch owned`"
-    folder.mkdir()
-    model = folder / '-"m" & touch owned.tflite'
-    model.write_bytes(PLAIN.read_bytes())
-    result = run_command(
-        "benchmark", "--on", phone.on, "--tool", tool(folder / "the $(touch owned) tool"), "--json", "--", model.name,
-        cwd=folder, **android.environment,
-    )  # fmt: skip
-    assert result.status == 0, result.err
-    assert not list(tmp_path.rglob("owned"))
+    check_awkward_names(android.plug().on, tmp_path, **android.environment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,14 +16,16 @@ from types import SimpleNamespace
 
 import pytest
 from boards import (
+    FAULTS,
     PLAIN,
     calls,
     check_answers,
+    check_awkward_names,
+    check_interrupt,
+    check_lost_connection,
     installed,
-    interrupt_during,
     left_on,
     sleeping,
-    start,
     tool,
     wait_for,
 )
@@ -145,14 +148,12 @@ def test_kept_files_are_found_by_checksum_and_not_sent_again(server, tmp_path):
     [
         ("unknown host", "no such host"),
         ("no server", "refuses the connection"),
-        ("key rejected", "rejects your key: copy it there with `ssh-copy-id"),
+        ("key rejected", "rejects your key: copy it there with `ssh-copy-id -p [0-9]+ "),
         ("host key changed", "its host key has changed: .*ssh-keygen -R '\\[127.0.0.1\\]"),
         ("host key unknown", "not known yet: log in once"),
     ],
 )
 def test_boards_that_cannot_be_reached(refused, server, tmp_path, fault, words):
-    import re
-
     on = server.on
     other = (server.folder / "other.pub").read_text()
     if fault == "unknown host":
@@ -183,30 +184,34 @@ def sshd_sessions(server) -> list[int]:
 
 
 def test_a_connection_lost_in_the_middle_keeps_what_was_measured_and_leaves_nothing(server, tmp_path):
-    mark = f"sleep 8{time.time_ns() % 10**6}"
-    program = tool(tmp_path / "tool", f"[ $(wc -l < '{tmp_path}/tool.log') -lt 3 ] || {mark}")
-    process = start("benchmark", PLAIN, "--on", server.on, "--tool", program, cwd=tmp_path, **server.environment)
-    wait_for(lambda: sleeping(mark))
-    for pid in sshd_sessions(server):
-        os.kill(pid, signal.SIGKILL)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 2, said
-    assert "connection lost" in said.splitlines()[-1] and "Traceback" not in said
-    wait_for(lambda: not sleeping(mark))
-    wait_for(lambda: not left_on(server.disk))
-    (file,) = (tmp_path / "measurements").glob("*.json")
-    assert len(json.loads(file.read_text())[0]["rounds_ms"]) == 2
+    def cut():
+        for pid in sshd_sessions(server):
+            os.kill(pid, signal.SIGKILL)
+
+    check_lost_connection(cut, server.on, server.disk, tmp_path, **server.environment)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupt_leaves_no_process_and_no_file_on_the_board(server, tmp_path, number):
-    mark = f"sleep 9{number}{time.time_ns() % 10**6}"
-    program = tool(tmp_path / "tool", f"{mark} & wait")
-    process = start("benchmark", PLAIN, "--on", server.on, "--tool", program, cwd=tmp_path, **server.environment)
-    said = interrupt_during(process, mark, number)
-    assert "Traceback" not in said
-    wait_for(lambda: not sleeping(mark))
-    wait_for(lambda: not left_on(server.disk))
+    check_interrupt(number, server.on, server.disk, tmp_path, **server.environment)
+
+
+@pytest.mark.parametrize(("body", "words"), FAULTS)
+def test_faults_of_the_tool_there_are_one_line_and_leave_nothing(refused, server, tmp_path, body, words):
+    program = tool(tmp_path / "tool", body)
+    said = refused("benchmark", PLAIN, "--on", server.on, "--tool", program, **server.environment)
+    assert re.search(words, said), said
+    assert left_on(server.disk) == []
+
+
+def test_a_full_disk_there(refused, server, small_disk, tmp_path):
+    disk = small_disk("64k")
+    (disk / "filling").write_bytes(bytes(44_000))
+    (server.disk / ".ftbnn-larq").symlink_to(disk)
+    program = tool(tmp_path / "tool")
+    said = refused("benchmark", PLAIN, "--on", server.on, "--tool", program, **server.environment)
+    assert "its disk is full" in said and "make room there" in said
+    assert [path.name for path in disk.iterdir()] == ["filling"]
 
 
 def test_a_timeout_leaves_no_process_and_no_file_on_the_board(refused, server, tmp_path):
@@ -218,13 +223,4 @@ def test_a_timeout_leaves_no_process_and_no_file_on_the_board(refused, server, t
 
 
 def test_awkward_file_names_reach_no_shell_on_either_side(server, tmp_path):
-    folder = tmp_path / "it's; $(touch owned) `touch owned`"
-    folder.mkdir()
-    model = folder / '-"m" & touch owned.tflite'
-    shutil.copy(PLAIN, model)
-    program = tool(folder / "the $(touch owned) tool")
-    result = run_command(
-        "benchmark", "--on", server.on, "--tool", program, "--json", "--", model.name, cwd=folder, **server.environment
-    )
-    assert result.status == 0, result.err
-    assert not list(tmp_path.rglob("owned")) and not Path.home().joinpath("owned").exists()
+    check_awkward_names(server.on, tmp_path, **server.environment)

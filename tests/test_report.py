@@ -8,8 +8,9 @@ import re
 import pytest
 from conftest import run_command
 
+from ftbnn_larq.benchmarking.figures import operators_figure
 from ftbnn_larq.report import report as write
-from ftbnn_larq.report.figures import pareto_front
+from ftbnn_larq.report.figures import pareto_front, scatter
 
 
 def a_run(folder, name: str, top1: float, **model):
@@ -119,3 +120,25 @@ def test_nothing_to_tell_and_nowhere_to_write(refused, told, tmp_path):
 def test_the_front_is_what_nothing_beats_in_both():
     assert pareto_front([(3, 0.9), (1, 0.5), (2, 0.4), (3, 0.8), (4, 0.9)]) == [1, 0]
     assert pareto_front([]) == []
+
+
+def test_the_legend_of_operators_stays_within_the_picture():
+    types = ["Convolution (NHWC, F32) IGEMM", "Fully Connected (NC, F32) GEMM", "T" * 80, *"abcdefgh"]
+    operators = [{"type": kind, "count": 1, "ms": 1.0} for kind in types]
+    figure = operators_figure([{"path": "a" * 100, "threads": 1, "layers": [], "operators": operators}])
+    figure.draw_without_rendering()
+    drawn = [figure.legends[0], *figure.axes[0].texts]
+    assert all(figure.bbox.contains(*corner) for each in drawn for corner in each.get_window_extent().corners())
+
+
+def test_names_of_neighbours_cover_neither_each_other_nor_a_mark():
+    points = [("ftbnn_r18", 22, 0.971), ("ftbnn_r18_pure", 43, 0.9701), ("ftbnn_r34_baseline", 57, 0.9698)]
+    points += [("bireal_r18", 29, 0.9634), ("ftbnn_r18_baseline", 36, 0.9639), ("$x$ {", 36.5, 0.9638)]
+    figure = scatter(points, "ms")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    names = [text.get_window_extent() for text in axes.texts]
+    marks = [axes.transData.transform((cost, top1)) for _, cost, top1 in points]
+    assert not [(one, two) for one in names for two in names if one is not two and one.overlaps(two)]
+    assert not [name for name in names for mark in marks if name.contains(*mark)]
+    assert all(figure.bbox.contains(*corner) for name in names for corner in name.corners())

@@ -72,7 +72,7 @@ def test_a_bad_download_leaves_nothing_behind(refused, web, page, digest, words)
         "tool", "fetch", "--arch", "aarch64", "--url", f"{web.url}/{page}", "--sha256", digest, **web.environment
     )
     assert words in said
-    assert [path for path in web.cache.rglob("*") if path.is_file()] == []
+    assert list(web.cache.rglob("*")) == []
 
 
 def test_a_download_that_fails_keeps_the_tool_that_was_there(refused, web, tmp_path):
@@ -88,8 +88,10 @@ def test_a_download_that_fails_keeps_the_tool_that_was_there(refused, web, tmp_p
     [
         (("--arch", "arch64"), "did you mean aarch64"),
         (("--arch", "aarch64", "--url", "ftp://x"), "https://"),
+        (("--arch", "aarch64"), "give the one that it must have with --sha256, or download the file yourself"),
         (("--arch", "aarch64", "--url", "file:///etc/passwd", "--sha256", RIGHT), "https://"),
         (("--arch", "aarch64", "--url", "http://127.0.0.1:1/x", "--sha256", RIGHT), "cannot be downloaded"),
+        (("--arch", "aarch64", "--url", "http://[::1", "--sha256", RIGHT), "cannot be downloaded (Invalid IPv6 URL)"),
         ((), "--arch"),
     ],
 )

@@ -120,8 +120,15 @@ class Board:
         self._ended = threading.Event()
         threading.Thread(target=self._beat, daemon=True).start()
 
-    def run(self, script: str, *arguments: str, stdin=subprocess.DEVNULL, seconds: float | None = 120) -> Done:
-        """Run a POSIX shell script there with arguments, which no shell parses.
+    def run(
+        self,
+        script: str,
+        *arguments: str,
+        stdin=subprocess.DEVNULL,
+        seconds: float | None = 120,
+        advice: str = "is it busy with something else?",
+    ) -> Done:
+        """Run a POSIX shell script there with arguments, which no shell parses; `advice` is for one that does not end.
 
         Raises:
             BoardError: no connection, or no end within `seconds`.
@@ -136,9 +143,7 @@ class Board:
             try:
                 out, err = process.communicate(timeout=seconds)
             except subprocess.TimeoutExpired as error:
-                raise BoardError(
-                    f"{self._connection.name}: no end within {seconds:g} s: give it more with --timeout"
-                ) from error
+                raise BoardError(f"{self._connection.name}: no end within {seconds:g} s: {advice}") from error
             finally:
                 process.kill()
         said = err.decode(errors="replace")
@@ -150,7 +155,7 @@ class Board:
 
     def execute(self, argv: list[str], *, seconds: float | None) -> Done:
         """Run a program in the session's folder; the session's end kills it."""
-        return self.run(_RUN, self.work, *argv, seconds=seconds)
+        return self.run(_RUN, self.work, *argv, seconds=seconds, advice="give it more with --timeout")
 
     def put(self, path: str | os.PathLike, suffix: str, *, passing: bool = False) -> str:
         """Send a file, unless it is there, and return its path as seen from the session's folder.
@@ -183,7 +188,7 @@ class Board:
         done = self.run('cat "$1"', f"{self.work}/{there}")
         if done.status or len(done.out) < size:
             reason = reason_of(done.err) or f"{len(done.out)} bytes instead of {size}"
-            raise BoardError(f"{self._connection.name}: cannot read {there} there: {reason}")
+            raise BoardError(f"{self._connection.name}: the tool left no {there} ({reason}): take another build of it")
         return done.out[-size:]
 
     def remove(self, *there: str) -> None:
@@ -255,5 +260,7 @@ class Board:
 
 def reason_of(said: str) -> str:
     """The last line of what a program said, which tends to be why it failed."""
+    if "No space left" in said:
+        return "its disk is full (No space left on device): make room there"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return lines[-1][:200] if lines else ""

@@ -134,7 +134,7 @@ def warnings(facts: dict) -> list[str]:
     if governors:
         found.append(
             f"the CPU governor is {', '.join(sorted(governors))}, which keeps the clock down: set it to performance "
-            "(`sudo cpupower frequency-set -g performance`)"
+            "(`echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor`)"
         )
     if facts.get("temperature_c", 0) >= HOT_CELSIUS:
         found.append(f"the board is at {facts['temperature_c']:.0f} °C and may slow down: cool it")

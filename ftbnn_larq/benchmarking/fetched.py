@@ -20,7 +20,7 @@ SECONDS = 60
 
 
 class Asset(NamedTuple):
-    """A file of LCE's release, by address and checksum; without the latter it is not known here what it has to be."""
+    """A file of LCE's release, by address and checksum; the latter is None while no one has verified it here."""
 
     url: str
     sha256: str | None
@@ -55,10 +55,10 @@ def find(facts: dict) -> Path:
         return cached(arch)
     if arch:
         raise ToolError(
-            f"no benchmark tool for {arch} yet: fetch it with `ftbnn-larq tool fetch --arch {arch}`, or take "
-            f"{ASSETS[arch].url.rpartition('/')[2]} from {RELEASES} and name it with --tool"
+            f"no benchmark tool for {arch} yet: download {ASSETS[arch].url} and name it with --tool, or "
+            f"have it kept by `ftbnn-larq tool fetch --arch {arch}`"
         )
-    if machine.startswith(("arm", "aarch64")):
+    if machine.startswith(("arm", "aarch64")) and not facts.get("os", "").startswith("Android"):
         raise ToolError(
             f"the system there is a 32-bit one ({machine}), LCE's fast kernels need a 64-bit one: install the 64-bit "
             "Raspberry Pi OS; or build LCE's lce_benchmark_model for it and name it with --tool"
@@ -96,18 +96,25 @@ def fetch(
         raise ConfigError(f"{asset.url}: expected an address that begins with https:// or http://")
     if asset.sha256 is None:
         raise ToolError(
-            f"it is not known here which checksum {asset.url} must have: look it up at {RELEASES} and give it with "
-            "--sha256, or download the file yourself and name it with --tool"
+            f"no checksum of {asset.url} is built in, and nothing is kept unchecked: give the one that it must have "
+            "with --sha256, or download the file yourself and name it with `benchmark --tool`"
         )
     if not re.fullmatch(r"[0-9a-fA-F]{64}", asset.sha256):
         raise ConfigError(f"--sha256 {asset.sha256}: a SHA-256 checksum is 64 digits from 0 to f")
     path = cached(arch)
-    with written_whole(path) as temporary:
-        _download(asset.url, temporary, on_start, on_bytes)
-        found = sha256(temporary)
-        if found != asset.sha256.lower():
-            raise ToolError(f"{asset.url} is another file: its SHA-256 is {found}, expected {asset.sha256.lower()}")
-        temporary.chmod(0o755)
+    try:
+        with written_whole(path) as temporary:
+            _download(asset.url, temporary, on_start, on_bytes)
+            found = sha256(temporary)
+            if found != asset.sha256.lower():
+                raise ToolError(f"{asset.url} is another file: its SHA-256 is {found}, expected {asset.sha256.lower()}")
+            temporary.chmod(0o755)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            # As far as they are empty.
+            path.parent.rmdir()
+            path.parent.parent.rmdir()
+        raise
     return {"arch": arch, "path": str(path), "url": asset.url, "bytes": path.stat().st_size, "sha256": found}
 
 
@@ -122,7 +129,7 @@ def _download(url: str, target: Path, on_start, on_bytes) -> None:
             got = file.tell()
     except urllib.error.HTTPError as error:
         raise ToolError(f"{url}: the server says {error.code} {error.reason}: see {RELEASES}, or give --url") from error
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise ToolError(f"{url}: cannot be downloaded ({reason}): is there a network? Or give --url") from error
     if expected is not None and got != expected:

@@ -23,23 +23,28 @@ def operators_figure(results: list[dict]):
             totals[operator["type"]] = totals.get(operator["type"], 0) + operator["ms"]
     kinds = sorted(totals, key=totals.get, reverse=True)
     named = kinds if len(kinds) <= _MOST + 1 else kinds[:_MOST]
-    figure = Figure(figsize=(5, 1.4 + 0.62 * len(shown)), layout="constrained")
+    # A legend of as many columns as the longest of its names leaves room for.
+    names = {kind: kind if len(kind) <= 44 else kind[:41] + "..." for kind in [*named, "others"]}
+    columns = max(1, min(3, 360 // (40 + 5 * max(map(len, names.values())))))
+    figure = Figure(figsize=(5, 0.8 + 0.2 * -(-len(names) // columns) + 0.62 * len(shown)), layout="constrained")
     axes = figure.subplots()
     left = [0.0] * len(shown)
     for colour, kind in zip(COLOURS, [*named, "others"], strict=False):
         wanted = {kind} if kind != "others" else set(kinds) - set(named)
         widths = [sum(each["ms"] for each in result["operators"] if each["type"] in wanted) for result in shown]
         if any(widths):
-            axes.barh(range(len(shown)), widths, left=left, color=colour, label=kind, height=0.5, edgecolor="white")
+            axes.barh(
+                range(len(shown)), widths, left=left, color=colour, label=names[kind], height=0.5, edgecolor="white"
+            )
             left = [start + width for start, width in zip(left, widths, strict=True)]
     # Above its bar a name has room, on a phone too.
     for place, result in enumerate(shown):
-        axes.text(0, place - 0.28, _label(result, shown), va="bottom", fontsize=9)
+        axes.text(0, place - 0.28, _label(result, shown), va="bottom", fontsize=9, parse_math=False)
     axes.set_yticks([])
     axes.set_ylim(len(shown) - 0.6, -0.8)
     axes.set_xlabel("ms of one inference, by operator")
     axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     return figure
 
 

@@ -143,7 +143,9 @@ def read_model(path: str | os.PathLike, name: str | None = None) -> Model:
         raise ModelFileError(f"{path}: not a classifier of pictures: its inputs and outputs are {shapes}")
     classes = functools.reduce(int.__mul__, shapes[1], 1)
     digest = hashlib.sha256(flatbuffer).hexdigest()
-    return Model(path, name or str(path), digest, input_name, shapes[0], classes, tuple(found), layers, grouped)
+    # Results are text, names of files any bytes.
+    name = (name or str(path)).encode(errors="replace").decode()
+    return Model(path, name, digest, input_name, shapes[0], classes, tuple(found), layers, grouped)
 
 
 def _is_grouped(model, graph, operator) -> bool:

@@ -89,7 +89,7 @@ class Remote:
         found = self._run(model, flags)
         if profile and not found.rows:
             raise ToolError("the benchmark tool printed no profile: it was built without one, take another build")
-        return {"peak_memory_mb": found.peak_memory_mb or found.memory_mb, "rows": list(found.rows) if profile else []}
+        return {"peak_memory_mb": found.memory_mb, "rows": list(found.rows) if profile else []}
 
     def answers(self, model: Model, kernel: str, pictures):
         import numpy as np

@@ -58,14 +58,15 @@ def percentile(values: Sequence[float], percent: float) -> float:
 def combine(rounds: Sequence[Timing]) -> dict:
     """All rounds together: `{mean, median, min, max, std, p95, median_of}`, in ms.
 
-    `median_of` is "runs" where every time is known, else "rounds": the median of what is typical of each round, a
-    build of the tool that prints no percentiles having only its mean; `p95` is the largest of the rounds then, or None.
+    `median_of` is "runs" where every time is known, else "medians of rounds", or "means of rounds" for a build of the
+    tool that prints no percentiles; `p95` is the largest of the rounds then, or None.
     """
     times = [time for each in rounds for time in each.times]
     count = sum(each.count for each in rounds)
     if len(times) == count:
         whole = Timing.of(times)
         median, p95, mean, std = whole.median, whole.p95, whole.mean, whole.std
+        median_of = "runs"
     else:
         mean = sum(each.count * each.mean for each in rounds) / count
         squares = sum(each.count * (each.std**2 + each.mean**2) for each in rounds) / count
@@ -73,6 +74,7 @@ def combine(rounds: Sequence[Timing]) -> dict:
         median = statistics.median(each.typical for each in rounds)
         known = [each.p95 for each in rounds]
         p95 = None if None in known else max(known)
+        median_of = "means of rounds" if None in (each.median for each in rounds) else "medians of rounds"
     figures = {
         "mean": mean,
         "median": median,
@@ -82,7 +84,7 @@ def combine(rounds: Sequence[Timing]) -> dict:
         "p95": p95,
     }
     rounded = {name: None if value is None else round(value, 4) for name, value in figures.items()}
-    return {**rounded, "median_of": "runs" if len(times) == count else "rounds"}
+    return {**rounded, "median_of": median_of}
 
 
 def ratio(rounds: Sequence[Timing], first: Sequence[Timing]) -> float:

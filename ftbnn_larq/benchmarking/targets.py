@@ -97,7 +97,7 @@ class Ssh:
         if not shutil.which("ssh"):
             raise BoardError("ssh is not installed: install OpenSSH's client, on Debian and Ubuntu openssh-client")
         self.name = target.address
-        self._login = f"{target.address} -p {target.port}" if target.port else target.address
+        self._login = f"-p {target.port} {target.address}" if target.port else target.address
         self._host = target.address.rpartition("@")[2]
         if target.port:
             self._host = f"[{self._host}]:{target.port}"

@@ -8,11 +8,12 @@ import struct
 from pathlib import Path
 
 from ftbnn_larq.benchmarking import output
-from ftbnn_larq.benchmarking.board import Board, Done
+from ftbnn_larq.benchmarking.board import Board, Done, reason_of
 from ftbnn_larq.benchmarking.models import Model
+from ftbnn_larq.deploy.passes import INDIRECT_FLAG
 from ftbnn_larq.errors import ToolError
 
-KERNEL_FLAGS = {"default": (), "indirect": ("--use_indirect_bgemm=true",), "reference": ("--use_reference_bconv=true",)}
+KERNEL_FLAGS = {"default": (), "indirect": (INDIRECT_FLAG,), "reference": ("--use_reference_bconv=true",)}
 # First system with a C library, by its version; Raspberry Pi OS is Debian's.
 _GLIBC = {
     28: "Debian 10 or Ubuntu 18.10",
@@ -23,6 +24,13 @@ _GLIBC = {
     41: "Debian 13 (trixie) or Ubuntu 25.04",
 }
 _GLIBCXX = {25: 28, 28: 31, 30: 35, 33: 39}
+# Why a model is refused -> what to do. The first that fits.
+_REFUSALS = {
+    "Grouped binary": "use --kernel indirect",
+    "unresolved custom op": "take LCE's lce_benchmark_model, not TensorFlow's benchmark_model",
+    "No space left": "make room on the board's disk",
+    "": "take the tool of the LCE release that converted it",
+}
 # ELF's numbers of machines, and what `uname -m` calls them.
 _MACHINES = {3: "i686", 40: "armv7l", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
 
@@ -95,7 +103,7 @@ def _unknown_flags(said: str) -> list[str]:
     found = re.search(r"Unconsumed cmdline flags: (.*)", said)
     flags = re.findall(r"--\w+", found[1]) if found else []
     # Without this one the peak of memory is missing, nothing else.
-    return [flag for flag in flags if flag not in ("--report_peak_memory_footprint", "--max_secs")]
+    return [flag for flag in flags if flag != "--report_peak_memory_footprint"]
 
 
 def _failure(done: Done, said: str, runner: list[str], model: Model) -> str:
@@ -123,9 +131,12 @@ def _failure(done: Done, said: str, runner: list[str], model: Model) -> str:
     if runner and done.status == 127:
         return f"{first}: no such program there: install it, or leave out --runner"
     if loader or done.status == 127:
-        return f"{first} does not start, its loader is missing: is the system there a 32-bit one? Then {_NEEDS_64}"
+        return (
+            f"{first} does not start, its loader is missing: Linux needs the tool for aarch64, Android the one for "
+            f"android-arm64, and a 32-bit system has neither: {_NEEDS_64}"
+        )
     if done.status == 126:
-        return f"{first} may not be run there ({_last(said)}): is the folder on a file system mounted with noexec?"
+        return f"{first} may not be run there ({reason_of(said)}): mount the folder's file system without noexec"
     if done.status in (137, 9) or "Killed" in done.err:
         return (
             f"the benchmark tool was killed while it ran {model.name}, most likely for lack of memory: close other "
@@ -133,14 +144,11 @@ def _failure(done: Done, said: str, runner: list[str], model: Model) -> str:
         )
     if done.status > 128:
         return f"the benchmark tool crashed on {model.name} (signal {done.status - 128}): is the file damaged?"
-    reason = output.complaint(said) or _last(said)
-    advice = ": use --kernel indirect" if "Grouped" in reason else ""
-    return f"the benchmark tool refuses {model.name}: {reason}{advice}"
-
-
-def _last(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "it printed nothing"
+    reason = output.complaint(said) or reason_of(said)
+    if not reason:
+        return f"the benchmark tool printed nothing (exit status {done.status}): is it LCE's lce_benchmark_model?"
+    advice = next(advice for words, advice in _REFUSALS.items() if words in said)
+    return f"the benchmark tool refuses {model.name}: {reason.rstrip('.')}: {advice}"
 
 
 def timing_flags(threads: int, kernel: str, *, runs: int, warmup: int) -> list[str]:

@@ -58,7 +58,7 @@ def main() -> None:
     except (click.exceptions.Abort, KeyboardInterrupt) as error:
         # click turns Ctrl-C into an Abort that carries it.
         interrupt = error if isinstance(error, KeyboardInterrupt) else error.__cause__
-        click.echo(f"ftbnn-larq: {interrupt or 'interrupted'}", err=True)
+        click.echo(f"ftbnn-larq: {str(interrupt) or 'interrupted'}", err=True)
         status = 130
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())

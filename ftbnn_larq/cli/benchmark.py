@@ -62,6 +62,7 @@ def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile
     """
     from ftbnn_larq.benchmarking import benchmark as measure
     from ftbnn_larq.benchmarking import check, networks
+    from ftbnn_larq.benchmarking.figures import draw_operators
     from ftbnn_larq.benchmarking.measurements import Journal
     from ftbnn_larq.benchmarking.targets import parse_target
 
@@ -73,10 +74,17 @@ def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile
         _check_files(files, options)
         load_tensorflow()
     journal = Journal(on)
-    results = measure(files, on=on, threads=threads, profile=profile, on_event=say, on_result=journal.keep, **options)
+    told = {"on_event": say, "on_result": journal.keep}
+    try:
+        results = measure(files, on=on, threads=threads, profile=profile, **told, **options)
+    except BaseException:
+        if journal.path.exists():
+            say(f"what was measured until then is kept in {journal.path}")
+        raise
+    picture = journal.path.with_suffix(".png")
     if profile:
-        _draw(results, journal.path.with_suffix(".png"))
-    emit(as_json, results, lambda: _show(results, journal.path, profile))
+        draw_operators(results, picture)
+    emit(as_json, results, lambda: _show(results, journal.path, picture if profile else None))
 
 
 def _check_files(files: tuple[str, ...], options: dict) -> None:
@@ -96,38 +104,29 @@ def _check_files(files: tuple[str, ...], options: dict) -> None:
                 data_config_beside(file)
 
 
-def _draw(results: list[dict], path: Path) -> None:
-    from ftbnn_larq.benchmarking.figures import draw_operators
-
-    if any("layers" in result for result in results):
-        draw_operators(results, path)
-
-
-def _show(results: list[dict], journal: Path, profile: bool) -> None:
+def _show(results: list[dict], journal: Path, picture: Path | None) -> None:
     from ftbnn_larq.benchmarking import device
 
     def row(result):
         latency = result["latency_ms"]
-        figures = [_ms(latency[name]) for name in ("median", "mean", "min", "std")]
+        figures = [_ms(latency[name]) for name in ("median", "min", "std")]
         memory = "?" if result["peak_memory_mb"] is None else f"{result['peak_memory_mb']:.0f} MB"
-        size = human_bytes(result["bytes"])
-        kernel = f"{result['kernel']}"
-        return [result["path"], *figures, str(result["threads"]), kernel, memory, size, f"{result['ratio']:.3f}"]
+        return [result["path"], *figures, str(result["threads"]), result["kernel"], memory, f"{result['ratio']:.3f}"]
 
     first = results[0]
     table(
         f"milliseconds of one inference; {first['runs']} runs; {device.describe(first['device'])}",
-        ["file", "median", "mean", "least", "deviation", "threads", "kernel", "memory", "file size", "ratio"],
+        ["file", "median", "least", "deviation", "threads", "kernel", "memory", "ratio"],
         [row(result) for result in results],
     )
-    if first["latency_ms"]["median_of"] == "rounds":
-        click.echo("The tool prints no median of its runs: the median is that of the rounds' means.")
+    if (median_of := first["latency_ms"]["median_of"]) != "runs":
+        click.echo(f"The tool does not tell each run's time: the median is that of the {median_of}.")
     for result in results:
-        if profile and "layers" in result:
+        if "layers" in result:
             _show_profile(result)
         elif result["threads"] == first["threads"]:
             census = ", ".join(f"{operator['count']} {operator['type']}" for operator in result["operators"])
-            click.echo(f"{result['path']}: {census}")
+            click.echo(f"{result['path']}: {human_bytes(result['bytes'])}, {census}")
         if "agreement" in result:
             found = result["agreement"]
             beyond = found["beyond_tolerance"]
@@ -140,7 +139,7 @@ def _show(results: list[dict], journal: Path, profile: bool) -> None:
         say(f"warning: {warning}")
     if first["on"] == "host" and first["device"].get("architecture") == "x86_64":
         click.echo("LCE is made for ARM; x86-64 times rank networks, they don't foretell a board's.")
-    click.echo(f"kept in {journal}")
+    click.echo(f"kept in {journal}" + (f", the operators drawn in {picture}" if picture else ""))
 
 
 def _show_profile(result: dict) -> None:

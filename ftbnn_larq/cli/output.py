@@ -32,16 +32,20 @@ def table(title: str, columns: list[str], rows: list[list]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=160)
-    grid = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for index, column in enumerate(columns):
         numeric = bool(rows) and str(rows[0][index])[:1].isdigit()
         grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(str(cell) for cell in row))
+        grid.add_row(*(Text(str(cell)) for cell in row))
+    # Above the table it may be wider than that, and brackets in names of files are no markup.
+    if title:
+        console.print(Text(title, style="bold"))
     console.print(grid)
 
 

@@ -13,21 +13,23 @@ def tool():
 
     \b
     Example:
-      ftbnn-larq tool fetch --arch aarch64
+      ftbnn-larq tool fetch --arch aarch64 --sha256 CHECKSUM
     """
 
 
 @tool.command()
 @click.option("--arch", required=True, help="aarch64 (Raspberry Pi and other Linux boards) or android-arm64.")
 @click.option("--url", help="Take it from another address.  [default: LCE's release on GitHub]")
-@click.option("--sha256", "digest", help="The checksum that the file must have.  [default: of LCE's release]")
+@click.option(
+    "--sha256", "digest", help="The checksum that the file must have; those of LCE's releases are not built in."
+)
 @json_option
 def fetch(arch: str, url: str | None, digest: str | None, as_json: bool):
-    """Download the tool into the user's cache, where `benchmark --on` finds it.
+    """Download the tool into the user's cache, where `benchmark --on` finds it, if its checksum is right.
 
     \b
     Example:
-      ftbnn-larq tool fetch --arch android-arm64
+      ftbnn-larq tool fetch --arch android-arm64 --sha256 CHECKSUM
     """
     from ftbnn_larq.benchmarking import fetched
 

@@ -25,7 +25,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 def _axes():
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    figure = Figure(figsize=(4.3, 3.3), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
@@ -72,30 +72,43 @@ def scatter(points: Sequence[tuple[str, float, float]], label: str):
         axes.plot(
             cost, top1, "o", color=ORANGE if index in front else BLUE, fillstyle="full" if index in front else "none"
         )
-    costs = [cost for cost, _ in plane]
-    middle = (min(costs) + max(costs)) / 2
-    for (name, cost, top1), offset in zip(points, _offsets(plane), strict=True):
-        left = cost <= middle
-        axes.annotate(
-            name, (cost, top1), xytext=(4 if left else -4, offset + 3), textcoords="offset points", fontsize=8,
-            ha="left" if left else "right", va="bottom",
-        )  # fmt: skip
     axes.margins(x=0.12, y=0.2)
-    axes.set_xlabel(textwrap.fill(label, 46))
+    axes.set_xlabel(textwrap.fill(label, 46), parse_math=False)
     axes.set_ylabel("top-1 on the test split")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     figure.legend(loc="outside upper right", frameon=False, fontsize=8)
+    figure.draw_without_rendering()
+    inch = figure.dpi_scale_trans.inverted()
+    marks = [tuple(72 * side for side in inch.transform(axes.transData.transform(place))) for place in plane]
+    names = [name for name, _, _ in points]
+    for name, place, offset in zip(names, plane, _offsets(names, marks, figure.get_figwidth() * 72), strict=True):
+        axes.annotate(name, place, xytext=offset, textcoords="offset points", fontsize=8, parse_math=False)
     return figure
 
 
-def _offsets(plane: Sequence[tuple[float, float]]) -> list[float]:
-    """How far to lift each name, in points, so that those of neighbours do not cover each other."""
-    heights = [top1 for _, top1 in plane]
-    span = (max(heights) - min(heights)) or 1.0
-    lifts, used = [0.0] * len(plane), []
-    for index in sorted(range(len(plane)), key=lambda index: heights[index]):
-        place = (heights[index] - min(heights)) / span * 120
-        wanted = max([place, *(other + 10 for other in used[-1:])])
-        lifts[index] = wanted - place
-        used.append(wanted)
-    return lifts
+def _offsets(names: Sequence[str], marks: Sequence[tuple[float, float]], width: float) -> list[tuple[float, float]]:
+    """Where each name begins, seen from its mark, so that it covers no other name or mark; all in points.
+
+    The nearest place that is free: beside the mark, to the right or left, then higher or lower; above it if none is.
+    """
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in marks]
+    offsets = []
+    for name, (x, y) in zip(names, marks, strict=True):
+        long, high = 4.6 * len(name), 8
+        beside = [5, -5 - long]
+        tried = [(right, up) for away in range(0, 60, 5) for up in (4 + away, -10 - away) for right in beside]
+        boxes = [(x + right, y + up, x + right + long, y + up + high) for right, up in tried]
+        free = (
+            index
+            for index, box in enumerate(boxes)
+            if box[0] >= 45 and box[2] <= width and box[1] > 30 and not any(_overlap(box, other) for other in taken)
+        )
+        chosen = next(free, 0)
+        taken.append(boxes[chosen])
+        offsets.append(tried[chosen])
+    return offsets
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two boxes (left, bottom, right, top) do."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

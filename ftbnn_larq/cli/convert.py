@@ -58,8 +58,7 @@ def convert(
     Example:
       ftbnn-larq convert --to tflite
     """
-    from ftbnn_larq import runs
-    from ftbnn_larq.deploy import keras_files
+    from ftbnn_larq import keras_files, runs
     from ftbnn_larq.deploy.sidecar import check_format, destination
 
     # Refused before TensorFlow is loaded.

@@ -131,7 +131,7 @@ class ResNetConfig:
             )
         if self.slopes[0] < LEAST_SLOPE:
             p, n = self.slopes
-            swapped = f"; ({-n:g}, {-p:g}) is the same function of -x, to which a batch norm can turn x" if n < 0 else ""
+            swapped = f"; ({-n:g}, {-p:g}) is the same of -x, and batch norm can learn to turn x" if n < 0 else ""
             raise ConfigError(
                 f"slopes {self.slopes}: the first is {LEAST_SLOPE} or more, so that LCE needs a PRELU only{swapped}"
             )

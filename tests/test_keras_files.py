@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 from conftest import run_command
 
-from ftbnn_larq.deploy import keras_files
-from ftbnn_larq.deploy.convert import convert_model
+from ftbnn_larq import keras_files
+from ftbnn_larq.deploy.convert import convert, convert_model
+from ftbnn_larq.deploy.interpreter import Interpreter
 from ftbnn_larq.errors import ConversionError, ModelFileError
 from ftbnn_larq.layers import binary_conv
 
@@ -21,7 +22,7 @@ assert ftbnn_larq
 keras_layers = tf.keras.layers
 
 
-def network(*more, dtype=None, shape=(8, 8, 1)) -> tf.keras.Model:
+def network(*more, shape=(8, 8, 1), top_activation=None) -> tf.keras.Model:
     """A classifier of digits of one binary layer, `more` layers in front."""
     tf.keras.utils.set_random_seed(1)
     inputs = x = tf.keras.Input(shape)
@@ -32,11 +33,39 @@ def network(*more, dtype=None, shape=(8, 8, 1)) -> tf.keras.Model:
     x = binary_conv(32, name="binary")(x)
     x = keras_layers.BatchNormalization(name="norm")(x)
     x = keras_layers.GlobalAveragePooling2D()(x)
-    return tf.keras.Model(inputs, keras_layers.Dense(10, dtype="float32", name="top")(x))
+    return tf.keras.Model(inputs, keras_layers.Dense(10, top_activation, dtype="float32", name="top")(x))
 
 
 def pictures() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
+
+
+def test_a_teacher_with_code_is_named_and_never_run(tmp_path, refused):
+    marker = tmp_path / "it-ran"
+    text = str(marker)
+    model = network(keras_layers.Lambda(lambda x: (open(text, "w").close(), x)[1], name="mischief"))
+    marker.unlink()
+    model.save(tmp_path / "teacher.h5")
+    arguments = ("--teacher", "teacher.h5", "--distillation", "hinton", "--distillation-weight", 1)
+    assert "the Lambda layer mischief, which is never run" in refused("train", "ftbnn_r18", "--width", 16, *arguments)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+@pytest.mark.parametrize("apart", [None, "layer", "dense"])
+def test_a_flatbuffer_ends_in_probabilities_only_when_asked_to(tmp_path, softmax, apart):
+    """Whether a layer of its own makes probabilities, the dense layer does, or nothing."""
+    model = network(top_activation="softmax" if apart == "dense" else None)
+    if apart == "layer":
+        model = tf.keras.Model(model.input, keras_layers.Activation("softmax")(model.output))
+    model.save(tmp_path / "mine.keras")
+    document = convert(tmp_path / "mine.keras", softmax=softmax)
+    assert document["output"] == ("probabilities" if softmax else "logits")
+    assert document["operators"].get("SOFTMAX", 0) == softmax
+    assert document["logits_range"] <= 1 or not softmax
+    with Interpreter(document["path"]) as interpreter:
+        (scores,) = interpreter.predict(pictures()[:1])
+    assert (abs(scores.sum() - 1) < 1e-4) == softmax
 
 
 def test_a_keras_file_converts_and_its_data_set_gives_proof_labels_and_accuracy(tmp_path):
@@ -102,7 +131,7 @@ def test_code_in_a_file_is_named_and_never_run(tmp_path, suffix):
 
 def test_classes_of_other_modules_are_not_imported(tmp_path):
     network().save(tmp_path / "mine.keras")
-    for module in ("subprocess", "keras.utils", "ftbnn_larq.files"):
+    for module in ("subprocess", "keras.utils", "tf_keras.src.utils.data_utils", "ftbnn_larq.files"):
         with_config(
             tmp_path / "mine.keras",
             tmp_path / "theirs.keras",
@@ -110,6 +139,18 @@ def test_classes_of_other_modules_are_not_imported(tmp_path):
         )
         with pytest.raises(ModelFileError, match=f"of the module {module}"):
             keras_files.load(tmp_path / "theirs.keras")
+    network(keras_layers.Activation("relu")).save(tmp_path / "activated.keras")
+    for name in ("input", "breakpoint"):
+        function = {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
+        with_config(
+            tmp_path / "activated.keras",
+            tmp_path / "calls.keras",
+            lambda text, function=function: text.replace(
+                '"activation": "relu"', f'"activation": {json.dumps(function)}'
+            ),
+        )
+        with pytest.raises(ModelFileError, match=f"Python's own {name}"):
+            keras_files.load(tmp_path / "calls.keras")
     path = tmp_path / "writes.h5"
     network(keras_layers.Activation("linear")).save(path)
     with h5py.File(path, "a") as file:

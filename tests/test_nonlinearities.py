@@ -139,7 +139,7 @@ def test_slopes_that_were_learned_without_that_floor_are_loaded_as_they_are(tmp_
     ("options", "words"),
     [
         ({"slopes": (0, 0.5)}, r"slopes \(0.0, 0.5\): the first is 0.01 or more, so that LCE needs a PRELU only$"),
-        ({"slopes": (-1, -0.5)}, r"; \(0.5, 1\) is the same function of -x"),
+        ({"slopes": (-1, -0.5)}, r"; \(0.5, 1\) is the same of -x"),
         ({"nonlinearity": "relu", "slopes": (1, 0)}, "relu has none"),
         ({"nonlinearity": "prelu", "slopes": (2, 0)}, "always 1 for prelu"),
         ({"slopes": (1, 0, 2)}, "give two"),

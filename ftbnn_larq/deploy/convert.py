@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq import resnet, runs
+from ftbnn_larq import keras_files, resnet, runs
 from ftbnn_larq.data import DataConfig, pipeline
 from ftbnn_larq.data import load as load_data
-from ftbnn_larq.deploy import census, int8, keras_files, passes, proof
+from ftbnn_larq.deploy import census, int8, passes, proof
 from ftbnn_larq.deploy.explain import explain
 from ftbnn_larq.deploy.interpreter import KERNELS, host_kernel
 from ftbnn_larq.deploy.prepare import prepared
@@ -71,13 +71,13 @@ def convert(
     passes.chosen(groups, without)
     path = destination(Path(source), to, output)
     network, data, details = _network(Path(source), dataset, data_dir)
-    model = network if softmax else resnet.up_to_logits(network)
     if to != "tflite":
         with written_whole(path) as temporary, quiet_native_stderr():
             network.save(temporary, save_format="tf" if to == "saved_model" else "keras")
         files = path.rglob("*") if path.is_dir() else [path]
         return {"path": str(path), "bytes": sum(file.stat().st_size for file in files if file.is_file())}
 
+    model = resnet.up_to_probabilities(network) if softmax else resnet.up_to_logits(network)
     if data is None:
         pictures = np.random.default_rng(0).standard_normal((PROOF_PICTURES, *model.input_shape[1:]), np.float32)
     else:

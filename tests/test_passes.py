@@ -179,7 +179,7 @@ def test_a_narrow_stage_between_wide_ones_and_other_stems_stay_right(tmp_path):
 
 
 @pytest.mark.parametrize(("side", "merged"), [(8, True), (7, False)])
-def test_a_pooled_shortcut_is_a_depthwise_convolution_where_no_window_is_cut_off(tmp_path, side, merged):
+def test_a_pooled_shortcut_is_depthwise_convolutions_that_pool_where_no_window_is_cut_off(tmp_path, side, merged):
     tf.keras.utils.set_random_seed(1)
     inputs = tf.keras.Input((side, side, 32))
     x = keras_layers.AveragePooling2D(2, padding="same")(inputs)
@@ -191,9 +191,40 @@ def test_a_pooled_shortcut_is_a_depthwise_convolution_where_no_window_is_cut_off
     after = rewritten(before, "shortcuts")
     same_answers(before, after, tmp_path, (side, side, 32))
     found = counts(after)
-    assert found.get("DEPTHWISE_CONV_2D", 0) == (2 if merged else 0)
+    assert found["DEPTHWISE_CONV_2D"] == 2
     assert ("AVERAGE_POOL_2D" in found) != merged
-    assert ("MUL" in found) != merged
+    assert "MUL" not in found
+
+
+@pytest.mark.parametrize("filters", [64, 80])
+def test_channels_that_a_stem_repeats_leave_no_scale_and_no_shift(tmp_path, filters):
+    """Twice, or twice and a part of them once more."""
+    tf.keras.utils.set_random_seed(1)
+    inputs = tf.keras.Input((8, 8, 32))
+    x = keras_layers.Conv2D(32, 3, use_bias=False)(inputs)
+    x = keras_layers.BatchNormalization()(RepeatChannels(filters)(x))
+    x = keras_layers.Add()([x, binary_conv(filters)(RepeatChannels(96)(x))])
+    model = as_trained(tf.keras.Model(inputs, keras_layers.Flatten()(keras_layers.MaxPooling2D(6)(x))))
+    before = to_flatbuffer(model)[0]
+    after = rewritten(before, "shortcuts")
+    same_answers(before, after, tmp_path, (8, 8, 32))
+    assert counts(before)["MUL"] == 1
+    found = counts(after)
+    assert found["DEPTHWISE_CONV_2D"] == -(-filters // 32)
+    assert "MUL" not in found and found["ADD"] == counts(before)["ADD"] - 1
+
+
+@pytest.mark.parametrize("name", ["ftbnn_r18_pure", "ftbnn_r18"])
+def test_a_network_for_small_pictures_holds_nothing_that_it_does_not_need(tmp_path, name):
+    model = ftbnn_larq.create_model(name, input_shape=(32, 32, 3), num_classes=10, width=16)
+    logits = as_trained(tf.keras.Model(model.input, model.layers[-1].input))
+    pictures = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+    found = convert_model(logits, tmp_path / "model.tflite", pictures)["operators"]
+    units = {"LceQuantize", "LceBconv2d", "PRELU", "ADD"}
+    copies = {"SPLIT", "CONCATENATION"}
+    floats = {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"}
+    assert set(found) <= units | copies | floats
+    assert found["ADD"] == found["LceBconv2d"]
 
 
 def float_network() -> tf.keras.Model:

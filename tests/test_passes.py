@@ -118,21 +118,51 @@ def test_every_non_linearity_leaves_as_few_operators_as_it_needs(tmp_path, place
     assert found.get("MUL", 0) <= (more or signs)
 
 
-def test_shifts_fold_into_biases_where_the_graph_allows(tmp_path):
-    model = units(nonlinearities.RPReLU(name="act0"), nonlinearities.RPReLU(name="act1"))
+def elementwise(flatbuffer: bytes, without: int = 0) -> dict[str, int]:
+    """How many of each operator that scales, shifts or bends; `without` so many sums."""
+    found = counts(flatbuffer)
+    kinds = ("PRELU", "ADD", "MUL", "SUB", "RELU", "NEG")
+    return {kind: found.get(kind, 0) - without * (kind == "ADD") for kind in kinds if kind in found}
+
+
+@pytest.mark.parametrize(
+    ("placement", "left"), [("after_bn", {"PRELU": 3, "ADD": 2}), ("after_add", {"PRELU": 3, "ADD": 2})]
+)
+def test_shifts_fold_into_biases_where_the_graph_allows(tmp_path, placement, left):
+    """One in front goes into the convolution, the last one into the classifier.
+
+    Others behind stay an ADD: the stream they go into has its zero where the next sign's is.
+    """
+    body = units(*(nonlinearities.RPReLU(name=f"act{index}") for index in range(3)), placement=placement)
+    head = keras_layers.Dense(5, name="logits")(body.output)
+    model = as_trained(tf.keras.Model(body.input, head))
     before = to_flatbuffer(model)[0]
     after = rewritten(before, "fold")
     same_answers(before, after, tmp_path)
-    # The shift behind stays an ADD: the stream it goes into has its zero where the next sign's is.
-    assert counts(after) | {"ADD": 0} == {
-        "LceQuantize": 2,
-        "LceBconv2d": 2,
-        "PRELU": 2,
-        "ADD": 0,
-        "AVERAGE_POOL_2D": 1,
-        "RESHAPE": 1,
-    }
-    assert counts(after)["ADD"] == 4
+    assert elementwise(after, without=3) == left
+
+
+@pytest.mark.parametrize("shortcut", ["pool", "float", "binary", "depthwise"])
+def test_a_shift_into_a_new_stage_folds_into_its_shortcut(tmp_path, shortcut):
+    options = {"nonlinearity": "rprelu", "shortcut": shortcut, "units": (1, 1), "width": 16}
+    network = ftbnn_larq.create_model("ftbnn_r18_pure", input_shape=(32, 32, 3), num_classes=9, **options)
+    model = as_trained(tf.keras.Model(network.input, network.layers[-1].input))
+    before = to_flatbuffer(model)[0]
+    after = rewritten(before, "fold", "shortcuts")
+    same_answers(before, after, tmp_path, (32, 32, 3))
+    assert elementwise(after, without=2) == {"PRELU": 2, "ADD": 1}
+
+
+def test_a_maximum_whose_constant_could_move_stays_right(tmp_path):
+    """One operator becomes one: what was moved may not be forgotten."""
+    tf.keras.utils.set_random_seed(1)
+    inputs = tf.keras.Input((8, 8, 32))
+    x = binary_conv(32)(inputs)
+    x = tf.maximum(x, 3.0)
+    x = keras_layers.Add()([x, keras_layers.BatchNormalization()(inputs)])
+    model = as_trained(tf.keras.Model(inputs, keras_layers.Flatten()(keras_layers.AveragePooling2D(8)(x))))
+    before = to_flatbuffer(model)[0]
+    same_answers(before, rewritten(before, "fold"), tmp_path)
 
 
 def grouped_network(shuffle: str, **options) -> tf.keras.Model:

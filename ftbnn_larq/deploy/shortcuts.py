@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ftbnn_larq.deploy.biases import channelwise
 from ftbnn_larq.deploy.flatbuffer import Graph
-from ftbnn_larq.deploy.fold import channelwise
 from ftbnn_larq.deploy.groups import join
 
 

@@ -198,3 +198,42 @@ def test_a_batch_norm_without_variance_converts_and_one_that_divides_by_zero_is_
 def test_a_network_for_every_size_of_picture_has_to_choose_one(tmp_path):
     with pytest.raises(ConversionError, match="one picture of a fixed size"):
         convert_model(network(shape=(None, None, 1)), tmp_path / "model.tflite", pictures())
+
+
+def test_one_row_of_scores_is_asked_for(tmp_path, refused):
+    model = network()
+    tf.keras.Model(model.input, [model.output, model.get_layer("stem").output]).save(tmp_path / "two.keras")
+    assert "one row of scores" in refused("convert", "two.keras")
+    tf.keras.Model(model.input, model.get_layer("stem").output).save(tmp_path / "map.keras")
+    assert "one row of scores" in refused("convert", "map.keras")
+
+
+def test_a_layer_that_lce_has_no_operator_for_is_named(tmp_path, refused):
+    network(keras_layers.Activation("gelu", name="smooth")).save(tmp_path / "mine.keras")
+    assert "smooth becomes Erfc, an operator that LCE's interpreter does not have" in refused("convert", "mine.keras")
+    assert not (tmp_path / "mine.tflite").exists()
+
+
+def test_layers_that_no_pass_knows_are_left_and_listed(tmp_path):
+    network(keras_layers.UpSampling2D(2, interpolation="bilinear", name="up")).save(tmp_path / "mine.keras")
+    document = convert(tmp_path / "mine.keras")
+    assert document["left_as_they_are"]["RESIZE_BILINEAR"] == ["up"]
+    assert document["top1_agreement"] == 1
+
+
+def test_layers_in_a_model_in_the_model_and_layers_called_twice_are_counted_and_told(tmp_path):
+    inner = network()
+    inputs = x = tf.keras.Input((8, 8, 1))
+    x = keras_layers.Conv2D(32, 3, padding="same", name="before")(x)
+    shared = binary_conv(32, name="shared")
+    x = keras_layers.Add()([x, shared(x)])
+    x = keras_layers.Add()([x, shared(x)])
+    x = keras_layers.Conv2D(1, 1)(x)
+    document = convert_model(tf.keras.Model(inputs, inner(x)), tmp_path / "model.tflite", pictures())
+    assert document["binary_layers"] == document["binary_operators"] == 3
+    rows = {row["layer"]: row for row in document["layers"]}
+    assert rows["shared"]["operators"] == {"LceQuantize": 2, "LceBconv2d": 2}
+    assert rows[f"{inner.name}/binary"]["operators"] == {"LceQuantize": 1, "LceBconv2d": 1}
+    assert rows[f"{inner.name}/top"]["operators"] == {"FULLY_CONNECTED": 1}
+    # LCE folds a batch norm into the convolution in front of it.
+    assert rows[f"{inner.name}/stem_norm"]["within"] == f"{inner.name}/stem"

@@ -95,6 +95,8 @@ def test_two_slopes_become_one_prelu_for_every_sign_and_a_sign_where_nothing_ris
     for index in (1, 2):
         mine = [kind for name, kind in rows if name.startswith((f"act{index}", f"norm{index}"))]
         assert mine == ["LceBconv2d", "PRELU", "MUL"]
+    document = convert_model(model, tmp_path / "told.tflite", np.zeros((1, 8, 8, 32), np.float32))
+    assert document["unfolded"] == {"MUL": ["act1", "act2"]}
 
 
 @pytest.mark.parametrize("sharing", ["channel", "layer"])
@@ -274,7 +276,10 @@ def test_large_float_kernels_take_8_bits_and_the_flatbuffer_is_the_rounded_model
     eight = convert_model(model, tmp_path / "8.tflite", pictures)
     assert sorted(eight["int8"]["layers"]) == ["big", "top"]
     assert eight["operators"]["DEQUANTIZE"] == 2
-    assert eight["left_as_they_are"] == {"RESHAPE": 1}
+    assert list(eight["left_as_they_are"]) == ["RESHAPE"]
+    rows = {row["layer"]: row["operators"] for row in eight["layers"]}
+    assert rows["big"] == {"DEQUANTIZE": 1, "CONV_2D": 1}
+    assert rows["top"] == {"DEQUANTIZE": 1, "FULLY_CONNECTED": 1}
     assert eight["int8"]["max_abs_diff"] > 0
     for one, other in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -105,8 +105,13 @@ def _show_proof(result: dict) -> None:
     )
     click.echo(f"operators: {_counts(result['operators'])}")
     if result["left_as_they_are"]:
-        click.echo(f"of them left as they are, unknown to every pass: {_counts(result['left_as_they_are'])}")
-    click.echo(f"binary: {result['binary_operators']} of {result['binary_layers']} layers are LceBconv2d")
+        click.echo(f"of them left as they are, unknown to every pass: {_places(result['left_as_they_are'])}")
+    if result["unfolded"]:
+        click.echo(f"of them with a constant that could not be folded into a layer: {_places(result['unfolded'])}")
+    wanted = result["binary_layers"]
+    click.echo(f"binary: {result['binary_operators']} of {wanted} convolutions, one a group, are LceBconv2d")
+    floats = [row["layer"] for row in result["layers"] if row["float_because"]]
+    click.echo(f"float convolutions and dense layers: {', '.join(floats) or 'none'}")
     ties = result["sign_ties"]
     pictures = "test pictures" if result["top1"] else "pictures of noise (no --dataset)"
     click.echo(
@@ -134,8 +139,12 @@ def _show_layers(layers: list[dict]) -> None:
     rows = []
     for row in layers:
         became = _counts(row["operators"]) + (f", within {row['within']}" if row["within"] else "")
-        rows.append([row["layer"], row["type"], became or "the input", row["float_because"] or ""])
+        rows.append([row["layer"], row["type"], became or "nothing", row["float_because"] or ""])
     table("", ["layer", "type", "became", "not binary, because"], rows)
+
+
+def _places(layers: dict[str, list[str]]) -> str:
+    return "; ".join(f"{kind} of {', '.join(dict.fromkeys(names))}" for kind, names in layers.items())
 
 
 def _counts(counts: dict[str, int]) -> str:

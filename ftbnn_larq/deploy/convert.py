@@ -7,7 +7,7 @@ import dataclasses
 import os
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,7 @@ import tensorflow as tf
 from ftbnn_larq import keras_files, resnet, runs
 from ftbnn_larq.data import DataConfig, pipeline
 from ftbnn_larq.data import load as load_data
-from ftbnn_larq.deploy import census, int8, passes, proof
-from ftbnn_larq.deploy.explain import explain
+from ftbnn_larq.deploy import census, explain, int8, passes, proof
 from ftbnn_larq.deploy.interpreter import KERNELS, host_kernel
 from ftbnn_larq.deploy.prepare import prepared
 from ftbnn_larq.deploy.sidecar import destination, sidecar_path
@@ -145,8 +144,10 @@ def convert_model(
         without: names of `passes.PASSES` to leave out.
 
     Returns:
-        `{path, bytes, sha256, output, groups, needs, passes, operators, left_as_they_are, binary_layers,
+        `{path, bytes, sha256, output, groups, needs, passes, operators, left_as_they_are, unfolded, binary_layers,
         binary_operators, int8, kernels, layers}` and the fields of `proof.Agreement`, of the kernel that agrees least.
+        `left_as_they_are` are operators unknown to every pass, and `unfolded` those that add or multiply with a
+        constant of their own, both as `{type: [layers]}`.
 
     Raises:
         UnknownNameError: no such pass or way with groups.
@@ -164,16 +165,19 @@ def convert_model(
         else:
             expected = proof.answers(model, pictures)
         flatbuffer, said = to_flatbuffer(model)
-        proof.check_census(model, census.operators(flatbuffer), said)
+        binary = proof.binary_layers(model)
+        found = census.operators(flatbuffer)
+        proof.check_census(binary, found, said)
+        _check_foreign(model, found)
         flatbuffer, report = passes.run(flatbuffer, chosen)
         temporary.write_bytes(flatbuffer)
         found = census.operators(flatbuffer)
-        proof.check_census(model, found, groups=groups)
+        proof.check_census(binary, found, groups=groups)
         kernels = {
             kernel: dataclasses.asdict(_proven(model, temporary, pictures, kernel, expected))
-            for kernel in _kernels(model, groups)
+            for kernel in _kernels(binary, groups)
         }
-        counted = census.census(found)
+        counted, layers = census.census(found), explain.layers(model, found)
         return {
             "path": str(path),
             "bytes": len(flatbuffer),
@@ -183,19 +187,37 @@ def convert_model(
             "needs": passes.INDIRECT_FLAG if "default" not in kernels else None,
             "passes": report,
             "operators": counted,
-            "left_as_they_are": {name: count for name, count in counted.items() if name not in passes.KNOWN},
-            "binary_layers": proof.binary_convolutions(model, groups),
+            "left_as_they_are": _by_layer(found, layers, lambda operator: operator.type not in passes.KNOWN),
+            "unfolded": _by_layer(found, layers, lambda operator: operator.unfolded),
+            "binary_layers": proof.binary_convolutions(binary, groups),
             "binary_operators": counted.get(census.BINARY_CONVOLUTION, 0),
             "int8": in_8_bits,
             "kernels": kernels,
             **max(kernels.values(), key=lambda agreement: (agreement["sign_ties"], agreement["max_abs_diff"])),
-            "layers": explain(model, found),
+            "layers": explain.explain(model, found),
         }
 
 
-def _kernels(model: tf.keras.Model, groups: str) -> list[str]:
+def _by_layer(found: list[census.Operator], layers: list[str], chosen: Callable) -> dict[str, list[str]]:
+    """The layers of the operators that are `chosen`, by type."""
+    result: dict[str, list[str]] = {}
+    for operator, layer in zip(found, layers, strict=True):
+        if chosen(operator):
+            result.setdefault(operator.type, []).append(layer)
+    return result
+
+
+def _check_foreign(model: tf.keras.Model, found: list[census.Operator]) -> None:
+    foreign = _by_layer(found, explain.layers(model, found), lambda operator: operator.foreign)
+    for kind, layers in foreign.items():
+        raise ConversionError(
+            f"{layers[0]} becomes {kind}, an operator that LCE's interpreter does not have: write the layer in others"
+        )
+
+
+def _kernels(binary: list, groups: str) -> list[str]:
     """LCE's kernels that run the flatbuffer, this machine's first."""
-    fused = groups == passes.FUSED and any(getattr(layer, "groups", 1) > 1 for layer in proof.binary_layers(model))
+    fused = groups == passes.FUSED and any(getattr(layer, "groups", 1) > 1 for layer in binary)
     kernels = [kernel for kernel in KERNELS if not (fused and kernel == "default")]
     return sorted(kernels, key=lambda kernel: kernel != host_kernel())
 
@@ -221,7 +243,7 @@ def to_flatbuffer(model: tf.keras.Model) -> tuple[bytes, str]:
     module = tf.Module()
     module.kept = [getattr(variable, "latent_variable", variable) for variable in model.variables]
     module.answer = tf.function(
-        lambda picture: model(picture, training=False),
+        lambda picture: {model.layers[-1].name: model(picture, training=False)},
         input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="picture")],
     )
     with (

@@ -74,7 +74,7 @@ def test_a_keras_file_converts_and_its_data_set_gives_proof_labels_and_accuracy(
     assert result.status == 0, result.err
     assert result.out["path"] == "mine.tflite"
     assert result.out["binary_operators"] == 1
-    assert result.out["top1"]["examples"] == 360
+    assert result.out["top1"]["examples"] == result.out["top1"]["of"] == 360
     assert result.out["top1"]["keras"] == result.out["top1"]["lce"]
     evaluated = run_command("evaluate", "mine.tflite", "--json", cwd=tmp_path)
     assert evaluated.out["top1"] == result.out["top1"]["lce"]

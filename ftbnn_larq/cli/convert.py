@@ -34,7 +34,7 @@ def pass_options(command):
     f"needs {passes.INDIRECT_FLAG}.",
 )
 @click.option("--dataset", help="Data set of a Keras file, for proof, accuracy and labels; a run has its own.")
-@click.option("--data-dir", help="Where TFDS keeps that data set.")
+@click.option("--data-dir", help="Where TFDS keeps the data set.")
 @click.option("--explain", is_flag=True, help="Print what became of each Keras layer, and why it is not binary.")
 @pass_options
 @json_option
@@ -113,7 +113,8 @@ def _show_proof(result: dict) -> None:
     floats = [row["layer"] for row in result["layers"] if row["float_because"]]
     click.echo(f"float convolutions and dense layers: {', '.join(floats) or 'none'}")
     ties = result["sign_ties"]
-    pictures = "test pictures" if result["top1"] else "pictures of noise (no --dataset)"
+    noise = "pictures of noise" + ("" if result["no_data"] else " (no --dataset)")
+    pictures = "test pictures" if result["top1"] else noise
     click.echo(
         f"compared with Keras on {result['pictures']} {pictures}: same top-1 on "
         f"{result['top1_agreement']:.1%}, logits within {result['max_abs_diff']:.2g} of a range of "
@@ -131,8 +132,11 @@ def _show_proof(result: dict) -> None:
     if result["top1"]:
         top1 = result["top1"]
         click.echo(
-            f"top-1 on {top1['examples']} test pictures: {top1['keras']:.2%} in Keras before, {top1['lce']:.2%} in LCE"
+            f"top-1 on {top1['examples']} of {top1['of']} test pictures: {top1['keras']:.2%} in Keras before, "
+            f"{top1['lce']:.2%} in LCE"
         )
+    if result["no_data"]:
+        say(f"warning: proven on noise, and top-1 not measured, for the data set cannot be read: {result['no_data']}")
 
 
 def _show_layers(layers: list[dict]) -> None:

@@ -20,7 +20,7 @@ from ftbnn_larq.deploy import census, explain, int8, passes, proof
 from ftbnn_larq.deploy.interpreter import KERNELS, host_kernel
 from ftbnn_larq.deploy.prepare import prepared
 from ftbnn_larq.deploy.sidecar import destination, sidecar_path
-from ftbnn_larq.errors import ConfigError, ConversionError, ModelFileError, one_line
+from ftbnn_larq.errors import ConfigError, ConversionError, DataError, ModelFileError, one_line
 from ftbnn_larq.evaluation import accuracy
 from ftbnn_larq.files import sha256, write_json, written_whole
 from ftbnn_larq.quiet import quiet_native_stderr
@@ -28,8 +28,8 @@ from ftbnn_larq.quiet import quiet_native_stderr
 # Pictures of the test split that Keras and LCE must agree on: with this machine's kernel, and with each other one.
 PROOF_PICTURES = 128
 PROOF_PICTURES_OTHERS = 16
-# Pictures of the test split whose top-1 accuracy is compared; the whole split where it is no larger.
-TEST_PICTURES = 5000
+# Most pictures of the test split whose top-1 accuracy is compared: all of CIFAR's, a part of a larger one's.
+TEST_PICTURES = 10_000
 
 
 def convert(
@@ -52,14 +52,15 @@ def convert(
         softmax: let the flatbuffer end in probabilities; it ends in logits otherwise.
         groups: "split" or "fused", see `passes.GROUPS`.
         without: names of `passes.PASSES` to leave out.
-        dataset, data_dir: the data set of a Keras file, for the proof and for the labels; a run knows its own. Without
-            one, a Keras file is proven on noise.
+        dataset, data_dir: the data set of a Keras file, for the proof and for the labels, and where TFDS keeps it; a
+            run knows its own. Without one, or where a run's cannot be read, the flatbuffer is proven on noise.
 
     Returns:
         For "tflite" what `convert_model` returns and `top1`, which is also written beside it as JSON; else
         `{path, bytes}`.
-        `top1` is `{examples, keras, lce}`: accuracy on the test split, of the weights as they were trained in Keras and
-        of the flatbuffer; None without data.
+        `top1` is `{examples, of, keras, lce}`: accuracy on `examples` pictures of those `of` the test split, taken
+        evenly, of the weights as they were trained in Keras and of the flatbuffer; None without data. `proven_on` is
+        the data set, or "noise"; `no_data` says why a run's data set was not used, else it is None.
 
     Raises:
         UnknownNameError: no such format, pass or way with groups.
@@ -81,10 +82,10 @@ def convert(
         pictures = np.random.default_rng(0).standard_normal((PROOF_PICTURES, *model.input_shape[1:]), np.float32)
     else:
         pictures = next(pipeline.batches(data.test, data.config, PROOF_PICTURES).as_numpy_iterator())[0]
-        details["data"] = data.config.to_json()
     document = convert_model(model, path, pictures, groups=groups, without=without)
     document["top1"] = None if data is None else _top1(model, path, data)
     document["proven_on"] = "noise" if data is None else data.config.name
+    document["no_data"] = None
     document |= details | {"versions": runs.versions()}
     write_json(sidecar_path(path), document)
     return document
@@ -97,8 +98,13 @@ def _network(source: Path, dataset: str | None, data_dir: str | None):
         if dataset is not None:
             raise ConfigError(f"dataset {dataset!r}: the run {source} has its own, {run.config['data']['name']}")
         config = DataConfig.from_json(run.config["data"])
-        data = load_data(config.name, data_dir=config.data_dir, config=config)
-        return run.load_model(), data, {"model": run.config["model"], "run": str(run.path)}
+        details = {"model": run.config["model"], "run": str(run.path), "data": config.to_json()}
+        try:
+            data = load_data(config.name, data_dir=data_dir or config.data_dir, config=config)
+        except DataError as error:
+            # A run can be converted on a machine that does not hold its pictures.
+            return run.load_model(), None, details | {"no_data": str(error)}
+        return run.load_model(), data, details
     network = prepared(keras_files.load(source))
     details = {"model": {"name": network.name, "file": str(source)}}
     if dataset is None:
@@ -110,17 +116,22 @@ def _network(source: Path, dataset: str | None, data_dir: str | None):
             f"{source} takes pictures of {tuple(shape)} in {classes} classes, data set {dataset} has "
             f"{tuple(data.config.input_shape)} in {len(data.config.labels)}"
         )
-    return network, data, details
+    return network, data, details | {"data": data.config.to_json()}
 
 
 def _top1(model: tf.keras.Model, path: Path, data) -> dict:
     from ftbnn_larq.deploy.interpreter import Interpreter
 
-    batches = pipeline.batches(data.test, data.config, 128).take(-(-TEST_PICTURES // 128))
+    batches = pipeline.batches(pipeline.spread(data.test, TEST_PICTURES), data.config, 128)
     keras = accuracy(model.predict_on_batch, batches.as_numpy_iterator())
     with Interpreter(path) as interpreter:
         lce = accuracy(interpreter.predict, batches.as_numpy_iterator())
-    return {"examples": keras["examples"], "keras": keras["top1"], "lce": lce["top1"]}
+    return {
+        "examples": keras["examples"],
+        "of": data.test.examples,
+        "keras": keras["top1"],
+        "lce": lce["top1"],
+    }
 
 
 def convert_model(

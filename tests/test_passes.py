@@ -342,3 +342,17 @@ def test_every_layer_is_told_what_became_of_it(tmp_path):
     assert "not quantized to one bit" in rows["stem_conv"]["float_because"]
     assert rows["stage1_unit1_conv"]["float_because"] is None
     assert all(row["operators"] for row in layers[1:])
+
+
+@pytest.mark.parametrize("stem", ["conv", "light"])
+def test_a_photographs_stem_is_told_too(tmp_path, stem):
+    pictures = np.random.default_rng(0).normal(size=(2, 128, 128, 3)).astype(np.float32)
+    options = {"units": (1,), "width": 16, "stem": stem}
+    model = ftbnn_larq.create_model("ftbnn_r18_pure", input_shape=(128, 128, 3), num_classes=9, **options)
+    layers = convert_model(tf.keras.Model(model.input, model.layers[-1].input), tmp_path / "model.tflite", pictures)[
+        "layers"
+    ]
+    rows = {row["layer"]: row for row in layers}
+    assert rows["stem_conv"]["operators"] == rows["stem_bn"]["operators"] == {"CONV_2D": 1}
+    assert rows["flatten"]["within"] == "logits"
+    assert all(row["operators"] for row in layers[1:])

@@ -78,9 +78,9 @@ def _nearest(layer, model: tf.keras.Model, path_of) -> str | None:
         path_of: gives the path of a layer that has operators of its own, None for any other.
     """
     if isinstance(layer, tf.keras.layers.BatchNormalization):
-        for node in layer.inbound_nodes[:1]:
-            if hasattr(node.inbound_layers, "kernel") or hasattr(node.inbound_layers, "depthwise_kernel"):
-                return path_of(node.inbound_layers)
+        front = layer.inbound_nodes[0].inbound_layers
+        if (hasattr(front, "kernel") or hasattr(front, "depthwise_kernel")) and path_of(front):
+            return path_of(front)
     waiting, seen = [layer], set()
     while waiting:
         for node in waiting.pop(0).outbound_nodes:

@@ -10,6 +10,7 @@ import ftbnn_larq
 from ftbnn_larq import nonlinearities
 from ftbnn_larq.config import NONLINEARITIES
 from ftbnn_larq.errors import ConfigError, UnknownNameError
+from ftbnn_larq.training.optimization import use_averages
 
 
 def two_slopes(x, p, n):
@@ -124,6 +125,17 @@ def test_training_keeps_the_slope_of_positive_inputs_above_zero(sharing, optimiz
     positive, negative = act.get_weights()
     np.testing.assert_array_equal(positive, np.float32(0.01))
     np.testing.assert_array_equal(negative, np.float32(0.5))
+
+
+def test_averages_of_that_slope_stay_above_zero_too():
+    """Keras averages what a step made of the slope before it was held."""
+    act = nonlinearities.create("fprelu", slopes=(0.5, 0.5))
+    model = tf.keras.Sequential([tf.keras.Input((2, 2, 3)), act])
+    x = np.abs(inputs()[:, :2, :2, :3])
+    model.compile(tf.keras.optimizers.SGD(10.0, use_ema=True, ema_momentum=0.5), "mse")
+    model.train_on_batch(x, -x)
+    use_averages(model)
+    np.testing.assert_array_equal(act.get_weights()[0], np.float32(0.01))
 
 
 @pytest.mark.parametrize("file", ["model.keras", "model.h5", "saved_model"])

@@ -2,15 +2,20 @@
 
 python -m benchmarks.training --width 16 --width 64 --dataset cifar10 --data-dir DIR
 
-Every network takes a step in turn, so that drift of the machine hits all alike. Writes zoo/results/training.json.
+Every network takes a step in turn, so that drift of the machine hits all alike. Then a small network is trained for
+some epochs, to see whether memory stays flat, and another with and without bfloat16, to see whether top-1 holds. Writes
+zoo/results/training.json; python -m benchmarks.tables shows it in the README.
 """
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
 import statistics
+import tempfile
 import time
+from pathlib import Path
 
 import click
 
@@ -112,6 +117,36 @@ def measure(width: int, data, batch_size: int, steps: int) -> dict:
     return {**speeds, "input pipeline": batch_size / pipeline_seconds}
 
 
+def memory(data, epochs: int) -> list[int]:
+    """The most memory held until the end of each epoch, in MB, while one unit a stage is trained."""
+    from ftbnn_larq.training import loop
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = {"width": 16, "units": (1, 1, 1, 1)}
+        how = Recipe(batch_size=256, epochs=epochs)
+        run = Path(loop.start("ftbnn_r18_pure", data, how, options=options, output=folder)["run"])
+        with (run / runs.METRICS).open(newline="") as file:
+            return [round(float(row["memory_mb"])) for row in csv.DictReader(file)]
+
+
+def accuracy(seeds: tuple[int, ...]) -> dict[str, list[float]]:
+    """Top-1 of `ftbnn_r18_pure` on digits after its recipe, for each seed, in each precision."""
+    from ftbnn_larq import recipe
+    from ftbnn_larq.training import loop
+
+    data = datasets.load("digits")
+    how = recipe.read(zoo.HERE / "recipes" / "digits.toml")
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for precision in ("float32", "bfloat16"):
+            arguments = {"options": {"width": 16}, "output": folder}
+            found[precision] = [
+                loop.start("ftbnn_r18_pure", data, how.replace(precision=precision), seed=seed, **arguments)["top1"]
+                for seed in seeds
+            ]
+    return found
+
+
 @click.command()
 @click.option("--width", "widths", type=int, multiple=True, default=(16, 64), show_default=True)
 @click.option("--dataset", default="cifar10", show_default=True)
@@ -130,6 +165,8 @@ def main(widths, dataset, data_dir, batch_size, steps):
         "versions": runs.versions(),
         "date": time.strftime("%Y-%m-%d"),
         "widths": {str(width): measure(width, data, batch_size, steps) for width in widths},
+        "memory_mb": memory(data, epochs=8),
+        "digits_top1": accuracy(seeds=(0, 1, 2)),
     }
     write_json(FILE, document)
     for width, speeds in document["widths"].items():

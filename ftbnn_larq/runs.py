@@ -29,6 +29,7 @@ from ftbnn_larq.weights import load_weights
 
 WEIGHTS = "best.weights.h5"
 RESULT = "result.json"
+METRICS = "metrics.csv"
 CURVES = "curves.png"
 RECIPE = "recipe.toml"
 

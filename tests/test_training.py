@@ -303,6 +303,15 @@ def test_what_can_be_watched(trained_twice):
     assert any("_act" in tag for tag in tags), "slopes"
 
 
+def test_memory_stays_flat_over_the_epochs(tmp_path):
+    # In a process of its own, since what is told is the most that a process ever held.
+    done = run_command(*COMMAND, "--epochs", 24, "--json", cwd=tmp_path)
+    with (tmp_path / done.out["run"] / "metrics.csv").open() as opened:
+        held = [float(row["memory_mb"]) for row in csv.DictReader(opened)]
+    assert held[3] > 100
+    assert held[-1] < 1.05 * held[3]
+
+
 def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [opened.getsockname()[1] for opened in sockets]

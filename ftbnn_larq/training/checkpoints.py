@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from ftbnn_larq.errors import TrainingError
 from ftbnn_larq.files import sha256, write_json, write_text
-from ftbnn_larq.runs import Run
+from ftbnn_larq.runs import METRICS, Run
 from ftbnn_larq.training.optimization import use_averages
 from ftbnn_larq.weights import save_weights
 
@@ -146,4 +146,4 @@ def write_metrics(run: Run, history: list[dict]) -> None:
     writer = csv.DictWriter(table, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
-    write_text(run.path / "metrics.csv", table.getvalue())
+    write_text(run.path / METRICS, table.getvalue())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 
 import numpy as np
@@ -16,8 +17,9 @@ BOARD = "tensorboard"
 
 
 class Watcher(tf.keras.callbacks.Callback):
-    """Adds to an epoch's metrics `flips`, the share of binary weights whose sign changed in it; writes it, and the
-    slopes of the non-linearities as histograms, for TensorBoard; draws curves.png at most every `interval` seconds.
+    """Adds to an epoch's metrics `flips`, the share of binary weights whose sign changed in it, and `memory_mb`, the
+    most memory that the process has held so far; writes the first, and the slopes of the non-linearities as
+    histograms, for TensorBoard; draws curves.png at most every `interval` seconds.
 
     To stand before what writes the metrics down. `finish` draws once more.
     """
@@ -42,6 +44,8 @@ class Watcher(tf.keras.callbacks.Callback):
         changed = [int((old != new).sum()) for old, new in zip(self.signs, signs, strict=True)]
         self.signs = signs
         logs["flips"] = sum(changed) / max(1, sum(sign.size for sign in signs))
+        # In kilobytes on Linux.
+        logs["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         with self.writer.as_default(step=epoch):
             tf.summary.scalar("flips", logs["flips"])
             for kernel, count, sign in zip(self.kernels, changed, signs, strict=True):

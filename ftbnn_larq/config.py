@@ -33,6 +33,9 @@ NONLINEARITIES = {
     "rprelu": NonLinearity("RPReLU", (1.0, 0.25)),
 }
 
+# Least slope for positive inputs, where it is learned; see nonlinearities.AtLeast.
+LEAST_SLOPE = 0.01
+
 # LCE packs 32 channels into one word; twice the width, in groups of 32, is the narrowest grouped network.
 WIDTH_STEP = 16
 GROUP_STEP = 32
@@ -61,7 +64,8 @@ class ResNetConfig:
         units: binary convolutions in each stage; a stage but the first halves the resolution and doubles the channels.
         width: channels of the first stage before widening; a multiple of 16.
         nonlinearity: a name of `NONLINEARITIES`.
-        slopes: its start values for positive and negative inputs; those of `NONLINEARITIES` unless given.
+        slopes: its start values for positive and negative inputs; those of `NONLINEARITIES` unless given. The first is
+            0.01 or more, and stays so where it is learned.
         sharing: learned parameters of the non-linearity per "channel", or one for the "layer".
         placement: "after_bn", before the shortcut is added, or "after_add".
         stem: "conv", one float convolution, 7x7 for photographs and 3x3 for small pictures; or "light", a 3x3 of a
@@ -124,6 +128,12 @@ class ResNetConfig:
         if self.slopes[0] != 1 and not row.positive:
             raise ConfigError(
                 f"slopes {self.slopes}: the first is always 1 for {self.nonlinearity}; fprelu learns both"
+            )
+        if self.slopes[0] < LEAST_SLOPE:
+            p, n = self.slopes
+            swapped = f"; ({-n:g}, {-p:g}) is the same of -x, and batch norm can learn to turn x" if n < 0 else ""
+            raise ConfigError(
+                f"slopes {self.slopes}: the first is {LEAST_SLOPE} or more, so that LCE needs a PRELU only{swapped}"
             )
 
     def _check_channels(self) -> None:

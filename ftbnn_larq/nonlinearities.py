@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from ftbnn_larq.config import NONLINEARITIES
+from ftbnn_larq.config import LEAST_SLOPE, NONLINEARITIES
 from ftbnn_larq.errors import UnknownNameError
 
 _serializable = tf.keras.utils.register_keras_serializable("ftbnn_larq")
@@ -41,9 +41,10 @@ class _TwoSlopes(tf.keras.layers.Layer):
         self.slopes = tuple(float(slope) for slope in slopes)
         self.sharing = sharing
 
-    def _learned(self, name: str, start: float, input_shape):
+    def _learned(self, name: str, start: float, input_shape, constraint=None):
         shape = (input_shape[-1],) if self.sharing == "channel" else (1,)
-        return self.add_weight(name=name, shape=shape, initializer=tf.keras.initializers.Constant(start))
+        initializer = tf.keras.initializers.Constant(start)
+        return self.add_weight(name=name, shape=shape, initializer=initializer, constraint=constraint)
 
     def get_config(self):
         return {**super().get_config(), "slopes": self.slopes, "sharing": self.sharing}
@@ -74,15 +75,33 @@ class PReLU(_TwoSlopes):
 
 
 @_serializable
+class AtLeast(tf.keras.constraints.Constraint):
+    """w = max(w, least), after each training step; weights that are loaded stay as they are."""
+
+    def __init__(self, least: float):
+        self.least = float(least)
+
+    def __call__(self, weight):
+        return tf.maximum(weight, tf.cast(self.least, weight.dtype))
+
+    def get_config(self):
+        return {"least": self.least}
+
+
+@_serializable
 class FPReLU(_TwoSlopes):
-    """f(x) = p * max(x, 0) + n * min(x, 0), both slopes learned.
+    """f(x) = p * max(x, 0) + n * min(x, 0), both slopes learned; p stays at 0.01 or more.
 
     df/dx = p for x > 0, else n; df/dp = max(x, 0); df/dn = min(x, 0). "Fully parametric ReLU": our reading of the tuned
     non-linear module of FTBNN (arXiv 2010.09294); with p = 1 it is PReLU.
+
+    For p > 0 it is one PRELU of LCE behind a batch norm. Slopes p < 0 and n < 0 are no other function: (-n, -p) of -x,
+    and the batch norm in front can learn to turn x into -x. What p > 0 leaves out is p <= 0 <= n, a function that rises
+    nowhere above zero, which would take LCE one operator more.
     """
 
     def build(self, input_shape):
-        self.positive = self._learned("positive", self.slopes[0], input_shape)
+        self.positive = self._learned("positive", self.slopes[0], input_shape, constraint=AtLeast(LEAST_SLOPE))
         self.negative = self._learned("negative", self.slopes[1], input_shape)
         super().build(input_shape)
 

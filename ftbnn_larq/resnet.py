@@ -61,9 +61,27 @@ def build(
 
 
 def up_to_logits(model: tf.keras.Model) -> tf.keras.Model:
-    """The same layers and weights without the softmax layer at the end; a model without one is given back as it is."""
+    """The same layers and weights without the softmax at the end; a model without one is given back as it is.
+
+    Where the last layer that has weights applies the softmax itself, a copy of it without stands in its place.
+    """
     last = model.layers[-1]
-    activated = isinstance(last, tf.keras.layers.Activation) and last.activation is tf.keras.activations.softmax
-    if not (activated or isinstance(last, tf.keras.layers.Softmax)):
+    if isinstance(last, tf.keras.layers.Softmax) or (isinstance(last, tf.keras.layers.Activation) and _softens(last)):
+        return tf.keras.Model(model.inputs, last.input, name=model.name)
+    if not _softens(last):
         return model
-    return tf.keras.Model(model.inputs, model.layers[-1].input, name=model.name)
+    linear = type(last).from_config({**last.get_config(), "activation": "linear"})
+    logits = tf.keras.Model(model.inputs, linear(last.input), name=model.name)
+    linear.set_weights(last.get_weights())
+    return logits
+
+
+def up_to_probabilities(model: tf.keras.Model) -> tf.keras.Model:
+    """The same with a softmax at the end; a model that has one is given back as it is."""
+    if up_to_logits(model) is not model:
+        return model
+    return tf.keras.Model(model.inputs, tf.keras.layers.Softmax(name="probabilities")(model.output), name=model.name)
+
+
+def _softens(layer: tf.keras.layers.Layer) -> bool:
+    return getattr(layer, "activation", None) is tf.keras.activations.softmax

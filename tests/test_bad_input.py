@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 
@@ -145,6 +146,21 @@ def test_a_flatbuffer_without_its_json_says_what_is_missing(refused, trained, tm
     assert "lone.json is missing" in refused("evaluate", "lone.tflite")
     result = run_command("evaluate", "lone.tflite", "--dataset", "digits", "--json", cwd=tmp_path)
     assert result.out["top1"] == trained.result["top1"]
+
+
+def test_a_run_whose_pictures_are_gone_is_converted_and_says_what_is_not_proven(trained, tmp_path):
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["name"] = f"folder:{tmp_path / 'gone'}"
+    (run / "config.json").write_text(json.dumps(config))
+    result = run_command("convert", run, "--json", cwd=tmp_path)
+    assert result.status == 0, result.err
+    assert result.out["proven_on"] == "noise" and result.out["top1"] is None
+    assert "gone: no such folder" in result.out["no_data"]
+    assert result.out["data"]["labels"] == config["data"]["labels"]
+    told = run_command("convert", run, cwd=tmp_path)
+    assert "pictures of noise" in told.out
+    assert "top-1 not measured" in told.err and "gone: no such folder" in told.err
 
 
 def test_a_conversion_never_takes_the_place_of_another_file(refused, trained, tmp_path):

@@ -385,5 +385,6 @@ def test_networks_by_name_are_built_converted_and_measured_beside_files(tmp_path
     first, peer = result.out
     assert peer["path"] == "larq_zoo:QuickNetSmall" and first["ratio"] == 1 < peer["ratio"]
     assert {"type": "LceBconv2d", "count": 16} in peer["operators"]
+    assert "SOFTMAX" not in {operator["type"] for operator in peer["operators"]}
     # Of the interpreter's process, not of the one that built the network.
     assert 10 < peer["peak_memory_mb"] < 300

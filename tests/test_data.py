@@ -47,6 +47,16 @@ def test_pictures_come_normalised_as_the_configuration_says(digits):
     assert pictures[:1000].std() == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize(("at_most", "left"), [(360, 360), (400, 360), (359, 180), (100, 90), (1, 1)])
+def test_a_part_of_a_split_is_taken_evenly(digits, at_most, left):
+    """A split of a folder is sorted by class: its beginning would not do."""
+    part = pipeline.spread(digits.test, at_most)
+    labels = [label for _, label in pipeline.pictures(part, digits.config).as_numpy_iterator()]
+    everything = [label for _, label in pipeline.pictures(digits.test, digits.config).as_numpy_iterator()]
+    assert part.examples == len(labels) == left
+    assert labels == everything[:: 360 // left]
+
+
 def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(digits):
     whole, rest = _epochs(digits, 0, 3), _epochs(digits, 1, 3)
     for (one, labels), (other, others) in zip(whole[len(whole) // 3 :], rest, strict=True):

@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 from conftest import run_command
 
-from ftbnn_larq.deploy import keras_files
-from ftbnn_larq.deploy.convert import convert_model
+from ftbnn_larq import keras_files
+from ftbnn_larq.deploy.convert import convert, convert_model
+from ftbnn_larq.deploy.interpreter import Interpreter
 from ftbnn_larq.errors import ConversionError, ModelFileError
 from ftbnn_larq.layers import binary_conv
 
@@ -21,7 +22,7 @@ assert ftbnn_larq
 keras_layers = tf.keras.layers
 
 
-def network(*more, dtype=None, shape=(8, 8, 1)) -> tf.keras.Model:
+def network(*more, shape=(8, 8, 1), top_activation=None) -> tf.keras.Model:
     """A classifier of digits of one binary layer, `more` layers in front."""
     tf.keras.utils.set_random_seed(1)
     inputs = x = tf.keras.Input(shape)
@@ -32,11 +33,39 @@ def network(*more, dtype=None, shape=(8, 8, 1)) -> tf.keras.Model:
     x = binary_conv(32, name="binary")(x)
     x = keras_layers.BatchNormalization(name="norm")(x)
     x = keras_layers.GlobalAveragePooling2D()(x)
-    return tf.keras.Model(inputs, keras_layers.Dense(10, dtype="float32", name="top")(x))
+    return tf.keras.Model(inputs, keras_layers.Dense(10, top_activation, dtype="float32", name="top")(x))
 
 
 def pictures() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
+
+
+def test_a_teacher_with_code_is_named_and_never_run(tmp_path, refused):
+    marker = tmp_path / "it-ran"
+    text = str(marker)
+    model = network(keras_layers.Lambda(lambda x: (open(text, "w").close(), x)[1], name="mischief"))
+    marker.unlink()
+    model.save(tmp_path / "teacher.h5")
+    arguments = ("--teacher", "teacher.h5", "--distillation", "hinton", "--distillation-weight", 1)
+    assert "the Lambda layer mischief, which is never run" in refused("train", "ftbnn_r18", "--width", 16, *arguments)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+@pytest.mark.parametrize("apart", [None, "layer", "dense"])
+def test_a_flatbuffer_ends_in_probabilities_only_when_asked_to(tmp_path, softmax, apart):
+    """Whether a layer of its own makes probabilities, the dense layer does, or nothing."""
+    model = network(top_activation="softmax" if apart == "dense" else None)
+    if apart == "layer":
+        model = tf.keras.Model(model.input, keras_layers.Activation("softmax")(model.output))
+    model.save(tmp_path / "mine.keras")
+    document = convert(tmp_path / "mine.keras", softmax=softmax)
+    assert document["output"] == ("probabilities" if softmax else "logits")
+    assert document["operators"].get("SOFTMAX", 0) == softmax
+    assert document["logits_range"] <= 1 or not softmax
+    with Interpreter(document["path"]) as interpreter:
+        (scores,) = interpreter.predict(pictures()[:1])
+    assert (abs(scores.sum() - 1) < 1e-4) == softmax
 
 
 def test_a_keras_file_converts_and_its_data_set_gives_proof_labels_and_accuracy(tmp_path):
@@ -45,7 +74,7 @@ def test_a_keras_file_converts_and_its_data_set_gives_proof_labels_and_accuracy(
     assert result.status == 0, result.err
     assert result.out["path"] == "mine.tflite"
     assert result.out["binary_operators"] == 1
-    assert result.out["top1"]["examples"] == 360
+    assert result.out["top1"]["examples"] == result.out["top1"]["of"] == 360
     assert result.out["top1"]["keras"] == result.out["top1"]["lce"]
     evaluated = run_command("evaluate", "mine.tflite", "--json", cwd=tmp_path)
     assert evaluated.out["top1"] == result.out["top1"]["lce"]
@@ -102,7 +131,7 @@ def test_code_in_a_file_is_named_and_never_run(tmp_path, suffix):
 
 def test_classes_of_other_modules_are_not_imported(tmp_path):
     network().save(tmp_path / "mine.keras")
-    for module in ("subprocess", "keras.utils", "ftbnn_larq.files"):
+    for module in ("subprocess", "keras.utils", "tf_keras.src.utils.data_utils", "ftbnn_larq.files"):
         with_config(
             tmp_path / "mine.keras",
             tmp_path / "theirs.keras",
@@ -110,6 +139,18 @@ def test_classes_of_other_modules_are_not_imported(tmp_path):
         )
         with pytest.raises(ModelFileError, match=f"of the module {module}"):
             keras_files.load(tmp_path / "theirs.keras")
+    network(keras_layers.Activation("relu")).save(tmp_path / "activated.keras")
+    for name in ("input", "breakpoint"):
+        function = {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
+        with_config(
+            tmp_path / "activated.keras",
+            tmp_path / "calls.keras",
+            lambda text, function=function: text.replace(
+                '"activation": "relu"', f'"activation": {json.dumps(function)}'
+            ),
+        )
+        with pytest.raises(ModelFileError, match=f"Python's own {name}"):
+            keras_files.load(tmp_path / "calls.keras")
     path = tmp_path / "writes.h5"
     network(keras_layers.Activation("linear")).save(path)
     with h5py.File(path, "a") as file:
@@ -157,3 +198,42 @@ def test_a_batch_norm_without_variance_converts_and_one_that_divides_by_zero_is_
 def test_a_network_for_every_size_of_picture_has_to_choose_one(tmp_path):
     with pytest.raises(ConversionError, match="one picture of a fixed size"):
         convert_model(network(shape=(None, None, 1)), tmp_path / "model.tflite", pictures())
+
+
+def test_one_row_of_scores_is_asked_for(tmp_path, refused):
+    model = network()
+    tf.keras.Model(model.input, [model.output, model.get_layer("stem").output]).save(tmp_path / "two.keras")
+    assert "one row of scores" in refused("convert", "two.keras")
+    tf.keras.Model(model.input, model.get_layer("stem").output).save(tmp_path / "map.keras")
+    assert "one row of scores" in refused("convert", "map.keras")
+
+
+def test_a_layer_that_lce_has_no_operator_for_is_named(tmp_path, refused):
+    network(keras_layers.Activation("gelu", name="smooth")).save(tmp_path / "mine.keras")
+    assert "smooth becomes Erfc, an operator that LCE's interpreter does not have" in refused("convert", "mine.keras")
+    assert not (tmp_path / "mine.tflite").exists()
+
+
+def test_layers_that_no_pass_knows_are_left_and_listed(tmp_path):
+    network(keras_layers.UpSampling2D(2, interpolation="bilinear", name="up")).save(tmp_path / "mine.keras")
+    document = convert(tmp_path / "mine.keras")
+    assert document["left_as_they_are"]["RESIZE_BILINEAR"] == ["up"]
+    assert document["top1_agreement"] == 1
+
+
+def test_layers_in_a_model_in_the_model_and_layers_called_twice_are_counted_and_told(tmp_path):
+    inner = network()
+    inputs = x = tf.keras.Input((8, 8, 1))
+    x = keras_layers.Conv2D(32, 3, padding="same", name="before")(x)
+    shared = binary_conv(32, name="shared")
+    x = keras_layers.Add()([x, shared(x)])
+    x = keras_layers.Add()([x, shared(x)])
+    x = keras_layers.Conv2D(1, 1)(x)
+    document = convert_model(tf.keras.Model(inputs, inner(x)), tmp_path / "model.tflite", pictures())
+    assert document["binary_layers"] == document["binary_operators"] == 3
+    rows = {row["layer"]: row for row in document["layers"]}
+    assert rows["shared"]["operators"] == {"LceQuantize": 2, "LceBconv2d": 2}
+    assert rows[f"{inner.name}/binary"]["operators"] == {"LceQuantize": 1, "LceBconv2d": 1}
+    assert rows[f"{inner.name}/top"]["operators"] == {"FULLY_CONNECTED": 1}
+    # LCE folds a batch norm into the convolution in front of it.
+    assert rows[f"{inner.name}/stem_norm"]["within"] == f"{inner.name}/stem"

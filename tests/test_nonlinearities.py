@@ -10,6 +10,7 @@ import ftbnn_larq
 from ftbnn_larq import nonlinearities
 from ftbnn_larq.config import NONLINEARITIES
 from ftbnn_larq.errors import ConfigError, UnknownNameError
+from ftbnn_larq.training.optimization import use_averages
 
 
 def two_slopes(x, p, n):
@@ -108,9 +109,49 @@ def test_slopes_start_where_the_configuration_says():
     assert set(positive) == {1.5} and set(negative) == {-0.5}
 
 
+def fprelu_in_a_model() -> tf.keras.Model:
+    inputs = tf.keras.Input((2, 2, 3))
+    return tf.keras.Model(inputs, nonlinearities.create("fprelu", layer_name="act")(inputs))
+
+
+@pytest.mark.parametrize("sharing", ["channel", "layer"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_training_keeps_the_slope_of_positive_inputs_above_zero(sharing, optimizer):
+    act = nonlinearities.create("fprelu", slopes=(0.5, 0.5), sharing=sharing)
+    model = tf.keras.Sequential([tf.keras.Input((2, 2, 3)), act])
+    x = np.abs(inputs()[:, :2, :2, :3])
+    model.compile(tf.keras.optimizers.get({"class_name": optimizer, "config": {"learning_rate": 10.0}}), "mse")
+    model.train_on_batch(x, -x)
+    positive, negative = act.get_weights()
+    np.testing.assert_array_equal(positive, np.float32(0.01))
+    np.testing.assert_array_equal(negative, np.float32(0.5))
+
+
+def test_averages_of_that_slope_stay_above_zero_too():
+    """Keras averages what a step made of the slope before it was held."""
+    act = nonlinearities.create("fprelu", slopes=(0.5, 0.5))
+    model = tf.keras.Sequential([tf.keras.Input((2, 2, 3)), act])
+    x = np.abs(inputs()[:, :2, :2, :3])
+    model.compile(tf.keras.optimizers.SGD(10.0, use_ema=True, ema_momentum=0.5), "mse")
+    model.train_on_batch(x, -x)
+    use_averages(model)
+    np.testing.assert_array_equal(act.get_weights()[0], np.float32(0.01))
+
+
+@pytest.mark.parametrize("file", ["model.keras", "model.h5", "saved_model"])
+def test_slopes_that_were_learned_without_that_floor_are_loaded_as_they_are(tmp_path, file):
+    model = fprelu_in_a_model()
+    model.get_layer("act").set_weights([np.float32([-1, 0, 1]), np.float32([0, 1, -1])])
+    model.save(tmp_path / file)
+    loaded = tf.keras.models.load_model(tmp_path / file)
+    np.testing.assert_array_equal(loaded(inputs()[:, :2, :2, :3]), model(inputs()[:, :2, :2, :3]))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"slopes": (0, 0.5)}, r"slopes \(0.0, 0.5\): the first is 0.01 or more, so that LCE needs a PRELU only$"),
+        ({"slopes": (-1, -0.5)}, r"; \(0.5, 1\) is the same of -x"),
         ({"nonlinearity": "relu", "slopes": (1, 0)}, "relu has none"),
         ({"nonlinearity": "prelu", "slopes": (2, 0)}, "always 1 for prelu"),
         ({"slopes": (1, 0, 2)}, "give two"),

@@ -95,6 +95,8 @@ def test_two_slopes_become_one_prelu_for_every_sign_and_a_sign_where_nothing_ris
     for index in (1, 2):
         mine = [kind for name, kind in rows if name.startswith((f"act{index}", f"norm{index}"))]
         assert mine == ["LceBconv2d", "PRELU", "MUL"]
+    document = convert_model(model, tmp_path / "told.tflite", np.zeros((1, 8, 8, 32), np.float32))
+    assert document["unfolded"] == {"MUL": ["act1", "act2"]}
 
 
 @pytest.mark.parametrize("sharing", ["channel", "layer"])
@@ -118,21 +120,51 @@ def test_every_non_linearity_leaves_as_few_operators_as_it_needs(tmp_path, place
     assert found.get("MUL", 0) <= (more or signs)
 
 
-def test_shifts_fold_into_biases_where_the_graph_allows(tmp_path):
-    model = units(nonlinearities.RPReLU(name="act0"), nonlinearities.RPReLU(name="act1"))
+def elementwise(flatbuffer: bytes, without: int = 0) -> dict[str, int]:
+    """How many of each operator that scales, shifts or bends; `without` so many sums."""
+    found = counts(flatbuffer)
+    kinds = ("PRELU", "ADD", "MUL", "SUB", "RELU", "NEG")
+    return {kind: found.get(kind, 0) - without * (kind == "ADD") for kind in kinds if kind in found}
+
+
+@pytest.mark.parametrize(
+    ("placement", "left"), [("after_bn", {"PRELU": 3, "ADD": 2}), ("after_add", {"PRELU": 3, "ADD": 2})]
+)
+def test_shifts_fold_into_biases_where_the_graph_allows(tmp_path, placement, left):
+    """One in front goes into the convolution, the last one into the classifier.
+
+    Others behind stay an ADD: the stream they go into has its zero where the next sign's is.
+    """
+    body = units(*(nonlinearities.RPReLU(name=f"act{index}") for index in range(3)), placement=placement)
+    head = keras_layers.Dense(5, name="logits")(body.output)
+    model = as_trained(tf.keras.Model(body.input, head))
     before = to_flatbuffer(model)[0]
     after = rewritten(before, "fold")
     same_answers(before, after, tmp_path)
-    # The shift behind stays an ADD: the stream it goes into has its zero where the next sign's is.
-    assert counts(after) | {"ADD": 0} == {
-        "LceQuantize": 2,
-        "LceBconv2d": 2,
-        "PRELU": 2,
-        "ADD": 0,
-        "AVERAGE_POOL_2D": 1,
-        "RESHAPE": 1,
-    }
-    assert counts(after)["ADD"] == 4
+    assert elementwise(after, without=3) == left
+
+
+@pytest.mark.parametrize("shortcut", ["pool", "float", "binary", "depthwise"])
+def test_a_shift_into_a_new_stage_folds_into_its_shortcut(tmp_path, shortcut):
+    options = {"nonlinearity": "rprelu", "shortcut": shortcut, "units": (1, 1), "width": 16}
+    network = ftbnn_larq.create_model("ftbnn_r18_pure", input_shape=(32, 32, 3), num_classes=9, **options)
+    model = as_trained(tf.keras.Model(network.input, network.layers[-1].input))
+    before = to_flatbuffer(model)[0]
+    after = rewritten(before, "fold", "shortcuts")
+    same_answers(before, after, tmp_path, (32, 32, 3))
+    assert elementwise(after, without=2) == {"PRELU": 2, "ADD": 1}
+
+
+def test_a_maximum_whose_constant_could_move_stays_right(tmp_path):
+    """One operator becomes one: what was moved may not be forgotten."""
+    tf.keras.utils.set_random_seed(1)
+    inputs = tf.keras.Input((8, 8, 32))
+    x = binary_conv(32)(inputs)
+    x = tf.maximum(x, 3.0)
+    x = keras_layers.Add()([x, keras_layers.BatchNormalization()(inputs)])
+    model = as_trained(tf.keras.Model(inputs, keras_layers.Flatten()(keras_layers.AveragePooling2D(8)(x))))
+    before = to_flatbuffer(model)[0]
+    same_answers(before, rewritten(before, "fold"), tmp_path)
 
 
 def grouped_network(shuffle: str, **options) -> tf.keras.Model:
@@ -179,7 +211,7 @@ def test_a_narrow_stage_between_wide_ones_and_other_stems_stay_right(tmp_path):
 
 
 @pytest.mark.parametrize(("side", "merged"), [(8, True), (7, False)])
-def test_a_pooled_shortcut_is_a_depthwise_convolution_where_no_window_is_cut_off(tmp_path, side, merged):
+def test_a_pooled_shortcut_is_depthwise_convolutions_that_pool_where_no_window_is_cut_off(tmp_path, side, merged):
     tf.keras.utils.set_random_seed(1)
     inputs = tf.keras.Input((side, side, 32))
     x = keras_layers.AveragePooling2D(2, padding="same")(inputs)
@@ -191,9 +223,40 @@ def test_a_pooled_shortcut_is_a_depthwise_convolution_where_no_window_is_cut_off
     after = rewritten(before, "shortcuts")
     same_answers(before, after, tmp_path, (side, side, 32))
     found = counts(after)
-    assert found.get("DEPTHWISE_CONV_2D", 0) == (2 if merged else 0)
+    assert found["DEPTHWISE_CONV_2D"] == 2
     assert ("AVERAGE_POOL_2D" in found) != merged
-    assert ("MUL" in found) != merged
+    assert "MUL" not in found
+
+
+@pytest.mark.parametrize("filters", [64, 80])
+def test_channels_that_a_stem_repeats_leave_no_scale_and_no_shift(tmp_path, filters):
+    """Twice, or twice and a part of them once more."""
+    tf.keras.utils.set_random_seed(1)
+    inputs = tf.keras.Input((8, 8, 32))
+    x = keras_layers.Conv2D(32, 3, use_bias=False)(inputs)
+    x = keras_layers.BatchNormalization()(RepeatChannels(filters)(x))
+    x = keras_layers.Add()([x, binary_conv(filters)(RepeatChannels(96)(x))])
+    model = as_trained(tf.keras.Model(inputs, keras_layers.Flatten()(keras_layers.MaxPooling2D(6)(x))))
+    before = to_flatbuffer(model)[0]
+    after = rewritten(before, "shortcuts")
+    same_answers(before, after, tmp_path, (8, 8, 32))
+    assert counts(before)["MUL"] == 1
+    found = counts(after)
+    assert found["DEPTHWISE_CONV_2D"] == -(-filters // 32)
+    assert "MUL" not in found and found["ADD"] == counts(before)["ADD"] - 1
+
+
+@pytest.mark.parametrize("name", ["ftbnn_r18_pure", "ftbnn_r18"])
+def test_a_network_for_small_pictures_holds_nothing_that_it_does_not_need(tmp_path, name):
+    model = ftbnn_larq.create_model(name, input_shape=(32, 32, 3), num_classes=10, width=16)
+    logits = as_trained(tf.keras.Model(model.input, model.layers[-1].input))
+    pictures = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+    found = convert_model(logits, tmp_path / "model.tflite", pictures)["operators"]
+    units = {"LceQuantize", "LceBconv2d", "PRELU", "ADD"}
+    copies = {"SPLIT", "CONCATENATION"}
+    floats = {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"}
+    assert set(found) <= units | copies | floats
+    assert found["ADD"] == found["LceBconv2d"]
 
 
 def float_network() -> tf.keras.Model:
@@ -213,7 +276,10 @@ def test_large_float_kernels_take_8_bits_and_the_flatbuffer_is_the_rounded_model
     eight = convert_model(model, tmp_path / "8.tflite", pictures)
     assert sorted(eight["int8"]["layers"]) == ["big", "top"]
     assert eight["operators"]["DEQUANTIZE"] == 2
-    assert eight["left_as_they_are"] == {"RESHAPE": 1}
+    assert list(eight["left_as_they_are"]) == ["RESHAPE"]
+    rows = {row["layer"]: row["operators"] for row in eight["layers"]}
+    assert rows["big"] == {"DEQUANTIZE": 1, "CONV_2D": 1}
+    assert rows["top"] == {"DEQUANTIZE": 1, "FULLY_CONNECTED": 1}
     assert eight["int8"]["max_abs_diff"] > 0
     for one, other in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -275,4 +341,18 @@ def test_every_layer_is_told_what_became_of_it(tmp_path):
     assert rows["stage3_unit2_conv"]["operators"]["LceBconv2d"] == 4
     assert "not quantized to one bit" in rows["stem_conv"]["float_because"]
     assert rows["stage1_unit1_conv"]["float_because"] is None
+    assert all(row["operators"] for row in layers[1:])
+
+
+@pytest.mark.parametrize("stem", ["conv", "light"])
+def test_a_photographs_stem_is_told_too(tmp_path, stem):
+    pictures = np.random.default_rng(0).normal(size=(2, 128, 128, 3)).astype(np.float32)
+    options = {"units": (1,), "width": 16, "stem": stem}
+    model = ftbnn_larq.create_model("ftbnn_r18_pure", input_shape=(128, 128, 3), num_classes=9, **options)
+    layers = convert_model(tf.keras.Model(model.input, model.layers[-1].input), tmp_path / "model.tflite", pictures)[
+        "layers"
+    ]
+    rows = {row["layer"]: row for row in layers}
+    assert rows["stem_conv"]["operators"] == rows["stem_bn"]["operators"] == {"CONV_2D": 1}
+    assert rows["flatten"]["within"] == "logits"
     assert all(row["operators"] for row in layers[1:])

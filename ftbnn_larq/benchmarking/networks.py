@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ftbnn_larq import peers, zoo
+from ftbnn_larq import networks
 from ftbnn_larq.errors import UnknownNameError
+from ftbnn_larq.peers import PREFIX
 
 # Two show that the flatbuffer gives Keras's answers; more would only take longer.
 _PICTURES = 2
@@ -20,8 +21,8 @@ def is_network(name: str) -> bool:
     """
     if Path(name).exists():
         return False
-    known = [*zoo.list_models(), *peers.NAMES]
-    if name not in known and (name.startswith(peers.PREFIX) or not re.search(r"[./]", name)):
+    known = networks.names()
+    if name not in known and (name.startswith(PREFIX) or not re.search(r"[./]", name)):
         raise UnknownNameError("file or network", name, known)
     return name in known
 
@@ -38,11 +39,7 @@ def build(name: str, folder: str | Path, *, input_size: int, classes: int) -> Pa
     from ftbnn_larq.deploy.convert import convert_model
     from ftbnn_larq.resnet import up_to_logits
 
-    arguments = {"input_shape": (input_size, input_size, 3), "num_classes": classes}
-    if name in peers.NAMES:
-        network = peers.create(name, **arguments)
-    else:
-        network = up_to_logits(zoo.create_model(name, **arguments))
+    network = up_to_logits(networks.create(name, input_shape=(input_size, input_size, 3), num_classes=classes))
     pictures = np.random.default_rng(0).standard_normal((_PICTURES, input_size, input_size, 3), np.float32)
     path = Path(folder) / f"{name.replace(':', '-')}.tflite"
     convert_model(network, path, pictures)

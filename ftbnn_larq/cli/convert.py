@@ -34,7 +34,7 @@ def pass_options(command):
     f"needs {passes.INDIRECT_FLAG}.",
 )
 @click.option("--dataset", help="Data set of a Keras file, for proof, accuracy and labels; a run has its own.")
-@click.option("--data-dir", help="Where TFDS keeps that data set.")
+@click.option("--data-dir", help="Where TFDS keeps the data set.")
 @click.option("--explain", is_flag=True, help="Print what became of each Keras layer, and why it is not binary.")
 @pass_options
 @json_option
@@ -58,8 +58,7 @@ def convert(
     Example:
       ftbnn-larq convert --to tflite
     """
-    from ftbnn_larq import runs
-    from ftbnn_larq.deploy import keras_files
+    from ftbnn_larq import keras_files, runs
     from ftbnn_larq.deploy.sidecar import check_format, destination
 
     # Refused before TensorFlow is loaded.
@@ -106,10 +105,16 @@ def _show_proof(result: dict) -> None:
     )
     click.echo(f"operators: {_counts(result['operators'])}")
     if result["left_as_they_are"]:
-        click.echo(f"of them left as they are, unknown to every pass: {_counts(result['left_as_they_are'])}")
-    click.echo(f"binary: {result['binary_operators']} of {result['binary_layers']} layers are LceBconv2d")
+        click.echo(f"of them left as they are, unknown to every pass: {_places(result['left_as_they_are'])}")
+    if result["unfolded"]:
+        click.echo(f"of them with a constant that could not be folded into a layer: {_places(result['unfolded'])}")
+    wanted = result["binary_layers"]
+    click.echo(f"binary: {result['binary_operators']} of {wanted} convolutions, one a group, are LceBconv2d")
+    floats = [row["layer"] for row in result["layers"] if row["float_because"]]
+    click.echo(f"float convolutions and dense layers: {', '.join(floats) or 'none'}")
     ties = result["sign_ties"]
-    pictures = "test pictures" if result["top1"] else "pictures of noise (no --dataset)"
+    noise = "pictures of noise" + ("" if result["no_data"] else " (no --dataset)")
+    pictures = "test pictures" if result["top1"] else noise
     click.echo(
         f"compared with Keras on {result['pictures']} {pictures}: same top-1 on "
         f"{result['top1_agreement']:.1%}, logits within {result['max_abs_diff']:.2g} of a range of "
@@ -127,16 +132,23 @@ def _show_proof(result: dict) -> None:
     if result["top1"]:
         top1 = result["top1"]
         click.echo(
-            f"top-1 on {top1['examples']} test pictures: {top1['keras']:.2%} in Keras before, {top1['lce']:.2%} in LCE"
+            f"top-1 on {top1['examples']} of {top1['of']} test pictures: {top1['keras']:.2%} in Keras before, "
+            f"{top1['lce']:.2%} in LCE"
         )
+    if result["no_data"]:
+        say(f"warning: proven on noise, and top-1 not measured, for the data set cannot be read: {result['no_data']}")
 
 
 def _show_layers(layers: list[dict]) -> None:
     rows = []
     for row in layers:
         became = _counts(row["operators"]) + (f", within {row['within']}" if row["within"] else "")
-        rows.append([row["layer"], row["type"], became or "the input", row["float_because"] or ""])
+        rows.append([row["layer"], row["type"], became or "nothing", row["float_because"] or ""])
     table("", ["layer", "type", "became", "not binary, because"], rows)
+
+
+def _places(layers: dict[str, list[str]]) -> str:
+    return "; ".join(f"{kind} of {', '.join(dict.fromkeys(names))}" for kind, names in layers.items())
 
 
 def _counts(counts: dict[str, int]) -> str:

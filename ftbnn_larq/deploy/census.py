@@ -11,11 +11,27 @@ from ftbnn_larq.errors import ModelFileError
 BINARY_CONVOLUTION = "LceBconv2d"
 
 
+# Operators that, with a constant on one side, do to each element what a layer in front could have done.
+_FOLDABLE = ("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM")
+
+
 class Operator(NamedTuple):
-    """One operator: its type ("CONV_2D", "LceBconv2d", ...) and the name of its output tensor."""
+    """One operator.
+
+    Attributes:
+        type: "CONV_2D", "LceBconv2d", ...
+        output: the name of its output tensor.
+        unfolded: whether it adds, multiplies or compares with a constant, element by element.
+    """
 
     type: str
     output: str
+    unfolded: bool = False
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is neither TFLite's nor LCE's: no interpreter of LCE has it."""
+        return not self.type.isupper() and not self.type.startswith("Lce")
 
 
 def operators(flatbuffer: bytes, path: object = "flatbuffer") -> list[Operator]:
@@ -27,12 +43,18 @@ def operators(flatbuffer: bytes, path: object = "flatbuffer") -> list[Operator]:
     try:
         model = fb.unpack(flatbuffer)
         return [
-            Operator(fb.operator_type(model, operator), subgraph.tensors[operator.outputs[0]].name.decode())
+            _operator(model, subgraph.tensors, operator)
             for subgraph in model.subgraphs
             for operator in subgraph.operators
         ]
     except Exception as error:  # a damaged file can break the reader anywhere
         raise ModelFileError(f"{path}: damaged flatbuffer ({type(error).__name__}: {error})") from error
+
+
+def _operator(model, tensors, operator) -> Operator:
+    kind = fb.operator_type(model, operator)
+    constant = any(model.buffers[tensors[tensor].buffer].data is not None for tensor in operator.inputs if tensor >= 0)
+    return Operator(kind, tensors[operator.outputs[0]].name.decode(), kind in _FOLDABLE and constant)
 
 
 def census(found: list[Operator]) -> dict[str, int]:

@@ -7,21 +7,20 @@ import dataclasses
 import os
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq import resnet, runs
+from ftbnn_larq import keras_files, resnet, runs
 from ftbnn_larq.data import DataConfig, pipeline
 from ftbnn_larq.data import load as load_data
-from ftbnn_larq.deploy import census, int8, keras_files, passes, proof
-from ftbnn_larq.deploy.explain import explain
+from ftbnn_larq.deploy import census, explain, int8, passes, proof
 from ftbnn_larq.deploy.interpreter import KERNELS, host_kernel
 from ftbnn_larq.deploy.prepare import prepared
 from ftbnn_larq.deploy.sidecar import destination, sidecar_path
-from ftbnn_larq.errors import ConfigError, ConversionError, ModelFileError, one_line
+from ftbnn_larq.errors import ConfigError, ConversionError, DataError, ModelFileError, one_line
 from ftbnn_larq.evaluation import accuracy
 from ftbnn_larq.files import sha256, write_json, written_whole
 from ftbnn_larq.quiet import quiet_native_stderr
@@ -29,8 +28,8 @@ from ftbnn_larq.quiet import quiet_native_stderr
 # Pictures of the test split that Keras and LCE must agree on: with this machine's kernel, and with each other one.
 PROOF_PICTURES = 128
 PROOF_PICTURES_OTHERS = 16
-# Pictures of the test split whose top-1 accuracy is compared; the whole split where it is no larger.
-TEST_PICTURES = 5000
+# Most pictures of the test split whose top-1 accuracy is compared: all of CIFAR's, a part of a larger one's.
+TEST_PICTURES = 10_000
 
 
 def convert(
@@ -53,14 +52,15 @@ def convert(
         softmax: let the flatbuffer end in probabilities; it ends in logits otherwise.
         groups: "split" or "fused", see `passes.GROUPS`.
         without: names of `passes.PASSES` to leave out.
-        dataset, data_dir: the data set of a Keras file, for the proof and for the labels; a run knows its own. Without
-            one, a Keras file is proven on noise.
+        dataset, data_dir: the data set of a Keras file, for the proof and for the labels, and where TFDS keeps it; a
+            run knows its own. Without one, or where a run's cannot be read, the flatbuffer is proven on noise.
 
     Returns:
         For "tflite" what `convert_model` returns and `top1`, which is also written beside it as JSON; else
         `{path, bytes}`.
-        `top1` is `{examples, keras, lce}`: accuracy on the test split, of the weights as they were trained in Keras and
-        of the flatbuffer; None without data.
+        `top1` is `{examples, of, keras, lce}`: accuracy on `examples` pictures of those `of` the test split, taken
+        evenly, of the weights as they were trained in Keras and of the flatbuffer; None without data. `proven_on` is
+        the data set, or "noise"; `no_data` says why a run's data set was not used, else it is None.
 
     Raises:
         UnknownNameError: no such format, pass or way with groups.
@@ -71,21 +71,21 @@ def convert(
     passes.chosen(groups, without)
     path = destination(Path(source), to, output)
     network, data, details = _network(Path(source), dataset, data_dir)
-    model = network if softmax else resnet.up_to_logits(network)
     if to != "tflite":
         with written_whole(path) as temporary, quiet_native_stderr():
             network.save(temporary, save_format="tf" if to == "saved_model" else "keras")
         files = path.rglob("*") if path.is_dir() else [path]
         return {"path": str(path), "bytes": sum(file.stat().st_size for file in files if file.is_file())}
 
+    model = resnet.up_to_probabilities(network) if softmax else resnet.up_to_logits(network)
     if data is None:
         pictures = np.random.default_rng(0).standard_normal((PROOF_PICTURES, *model.input_shape[1:]), np.float32)
     else:
         pictures = next(pipeline.batches(data.test, data.config, PROOF_PICTURES).as_numpy_iterator())[0]
-        details["data"] = data.config.to_json()
     document = convert_model(model, path, pictures, groups=groups, without=without)
     document["top1"] = None if data is None else _top1(model, path, data)
     document["proven_on"] = "noise" if data is None else data.config.name
+    document["no_data"] = None
     document |= details | {"versions": runs.versions()}
     write_json(sidecar_path(path), document)
     return document
@@ -98,8 +98,13 @@ def _network(source: Path, dataset: str | None, data_dir: str | None):
         if dataset is not None:
             raise ConfigError(f"dataset {dataset!r}: the run {source} has its own, {run.config['data']['name']}")
         config = DataConfig.from_json(run.config["data"])
-        data = load_data(config.name, data_dir=config.data_dir, config=config)
-        return run.load_model(), data, {"model": run.config["model"], "run": str(run.path)}
+        details = {"model": run.config["model"], "run": str(run.path), "data": config.to_json()}
+        try:
+            data = load_data(config.name, data_dir=data_dir or config.data_dir, config=config)
+        except DataError as error:
+            # A run can be converted on a machine that does not hold its pictures.
+            return run.load_model(), None, details | {"no_data": str(error)}
+        return run.load_model(), data, details
     network = prepared(keras_files.load(source))
     details = {"model": {"name": network.name, "file": str(source)}}
     if dataset is None:
@@ -111,17 +116,22 @@ def _network(source: Path, dataset: str | None, data_dir: str | None):
             f"{source} takes pictures of {tuple(shape)} in {classes} classes, data set {dataset} has "
             f"{tuple(data.config.input_shape)} in {len(data.config.labels)}"
         )
-    return network, data, details
+    return network, data, details | {"data": data.config.to_json()}
 
 
 def _top1(model: tf.keras.Model, path: Path, data) -> dict:
     from ftbnn_larq.deploy.interpreter import Interpreter
 
-    batches = pipeline.batches(data.test, data.config, 128).take(-(-TEST_PICTURES // 128))
+    batches = pipeline.batches(pipeline.spread(data.test, TEST_PICTURES), data.config, 128)
     keras = accuracy(model.predict_on_batch, batches.as_numpy_iterator())
     with Interpreter(path) as interpreter:
         lce = accuracy(interpreter.predict, batches.as_numpy_iterator())
-    return {"examples": keras["examples"], "keras": keras["top1"], "lce": lce["top1"]}
+    return {
+        "examples": keras["examples"],
+        "of": data.test.examples,
+        "keras": keras["top1"],
+        "lce": lce["top1"],
+    }
 
 
 def convert_model(
@@ -145,8 +155,10 @@ def convert_model(
         without: names of `passes.PASSES` to leave out.
 
     Returns:
-        `{path, bytes, sha256, output, groups, needs, passes, operators, left_as_they_are, binary_layers,
+        `{path, bytes, sha256, output, groups, needs, passes, operators, left_as_they_are, unfolded, binary_layers,
         binary_operators, int8, kernels, layers}` and the fields of `proof.Agreement`, of the kernel that agrees least.
+        `left_as_they_are` are operators unknown to every pass, and `unfolded` those that add or multiply with a
+        constant of their own, both as `{type: [layers]}`.
 
     Raises:
         UnknownNameError: no such pass or way with groups.
@@ -164,16 +176,19 @@ def convert_model(
         else:
             expected = proof.answers(model, pictures)
         flatbuffer, said = to_flatbuffer(model)
-        proof.check_census(model, census.operators(flatbuffer), said)
+        binary = proof.binary_layers(model)
+        found = census.operators(flatbuffer)
+        proof.check_census(binary, found, said)
+        _check_foreign(model, found)
         flatbuffer, report = passes.run(flatbuffer, chosen)
         temporary.write_bytes(flatbuffer)
         found = census.operators(flatbuffer)
-        proof.check_census(model, found, groups=groups)
+        proof.check_census(binary, found, groups=groups)
         kernels = {
             kernel: dataclasses.asdict(_proven(model, temporary, pictures, kernel, expected))
-            for kernel in _kernels(model, groups)
+            for kernel in _kernels(binary, groups)
         }
-        counted = census.census(found)
+        counted, layers = census.census(found), explain.layers(model, found)
         return {
             "path": str(path),
             "bytes": len(flatbuffer),
@@ -183,19 +198,37 @@ def convert_model(
             "needs": passes.INDIRECT_FLAG if "default" not in kernels else None,
             "passes": report,
             "operators": counted,
-            "left_as_they_are": {name: count for name, count in counted.items() if name not in passes.KNOWN},
-            "binary_layers": proof.binary_convolutions(model, groups),
+            "left_as_they_are": _by_layer(found, layers, lambda operator: operator.type not in passes.KNOWN),
+            "unfolded": _by_layer(found, layers, lambda operator: operator.unfolded),
+            "binary_layers": proof.binary_convolutions(binary, groups),
             "binary_operators": counted.get(census.BINARY_CONVOLUTION, 0),
             "int8": in_8_bits,
             "kernels": kernels,
             **max(kernels.values(), key=lambda agreement: (agreement["sign_ties"], agreement["max_abs_diff"])),
-            "layers": explain(model, found),
+            "layers": explain.explain(model, found),
         }
 
 
-def _kernels(model: tf.keras.Model, groups: str) -> list[str]:
+def _by_layer(found: list[census.Operator], layers: list[str], chosen: Callable) -> dict[str, list[str]]:
+    """The layers of the operators that are `chosen`, by type."""
+    result: dict[str, list[str]] = {}
+    for operator, layer in zip(found, layers, strict=True):
+        if chosen(operator):
+            result.setdefault(operator.type, []).append(layer)
+    return result
+
+
+def _check_foreign(model: tf.keras.Model, found: list[census.Operator]) -> None:
+    foreign = _by_layer(found, explain.layers(model, found), lambda operator: operator.foreign)
+    for kind, layers in foreign.items():
+        raise ConversionError(
+            f"{layers[0]} becomes {kind}, an operator that LCE's interpreter does not have: write the layer in others"
+        )
+
+
+def _kernels(binary: list, groups: str) -> list[str]:
     """LCE's kernels that run the flatbuffer, this machine's first."""
-    fused = groups == passes.FUSED and any(getattr(layer, "groups", 1) > 1 for layer in proof.binary_layers(model))
+    fused = groups == passes.FUSED and any(getattr(layer, "groups", 1) > 1 for layer in binary)
     kernels = [kernel for kernel in KERNELS if not (fused and kernel == "default")]
     return sorted(kernels, key=lambda kernel: kernel != host_kernel())
 
@@ -221,7 +254,7 @@ def to_flatbuffer(model: tf.keras.Model) -> tuple[bytes, str]:
     module = tf.Module()
     module.kept = [getattr(variable, "latent_variable", variable) for variable in model.variables]
     module.answer = tf.function(
-        lambda picture: model(picture, training=False),
+        lambda picture: {model.layers[-1].name: model(picture, training=False)},
         input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="picture")],
     )
     with (

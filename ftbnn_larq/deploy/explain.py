@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -13,7 +14,7 @@ _WEIGHING = (tf.keras.layers.Conv2D, tf.keras.layers.Dense)
 
 
 def explain(model: tf.keras.Model, found: list[census.Operator]) -> list[dict]:
-    """The way of each layer, in the model's order.
+    """The way of each layer, in the model's order; those of models inside the model as "inner/layer".
 
     Arguments:
         model: as it was converted.
@@ -24,25 +25,22 @@ def explain(model: tf.keras.Model, found: list[census.Operator]) -> list[dict]:
         the layer is contained, if it has none of its own, else it is None; `float_because` says why a convolution or
         dense layer is not binary, None for any other layer.
     """
-    own = {layer.name: Counter() for layer in model.layers}
-    for operator in found:
-        for part in operator.output.split("/"):
-            if part in own:
-                own[part][operator.type] += 1
-                break
-    last = found[-1].type
+    paths = {id(layer): path for path, layer in _inside(model)}
+    own = defaultdict(Counter)
+    for operator, path in zip(found, layers(model, found), strict=True):
+        own[path][operator.type] += 1
     rows = []
-    for layer in model.layers:
-        operators, within = own[layer.name], None
-        following = _first_behind(layer, own)
-        if is_binary(layer) and following and not operators[census.BINARY_CONVOLUTION]:
+    for path, layer in _inside(model):
+        operators, within = own[path], None
+        near = _nearest(layer, model, lambda other: paths.get(id(other)) if own.get(paths.get(id(other))) else None)
+        if is_binary(layer) and near and not operators[census.BINARY_CONVOLUTION]:
             # The convolution's output is called after the batch norm that it absorbed.
-            operators = operators + Counter({census.BINARY_CONVOLUTION: own[following][census.BINARY_CONVOLUTION]})
-        if not operators and not isinstance(layer, tf.keras.layers.InputLayer):
-            operators, within = (own[following], following) if following else (Counter({last: 1}), None)
+            operators = operators + Counter({census.BINARY_CONVOLUTION: own[near][census.BINARY_CONVOLUTION]})
+        if not operators and near and not isinstance(layer, tf.keras.layers.InputLayer):
+            operators, within = own[near], near
         rows.append(
             {
-                "layer": layer.name,
+                "layer": path,
                 "type": type(layer).__name__,
                 "operators": dict(operators),
                 "within": within,
@@ -52,17 +50,46 @@ def explain(model: tf.keras.Model, found: list[census.Operator]) -> list[dict]:
     return rows
 
 
-def _first_behind(layer, own: dict[str, Counter]) -> str | None:
-    """The nearest layer that reads `layer`'s output, or reads what reads it, and has operators of its own."""
+def layers(model: tf.keras.Model, found: list[census.Operator]) -> list[str]:
+    """The path of the layer that each operator belongs to; where its output's name tells none, that name."""
+    known = [path for path, _ in _inside(model)]
+
+    def of(operator) -> str:
+        parts = operator.output.split(";")[0].split("/")
+        spans = [(end - begin, begin) for begin in range(len(parts)) for end in range(begin + 1, len(parts) + 1)]
+        paths = ("/".join(parts[begin : begin + length]) for length, begin in sorted(spans, reverse=True))
+        return next((path for path in paths if path in known), known[-1] if operator is found[-1] else operator.output)
+
+    return [of(operator) for operator in found]
+
+
+def _inside(model: tf.keras.Model, prefix: str = "") -> Iterator[tuple[str, tf.keras.layers.Layer]]:
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.Model):
+            yield from _inside(layer, f"{prefix}{layer.name}/")
+        else:
+            yield f"{prefix}{layer.name}", layer
+
+
+def _nearest(layer, model: tf.keras.Model, path_of) -> str | None:
+    """The layer in whose operators `layer` is: the convolution that a batch norm follows, else the nearest behind it.
+
+    Arguments:
+        path_of: gives the path of a layer that has operators of its own, None for any other.
+    """
+    if isinstance(layer, tf.keras.layers.BatchNormalization):
+        front = layer.inbound_nodes[0].inbound_layers
+        if (hasattr(front, "kernel") or hasattr(front, "depthwise_kernel")) and path_of(front):
+            return path_of(front)
     waiting, seen = [layer], set()
     while waiting:
         for node in waiting.pop(0).outbound_nodes:
             reader = node.outbound_layer
-            if reader.name not in seen:
-                seen.add(reader.name)
-                if own.get(reader.name):
-                    return reader.name
-                waiting.append(reader)
+            if id(reader) not in seen:
+                seen.add(id(reader))
+                if path_of(reader):
+                    return path_of(reader)
+                waiting.append(reader.layers[0] if isinstance(reader, tf.keras.Model) else reader)
     return None
 
 

@@ -97,6 +97,11 @@ class Graph:
     def name(self, tensor: int) -> str:
         return self.tensors[tensor].name.decode()
 
+    def named_outputs(self) -> list[tuple[bytes, int]]:
+        """What the flatbuffer gives out as its signatures call it, and as tensors."""
+        signatures = self.model.signatureDefs or []
+        return [(entry.name, entry.tensorIndex) for signature in signatures for entry in signature.outputs]
+
     def producers(self) -> dict[int, object]:
         """Tensor -> the operator that computes it."""
         return {output: operator for operator in self.operators for output in operator.outputs}

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ftbnn_larq.deploy import biases
 from ftbnn_larq.deploy.census import BINARY_CONVOLUTION
 from ftbnn_larq.deploy.flatbuffer import Graph
 
@@ -73,8 +74,10 @@ def fold(graph: Graph) -> None:
     Whatever function of the convolution's output is straight but for one bend in each channel (every non-linearity of
     the zoo, however it is written, and any batch norm around it) equals s * PRELU(k * x + b) + t with s = 1 or -1.
     Scale k and bias b go into the convolution. s is -1 only where the function rises nowhere above the value of its
-    bend, which PRELU cannot; that takes a MUL for the layer. t stays an ADD, but for a layer whose sum has a constant
-    on its other side.
+    bend, which PRELU cannot; that takes a MUL for the layer. t stays an ADD where no bias takes it; see `biases`.
+
+    Behind a sum there is nothing to scale: s * PRELU(x + b) + t, with s > 0 a MUL, and b in the bias of the
+    convolution that is added.
     """
     done: set[int] = set()
     for operator in list(graph.operators):
@@ -104,7 +107,7 @@ def _function(graph: Graph, operator, functions: dict[int, Bent]) -> Bent | None
     kind = graph.type(operator)
     known = [functions.get(tensor) for tensor in operator.inputs]
     constants = [
-        channelwise(graph.constant(tensor), graph.shape(operator.outputs[0])[-1])
+        biases.channelwise(graph.constant(tensor), graph.shape(operator.outputs[0])[-1])
         if tensor >= 0 and tensor not in functions
         else None
         for tensor in operator.inputs
@@ -149,13 +152,6 @@ def _joined(kind: str, one: Bent, other: Bent) -> Bent | None:
     return None if above is None else other.plus(above.times(sign))
 
 
-def channelwise(values: np.ndarray | None, channels: int) -> np.ndarray | None:
-    """A constant that is one number for each channel, or one for all, as float64 (channels,); None for any other."""
-    if values is None or values.size not in (1, channels) or (values.size > 1 and values.shape[-1] != channels):
-        return None
-    return np.broadcast_to(values.astype(np.float64).reshape(-1), (channels,))
-
-
 def _rewrite(graph: Graph, start, region: list, functions: dict[int, Bent]) -> None:
     inside = {id(operator) for operator in region}
     readers = graph.readers()
@@ -178,19 +174,18 @@ def _behind_convolution(graph: Graph, convolution, final: int, function: Bent, b
     # Of a straight channel all goes into the bias.
     intercept = np.where(bent, 0.0, function.value - function.left * function.kink)
     offset = np.where(bent, function.value, 0.0)
-    if offset.any() and _moved_across_the_sum(graph, final, offset):
-        offset = np.zeros_like(offset)
+    moved = offset.any() and biases.add(graph, final, offset)
     steps = []
     if bent.any():
         steps.append(("PRELU", slope.reshape(1, 1, -1)))
     if (sign < 0).any():
         steps.append(("MUL", sign))
-    if offset.any():
+    if offset.any() and not moved:
         steps.append(("ADD", offset))
-    if len(steps) >= before:
+    if len(steps) >= before and not moved:
         return None
     channels = len(scale)
-    multiplier, bias = (channelwise(graph.constant(tensor), channels) for tensor in convolution.inputs[2:4])
+    multiplier, bias = (biases.channelwise(graph.constant(tensor), channels) for tensor in convolution.inputs[2:4])
     inputs = list(convolution.inputs)
     inputs[2] = graph.add_constant(np.float32(multiplier * scale))
     inputs[3] = graph.add_constant(np.float32(scale * (bias - kink) + intercept))
@@ -202,13 +197,15 @@ def _behind_sum(graph: Graph, total, final: int, function: Bent, before: int) ->
     if (function.right == 0).any() or getattr(total.builtinOptions, "fusedActivationFunction", 0):
         return None
     function = function.at(np.zeros_like(function.kink))
-    steps = [("ADD", -function.kink)] if function.kink.any() else []
+    shifted = function.kink.any() and any(biases.add_before(graph, each, -function.kink) for each in total.inputs)
+    moved = function.value.any() and biases.add(graph, final, function.value)
+    steps = [("ADD", -function.kink)] if function.kink.any() and not shifted else []
     steps.append(("PRELU", (function.left / function.right).reshape(1, 1, -1)))
     if (function.right != 1).any():
         steps.append(("MUL", function.right))
-    if function.value.any():
+    if function.value.any() and not moved:
         steps.append(("ADD", function.value))
-    if len(steps) >= before:
+    if len(steps) >= before and not (shifted or moved):
         return None
     return [total, *_elementwise(graph, total.outputs[0], steps, final)]
 
@@ -243,30 +240,3 @@ def _as_prelu(function: Bent) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             ways, key=lambda way: (abs(way[2]) > _STEEP, way[0] < 0, abs(way[2]))
         )
     return sign, scale, slope
-
-
-def _moved_across_the_sum(graph: Graph, tensor: int, offset: np.ndarray) -> bool:
-    """Add a constant to the other side of the sum that `tensor` goes into, if a constant is added or scaled there."""
-    readers = graph.readers()
-    if len(readers[tensor]) != 1 or readers[tensor][0] is None or graph.type(readers[tensor][0]) != "ADD":
-        return False
-    (total,) = readers[tensor]
-    others = [other for other in total.inputs if other != tensor]
-    producer = graph.producers().get(others[0]) if others else None
-    if producer is None or len(readers[others[0]]) != 1 or graph.type(producer) not in ("ADD", "MUL"):
-        return False
-    constants = [channelwise(graph.constant(each), len(offset)) for each in producer.inputs]
-    if all(values is None for values in constants) or getattr(producer.builtinOptions, "fusedActivationFunction", 0):
-        return False
-    name = graph.name(others[0])
-    if graph.type(producer) == "MUL":
-        shifted = graph.add_tensor(graph.shape(others[0]), others[0], f"{name}/shifted")
-        constant = graph.add_constant(np.float32(offset))
-        graph.operators.insert(
-            graph.operators.index(producer) + 1, graph.operator("ADD", [others[0], constant], [shifted])
-        )
-        total.inputs = [shifted if each == others[0] else each for each in total.inputs]
-        return True
-    place = next(index for index, values in enumerate(constants) if values is not None)
-    producer.inputs[place] = graph.add_constant(np.float32(constants[place] + offset))
-    return True

@@ -74,7 +74,7 @@ def _store(graph: Graph, operator, kernel: np.ndarray) -> None:
     if np.abs(kernel / steps - levels).max() > 1e-3:
         return
     stored = graph.add_quantized(levels.astype(np.int8), steps.reshape(-1))
-    restored = graph.add_tensor(kernel.shape, operator.inputs[1], graph.name(operator.inputs[1]))
+    restored = graph.add_tensor(kernel.shape, operator.inputs[1], f"{graph.name(operator.outputs[0])}/kernel")
     place = graph.operators.index(operator)
     graph.operators.insert(place, graph.operator("DEQUANTIZE", [stored], [restored]))
     operator.inputs[1] = restored

@@ -6,7 +6,7 @@ from ftbnn_larq.deploy.flatbuffer import Graph
 
 
 def shorten(graph: Graph) -> None:
-    """Call what an operator computes after the layer of Keras it belongs to; inputs and outputs keep their names.
+    """Call what an operator computes after the layer of Keras it belongs to; outputs after their signature's names.
 
     LCE's converter calls a tensor by the paths of all operations that went into it:
     "model/layer/FusedBatchNormV3;model/conv/Conv2D" becomes "layer".
@@ -16,6 +16,9 @@ def shorten(graph: Graph) -> None:
         if tensor in graph.inputs or tensor in graph.outputs:
             continue
         entry.name = layer(graph.name(tensor)).encode() if tensor in computed else b""
+    for name, tensor in graph.named_outputs():
+        if tensor in computed:
+            graph.tensors[tensor].name = name
 
 
 def layer(name: str) -> str:

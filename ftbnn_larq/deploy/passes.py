@@ -42,7 +42,7 @@ PASSES = (
     ),
     Pass(
         "shortcuts",
-        "make an average pool, its repetition and its batch norm depthwise convolutions",
+        "make channels that are pooled or repeated, and their batch norm, depthwise convolutions",
         "the last bits, by rounding",
         "shortcuts:merge",
     ),

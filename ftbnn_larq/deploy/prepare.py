@@ -12,13 +12,20 @@ def prepared(model: tf.keras.Model) -> tf.keras.Model:
     """The model itself; or, if layers of it compute in another precision, the same network in float32.
 
     Raises:
-        ConversionError: it does not take one picture of a fixed size, or its weights hold NaN or infinity.
+        ConversionError: it does not take one picture of a fixed size and give one row of scores, or its weights hold
+            NaN or infinity.
     """
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
         raise ConversionError(
             f"{model.name} takes inputs of {shape}: a flatbuffer needs one picture of a fixed size, such as "
             "input_shape=(224, 224, 3)"
+        )
+    scores = getattr(model, "output_shape", None)
+    if not isinstance(scores, tuple) or len(scores) != 2:
+        raise ConversionError(
+            f"{model.name} has outputs of {scores}: a flatbuffer gives one row of scores, such as (None, 10); "
+            "convert a part of it, tf.keras.Model(model.input, the_scores)"
         )
     for layer in model.submodules:
         for variable in getattr(layer, "_trainable_weights", []) + getattr(layer, "_non_trainable_weights", []):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from ftbnn_larq.analysis import calls
 from ftbnn_larq.deploy import census, signs
 from ftbnn_larq.deploy.interpreter import Interpreter
 from ftbnn_larq.errors import ConversionError
@@ -38,24 +39,28 @@ class Agreement:
 
 
 def binary_layers(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
-    return [layer for layer in model.layers if is_binary(layer)]
+    """The binary layers a picture goes through, those of models inside the model too; twice what is called twice."""
+    return [call.layer for call in calls.trace(model) if is_binary(call.layer)]
 
 
-def binary_convolutions(model: tf.keras.Model, groups: str) -> int:
+def binary_convolutions(layers: list, groups: str) -> int:
     """How many LceBconv2d a flatbuffer needs: one a binary layer, or one a group of it where groups were "split"."""
-    return sum(getattr(layer, "groups", 1) if groups == "split" else 1 for layer in binary_layers(model))
+    return sum(getattr(layer, "groups", 1) if groups == "split" else 1 for layer in layers)
 
 
 def check_census(
-    model: tf.keras.Model, found: list[census.Operator], converter_said: str = "", *, groups: str = "fused"
+    layers: list, found: list[census.Operator], converter_said: str = "", *, groups: str = "fused"
 ) -> None:
     """Every binary layer must have become an LceBconv2d, or one a group.
+
+    Arguments:
+        layers: of `binary_layers`.
+        found: the operators of the flatbuffer.
 
     Raises:
         ConversionError: names the layers that did not, and why.
     """
-    layers = binary_layers(model)
-    wanted = binary_convolutions(model, groups)
+    wanted = binary_convolutions(layers, groups)
     binary = sum(operator.type == census.BINARY_CONVOLUTION for operator in found)
     if binary == wanted:
         return

@@ -1,80 +1,111 @@
-"""A pooled shortcut and the batch norm behind it in one operator."""
+"""Channels that are pooled or repeated, and the batch norm behind them, in one operator."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from ftbnn_larq.deploy.biases import channelwise
 from ftbnn_larq.deploy.flatbuffer import Graph
-from ftbnn_larq.deploy.fold import channelwise
 from ftbnn_larq.deploy.groups import join
+
+
+class Scaling(NamedTuple):
+    """A row of MUL and ADD with constants: final = scale * x + shift, both float64 (channels,)."""
+
+    operators: list
+    final: int
+    scale: np.ndarray
+    shift: np.ndarray
 
 
 def merge(graph: Graph) -> None:
     """Average pool, repetition of the channels, scale and shift as one depthwise convolution for each repetition.
 
     The average of a window times the scale is a convolution with scale / window everywhere; it reads the input once
-    more for each repetition, and writes each output once instead of three times.
+    more for each repetition, and writes each output once instead of three times. Without a pool the window is 1x1.
     """
     for operator in list(graph.operators):
         if graph.type(operator) == "AVERAGE_POOL_2D":
-            _merge(graph, operator)
+            _merge_pool(graph, operator)
+    for operator in list(graph.operators):
+        if graph.type(operator) == "CONCATENATION" and _repeats(graph, operator):
+            scaling = _scaling(graph, operator.outputs[0])
+            if scaling.operators:
+                new = _depthwise(graph, operator.inputs, scaling, (1, 1), padding=0)
+                graph.replace([operator, *scaling.operators], new)
 
 
-def _merge(graph: Graph, pool) -> None:
+def _merge_pool(graph: Graph, pool) -> None:
     options, source = pool.builtinOptions, pool.inputs[0]
     window = (options.filterHeight, options.filterWidth)
     covers = all(side % step == 0 for side, step in zip(graph.shape(source)[1:3], window, strict=True))
     if not covers or window != (options.strideH, options.strideW) or options.fusedActivationFunction:
         return
-    readers = graph.readers()
-
-    def only_reader(tensor):
-        return readers[tensor][0] if len(readers[tensor]) == 1 else None
-
     chain, copies, tensor = [pool], 1, pool.outputs[0]
-    following = only_reader(tensor)
+    following = _only_reader(graph, tensor)
     if following and graph.type(following) == "CONCATENATION" and set(following.inputs) == {tensor}:
         chain.append(following)
         copies, tensor = len(following.inputs), following.outputs[0]
-    channels = graph.shape(tensor)[-1]
+    scaling = _scaling(graph, tensor)
+    if scaling.operators:
+        new = _depthwise(graph, [source] * copies, scaling, window, padding=options.padding)
+        graph.replace([*chain, *scaling.operators], new)
+
+
+def _only_reader(graph: Graph, tensor: int):
+    readers = graph.readers()[tensor]
+    return readers[0] if len(readers) == 1 else None
+
+
+def _repeats(graph: Graph, concatenation) -> bool:
+    """Whether channels of one tensor, all or some of them, are put side by side again and again."""
+    producers, source = graph.producers(), concatenation.inputs[0]
+
+    def is_part(tensor: int) -> bool:
+        producer = producers.get(tensor)
+        return producer is not None and graph.type(producer) == "STRIDED_SLICE" and producer.inputs[0] == source
+
+    last = concatenation.builtinOptions.axis in (-1, len(graph.shape(source)) - 1)
+    return last and all(tensor == source or is_part(tensor) for tensor in concatenation.inputs)
+
+
+def _scaling(graph: Graph, tensor: int) -> Scaling:
+    """What scales and shifts `tensor` for its only reader."""
+    channels, operators = graph.shape(tensor)[-1], []
     scale, shift = np.ones(channels), np.zeros(channels)
-    while (following := only_reader(tensor)) and graph.type(following) in ("MUL", "ADD"):
+    while (following := _only_reader(graph, tensor)) and graph.type(following) in ("MUL", "ADD"):
         (other,) = [each for each in following.inputs if each != tensor] or [-1]
         values = channelwise(graph.constant(other), channels)
         if values is None or following.builtinOptions.fusedActivationFunction:
             break
         scale, shift = (scale * values, shift * values) if graph.type(following) == "MUL" else (scale, shift + values)
-        chain.append(following)
+        operators.append(following)
         tensor = following.outputs[0]
-    if chain[-1] is pool or graph.type(chain[-1]) == "CONCATENATION":
-        return
-    graph.replace(chain, _depthwise(graph, pool, tensor, copies, scale, shift))
+    return Scaling(operators, tensor, scale, shift)
 
 
-def _depthwise(graph: Graph, pool, final: int, copies: int, scale, shift) -> list:
-    options, source = pool.builtinOptions, pool.inputs[0]
-    area = options.filterHeight * options.filterWidth
-    size = graph.shape(source)[-1]
-    operators, outputs = [], []
-    for copy in range(copies):
-        name = f"{graph.name(final)}/copy{copy + 1}" if copies > 1 else graph.name(final)
-        part = slice(copy * size, (copy + 1) * size)
-        kernel = np.broadcast_to(np.float32(scale[part] / area), (1, options.filterHeight, options.filterWidth, size))
-        outputs.append(graph.add_tensor((*graph.shape(final)[:-1], size), final, name) if copies > 1 else final)
-        inputs = [
-            source,
-            graph.add_constant(kernel),
-            graph.add_constant(np.float32(shift[part])),
-        ]
+def _depthwise(graph: Graph, sources: list[int], scaling: Scaling, window: tuple[int, int], *, padding: int) -> list:
+    """The averages over `window` of the `sources`, side by side, scaled and shifted."""
+    final, several = scaling.final, len(sources) > 1
+    operators, outputs, begin = [], [], 0
+    for copy, source in enumerate(sources):
+        size = graph.shape(source)[-1]
+        part = slice(begin, begin + size)
+        begin += size
+        kernel = np.broadcast_to(np.float32(scaling.scale[part] / np.prod(window)), (1, *window, size))
+        name = f"{graph.name(final)}/copy{copy + 1}"
+        outputs.append(graph.add_tensor((*graph.shape(final)[:-1], size), final, name) if several else final)
         operators.append(
             graph.operator(
                 "DEPTHWISE_CONV_2D",
-                inputs,
+                [source, graph.add_constant(kernel), graph.add_constant(np.float32(scaling.shift[part]))],
                 [outputs[-1]],
-                padding=options.padding,
-                strideH=options.strideH,
-                strideW=options.strideW,
+                padding=padding,
+                strideH=window[0],
+                strideW=window[1],
                 depthMultiplier=1,
             )
         )
-    return [*operators, join(graph, outputs, final)] if copies > 1 else operators
+    return [*operators, join(graph, outputs, final)] if several else operators

@@ -15,6 +15,7 @@ import tensorflow as tf
 from ftbnn_larq.errors import TrainingError
 from ftbnn_larq.files import sha256, write_json, write_text
 from ftbnn_larq.runs import METRICS, Run
+from ftbnn_larq.training.optimization import use_averages
 from ftbnn_larq.weights import save_weights
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class Keeper(tf.keras.callbacks.Callback):
     def on_test_begin(self, logs=None):
         if self.averaged:
             self.raw = [tf.identity(variable) for variable in self.model.trainable_variables]
-            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+            use_averages(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
         best = max((row["val_top1"] for row in self.history[self.first :]), default=-1.0)

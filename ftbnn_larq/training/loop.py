@@ -20,7 +20,7 @@ from ftbnn_larq.files import write_json
 from ftbnn_larq.layers import train_with
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import checkpoints, distribution, precision, sources
-from ftbnn_larq.training.optimization import create_optimizer
+from ftbnn_larq.training.optimization import create_optimizer, use_averages
 from ftbnn_larq.training.student import Student
 from ftbnn_larq.training.watching import BOARD, Watcher, draw_curves
 from ftbnn_larq.weights import load_weights
@@ -161,7 +161,7 @@ class _Training:
             if begun < last and not checkpoints.has_stopped(history, how.patience, first):
                 self._fit(model, target, history, first, last, callbacks)
             if how.ema:
-                model.optimizer.finalize_variable_values(model.trainable_variables)
+                use_averages(model)
 
     def _compiled(self, first: int, last: int, binary: bool) -> Student:
         how = self.how

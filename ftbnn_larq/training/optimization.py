@@ -49,3 +49,14 @@ def create_optimizer(recipe: Recipe, model: tf.keras.Model, steps: int, steps_pe
         ]
         optimizer.exclude_from_weight_decay(var_list=spared)
     return optimizer
+
+
+def use_averages(model: tf.keras.Model) -> None:
+    """Give `model` the optimizer's averages of its weights, held to what constrains the weights themselves.
+
+    Keras averages what a step made of a weight before its constraint was applied.
+    """
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:
+        if variable.constraint is not None:
+            variable.assign(variable.constraint(variable))

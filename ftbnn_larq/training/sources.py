@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ftbnn_larq import resnet, runs, zoo
-from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError, one_line
+from ftbnn_larq import keras_files, resnet, runs, zoo
+from ftbnn_larq.errors import ConfigError, UnknownNameError
 
 
 def check(reference: str) -> None:
@@ -38,10 +38,7 @@ def load(reference: str) -> tuple[tf.keras.Model, list[str] | None]:
         run = runs.open_run(path)
         return run.load_model(), list(run.config["data"]["labels"])
     if path.is_file():
-        try:
-            return tf.keras.models.load_model(path, compile=False, safe_mode=True), None
-        except Exception as error:  # whatever Keras makes of a foreign file
-            raise ModelFileError(f"{path} cannot be loaded as a Keras model: {one_line(error, 200)}") from error
+        return keras_files.load(path), None
     return zoo.pretrained(*reference.split(":", 1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import zipfile
 from collections.abc import Iterator
@@ -13,10 +14,10 @@ SUFFIXES = (".keras", ".h5")
 
 # Where classes and functions may come from that a file names: a name elsewhere would be imported and called.
 _MODULES = ("larq.layers", "larq.quantizers", "larq.constraints", "larq.activations", "larq.math")
-_MODULES += ("ftbnn_larq.layers", "ftbnn_larq.nonlinearities", "builtins")
+_MODULES += ("ftbnn_larq.layers", "ftbnn_larq.nonlinearities")
 _KERAS = ("keras", "tf_keras")
 _KERAS_PARTS = ("layers", "models", "initializers", "regularizers", "constraints", "activations", "mixed_precision")
-_KERAS_PARTS += ("src", "engine", "optimizers", "losses", "metrics")
+_KERAS_PARTS += ("engine", "optimizers", "losses", "metrics")
 # TensorFlow's functions as layers; others can write files.
 _FUNCTIONS = ("math.", "nn.", "__operators__.")
 _FUNCTIONS += (
@@ -121,6 +122,11 @@ def _code(config) -> Iterator[str]:
             yield f"the Lambda layer {name}"
         elif kind == "TFOpLambda" and not str(own.get("function")).startswith(_FUNCTIONS):
             yield f"a call of tf.{own.get('function')}"
+        elif module == "builtins":
+            # So Keras calls its own functions; but one of Python's would be taken first.
+            name = str(config.get("config"))
+            if kind != "function" or hasattr(builtins, name):
+                yield f"Python's own {name}"
         elif module is not None and not _is_known(str(module)):
             yield f"{kind} of the module {module}"
     for value in config.values():
@@ -128,7 +134,8 @@ def _code(config) -> Iterator[str]:
 
 
 def _is_known(module: str) -> bool:
-    root, _, rest = module.partition(".")
+    root, *parts = module.split(".")
     if root in _KERAS:
-        return not rest or rest.split(".")[0] in _KERAS_PARTS
+        parts = parts[1:] if parts[:1] == ["src"] else parts
+        return not parts or parts[0] in _KERAS_PARTS
     return module in _MODULES

@@ -44,18 +44,26 @@ def models() -> list[str]:
 
 def training() -> list[str]:
     document = read_json(TRAINING)
-    widths = document["widths"]
+    speed = document["speed"]
+    widths = speed["widths"]
     names = list(next(iter(widths.values())))
-    rows = []
-    for name in names:
-        ratios = [speeds[name] / speeds["ftbnn_r18"] if name in speeds else None for speeds in widths.values()]
-        rows.append([name, *("not measured" if ratio is None else f"{ratio:.2f}" for ratio in ratios)])
-    return [
-        *_table(["pictures a second, to `ftbnn_r18`", *(f"width {width}" for width in widths)], rows),
-        "",
-        f"Measured {document['date']} on {document['dataset']} in batches of {document['batch_size']}, "
-        f"{document['cores']} cores of {document['machine']}, TensorFlow {document['versions']['tensorflow']}.",
+    rows = [[name, *(f"{speeds[name] / speeds['ftbnn_r18']:.2f}" for speeds in widths.values())] for name in names]
+    words = [
+        f"Measured {speed['date']} on {speed['dataset']} in batches of {speed['batch_size']}, {speed['cores']} cores "
+        f"of {speed['machine']}, TensorFlow {speed['versions']['tensorflow']}."
     ]
+    if memory := document.get("memory"):
+        held = memory["megabytes"]
+        words.append(
+            f"The most memory held after the first epoch of {memory['dataset']} was {held[0]:,} MB, after the "
+            f"{len(held)}th {held[-1]:,} MB."
+        )
+    if accuracy := document.get("accuracy"):
+        kept = [f"{statistics.fmean(top1):.2%} in {name}" for name, top1 in accuracy["top1"].items()]
+        seeds = len(next(iter(accuracy["top1"].values())))
+        words.append(f"`ftbnn_r18_pure` on digits, mean top-1 of {seeds} seeds: {' and '.join(kept)}.")
+    columns = ["pictures a second, to `ftbnn_r18`", *(f"width {width}" for width in widths)]
+    return [*_table(columns, rows), "", " ".join(words)]
 
 
 def deployment() -> list[str]:

@@ -22,8 +22,8 @@ import click
 from benchmarks.results import HERE
 from ftbnn_larq import data as datasets
 from ftbnn_larq import networks, runs, zoo
-from ftbnn_larq.cli.output import load_tensorflow, say, table
-from ftbnn_larq.files import write_json
+from ftbnn_larq.cli.output import load_tensorflow, say
+from ftbnn_larq.files import read_json, write_json
 from ftbnn_larq.recipe import Recipe
 
 FILE = HERE / "training.json"
@@ -153,26 +153,31 @@ def accuracy(seeds: tuple[int, ...]) -> dict[str, list[float]]:
 @click.option("--data-dir", help="Where TFDS keeps its data sets.")
 @click.option("--batch-size", type=int, default=64, show_default=True)
 @click.option("--steps", type=int, default=7, show_default=True, help="Steps of each network; the median counts.")
-def main(widths, dataset, data_dir, batch_size, steps):
-    """Compare the speed of training and write it to zoo/results/training.json."""
+@click.option(
+    "--only", type=click.Choice(["speed", "memory", "accuracy"]), help="Measure one part and keep the others."
+)
+def main(widths, dataset, data_dir, batch_size, steps, only):
+    """Measure training and write it to zoo/results/training.json."""
     load_tensorflow()
-    data = datasets.load(dataset, data_dir=data_dir)
-    document = {
-        "dataset": dataset,
-        "batch_size": batch_size,
-        "cores": len(os.sched_getaffinity(0)),
-        "machine": platform.machine(),
-        "versions": runs.versions(),
-        "date": time.strftime("%Y-%m-%d"),
-        "widths": {str(width): measure(width, data, batch_size, steps) for width in widths},
-        "memory_mb": memory(data, epochs=8),
-        "digits_top1": accuracy(seeds=(0, 1, 2)),
-    }
+    document = read_json(FILE) if only else {}
+    common = {"versions": runs.versions(), "date": time.strftime("%Y-%m-%d")}
+    if only in (None, "speed"):
+        data = datasets.load(dataset, data_dir=data_dir)
+        document["speed"] = {
+            **common,
+            "dataset": dataset,
+            "batch_size": batch_size,
+            "cores": len(os.sched_getaffinity(0)),
+            "machine": platform.machine(),
+            "widths": {str(width): measure(width, data, batch_size, steps) for width in widths},
+        }
+    if only in (None, "memory"):
+        data = datasets.load(dataset, data_dir=data_dir)
+        document["memory"] = {**common, "dataset": dataset, "megabytes": memory(data, epochs=8)}
+    if only in (None, "accuracy"):
+        document["accuracy"] = {**common, "dataset": "digits", "top1": accuracy(seeds=(0, 1, 2))}
     write_json(FILE, document)
-    for width, speeds in document["widths"].items():
-        ours = speeds["ftbnn_r18"]
-        rows = [[name, f"{speed:.0f}", f"{speed / ours:.2f}"] for name, speed in speeds.items()]
-        table(f"width {width}, batches of {batch_size}", ["", "pictures/s", "to ftbnn_r18"], rows)
+    say(f"wrote {FILE}")
 
 
 if __name__ == "__main__":

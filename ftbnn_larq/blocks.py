@@ -6,31 +6,37 @@ import tensorflow as tf
 
 from ftbnn_larq import nonlinearities
 from ftbnn_larq.config import ResNetConfig
-from ftbnn_larq.layers import RepeatChannels, ShuffleChannels, Spread, binary_conv
+from ftbnn_larq.layers import RepeatChannels, ShuffleChannels, binary_conv
 
 keras_layers = tf.keras.layers
 
 
-# How far apart the copies of a channel start, in standard deviations of it: on either side of its mean by this.
+# Where the biases of repeated channels start: the first copies at this, the last at its negative.
 SPREAD = 0.5
 
 
-def batch_norm(name: str, copies_of: int | None = None) -> tf.keras.layers.Layer:
-    """A batch norm; of channels repeated from `copies_of`, with biases that spread the copies from the start.
+def batch_norm(name: str | None, start: list[float] | None = None) -> tf.keras.layers.Layer:
+    """A batch norm whose biases begin at zero, or at `start`, a number a channel."""
+    # Between speed on small data sets, which have few steps in an epoch, and calm: Keras takes 0.99, others 0.9.
+    # Several replicas see one batch: their statistics are taken together.
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    beta = "zeros" if start is None else tf.keras.initializers.Constant(start)
+    return keras_layers.BatchNormalization(
+        momentum=0.95, epsilon=1e-5, synchronized=several, beta_initializer=beta, name=name
+    )
+
+
+def repeat(x, filters: int, name: str):
+    """(N, H, W, C) to (N, H, W, filters): copies of the channels under a batch norm whose biases spread them.
 
     The binary layers see signs alone. Copies whose signs flip at one threshold tell them the same; spread, they tell
     how large the channel is.
     """
-    # Between speed on small data sets, which have few steps in an epoch, and calm: Keras takes 0.99, others 0.9.
-    # Several replicas see one batch: their statistics are taken together.
-    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    return keras_layers.BatchNormalization(
-        momentum=0.95,
-        epsilon=1e-5,
-        synchronized=several,
-        beta_initializer=Spread(copies_of, SPREAD) if copies_of else "zeros",
-        name=name,
-    )
+    channels = x.shape[-1]
+    last = max(1, (filters - 1) // channels)
+    start = [SPREAD * (1 - 2 * (channel // channels) / last) for channel in range(filters)]
+    x = RepeatChannels(filters, name=f"{name}_repeat")(x)
+    return batch_norm(f"{name}_bn", start)(x)
 
 
 def float_conv(filters: int, kernel_size: int, strides: int, name: str) -> tf.keras.layers.Layer:
@@ -91,8 +97,7 @@ def _light_stem(x, width: int, channels: int, stride: int):
     """
     if stride < 4:
         x = float_conv(width // 2, 3, stride, "stem_conv")(x)
-        x = RepeatChannels(channels, name="stem_repeat")(x)
-        return batch_norm("stem_bn", copies_of=width // 2)(x)
+        return repeat(x, channels, "stem")
     x = float_conv(width // 4, 3, 2, "stem_conv")(x)
     x = batch_norm("stem_bn")(x)
     x = keras_layers.ReLU(name="stem_act")(x)
@@ -111,7 +116,6 @@ def shortcut(x, filters: int, strides: int, config: ResNetConfig, name: str):
     if config.shortcut == "depthwise" and strides > 1 and filters % x.shape[-1] == 0:
         x = depthwise_conv(strides, strides, filters // x.shape[-1], f"{name}_conv", average=True)(x)
         return batch_norm(f"{name}_bn")(x)
-    inputs = x.shape[-1]
     if strides > 1:
         x = keras_layers.AveragePooling2D(strides, strides, padding="same", name=f"{name}_pool")(x)
     if x.shape[-1] == filters:
@@ -121,8 +125,7 @@ def shortcut(x, filters: int, strides: int, config: ResNetConfig, name: str):
     elif config.shortcut == "binary":
         x = binary_conv(filters, 1, name=f"{name}_conv")(x)
     else:
-        x = RepeatChannels(filters, name=f"{name}_repeat")(x)
-        return batch_norm(f"{name}_bn", copies_of=inputs)(x)
+        return repeat(x, filters, name)
     return batch_norm(f"{name}_bn")(x)
 
 

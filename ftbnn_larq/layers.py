@@ -127,28 +127,6 @@ class RepeatChannels(tf.keras.layers.Layer):
 
 
 @_serializable
-class Spread(tf.keras.initializers.Initializer):
-    """One number a channel, for channels of which every `inputs` are a copy of the first ones: of n copies the k-th,
-    from 0, starts at reach * (1 - 2 k / (n - 1)).
-
-    Arguments:
-        inputs: channels before they were repeated.
-        reach: what the first copy starts at; the last starts at its negative.
-    """
-
-    def __init__(self, inputs: int, reach: float):
-        self.inputs, self.reach = inputs, reach
-
-    def __call__(self, shape, dtype=None, **kwargs):
-        copy = tf.range(shape[0]) // self.inputs
-        last = max(1, (shape[0] - 1) // self.inputs)
-        return tf.cast(self.reach * (1 - 2 * copy / last), dtype or tf.float32)
-
-    def get_config(self):
-        return {"inputs": self.inputs, "reach": self.reach}
-
-
-@_serializable
 class ShuffleChannels(tf.keras.layers.Layer):
     """Channels of (N, H, W, C) in another order, so that groups exchange them.
 

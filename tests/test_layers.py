@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import ftbnn_larq
-from ftbnn_larq.layers import BinaryConv2D, RepeatChannels, ShuffleChannels, Spread, binary_conv
+from ftbnn_larq.layers import BinaryConv2D, RepeatChannels, ShuffleChannels, binary_conv
 
 
 def gradients(layer, x, **options):
@@ -116,11 +116,12 @@ def test_repeated_channels_come_in_order():
 
 
 def test_copies_of_a_channel_start_apart():
-    assert Spread(2, 0.5)((7,)).numpy().tolist() == pytest.approx([0.5, 0.5, 1 / 6, 1 / 6, -1 / 6, -1 / 6, -0.5])
-    assert Spread(4, 0.5)((4,)).numpy().tolist() == [0.5] * 4
     network = ftbnn_larq.create_model("ftbnn_r18_pure", input_shape=(32, 32, 3), width=16)
     biases = network.get_layer("stage2_unit1_shortcut_bn").beta.numpy()
     assert biases.tolist() == [0.5] * 16 + [-0.5] * 16
+    network = ftbnn_larq.create_model("ftbnn_r18", input_shape=(32, 32, 3), width=16)
+    biases = network.get_layer("stem_bn").beta.numpy()
+    assert biases.tolist() == pytest.approx([0.5] * 8 + [1 / 6] * 8 + [-1 / 6] * 8 + [-0.5] * 8)
 
 
 def test_shuffles_move_channels_between_groups():
@@ -150,5 +151,5 @@ def test_grouped_networks_have_no_more_than_their_share_of_channels_in_a_group()
         if getattr(layer, "groups", 1) > 1:
             assert layer.kernel.shape[2] % 32 == 0, layer.name
     widest = {stage: model.get_layer(f"stage{stage}_unit4_conv") for stage in (1, 2, 3, 4)}
-    assert [layer.groups for layer in widest.values()] == [3, 4, 12, 16]
-    assert [layer.filters for layer in widest.values()] == [96, 256, 768, 2048]
+    assert [layer.groups for layer in widest.values()] == [4, 4, 8, 8]
+    assert [layer.filters for layer in widest.values()] == [128, 256, 512, 1024]

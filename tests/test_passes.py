@@ -170,7 +170,7 @@ def test_a_maximum_whose_constant_could_move_stays_right(tmp_path):
 def grouped_network(shuffle: str, **options) -> tf.keras.Model:
     """A short ftbnn_r18 up to its logits: one, two and four groups in its stages."""
     tf.keras.utils.set_random_seed(1)
-    options = {"units": (1, 2, 2), "group_channels": 32, "shuffle": shuffle, "width": 16, **options}
+    options = {"units": (1, 2, 2), "widening": 2, "group_channels": 32, "shuffle": shuffle, "width": 16, **options}
     model = ftbnn_larq.create_model("ftbnn_r18", input_shape=(32, 32, 3), num_classes=9, **options)
     return as_trained(tf.keras.Model(model.input, model.layers[-1].input))
 
@@ -254,7 +254,7 @@ def test_a_network_for_small_pictures_holds_nothing_that_it_does_not_need(tmp_pa
     found = convert_model(logits, tmp_path / "model.tflite", pictures)["operators"]
     units = {"LceQuantize", "LceBconv2d", "PRELU", "ADD"}
     copies = {"SPLIT", "CONCATENATION"}
-    floats = {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"}
+    floats = {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED", "DEQUANTIZE"}
     assert set(found) <= units | copies | floats
     assert found["ADD"] == found["LceBconv2d"]
 

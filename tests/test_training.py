@@ -24,8 +24,9 @@ from ftbnn_larq.errors import ConfigError, RunError, TrainingError, UnknownNameE
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import loop
 
-OPTIONS = {"units": (1, 1), "width": 16, "group_channels": 32}
-COMMAND = ("train", "ftbnn_r18", "--set", "units=1,1", "--set", "group_channels=32", "--width", 16)
+OPTIONS = {"units": (1, 1), "width": 16, "widening": 2, "group_channels": 32}
+NARROW = ("units=1,1", "widening=2", "group_channels=32")
+COMMAND = ("train", "ftbnn_r18", *(part for option in NARROW for part in ("--set", option)), "--width", 16)
 
 
 @pytest.fixture(scope="module")
@@ -339,7 +340,7 @@ class Losses(tf.keras.callbacks.Callback):
         losses.append(logs["loss"])
 
 how = Recipe(epochs=epochs, batch_size=64, precision="float32")
-options = {"units": (1, 1), "width": 16, "group_channels": 32}
+options = {"units": (1, 1), "width": 16, "widening": 2, "group_channels": 32}
 result = loop.start("ftbnn_r18", data.load("digits"), how, options=options, output=output, callbacks=(Losses(),))
 print(json.dumps([losses, result]))
 """

@@ -102,7 +102,7 @@ _ARGUMENTS = """
 ANCESTOR = {"nonlinearity": "identity"}
 BASELINE = {"nonlinearity": "fprelu"}
 PURE = {**BASELINE, "stem": "light", "shortcut": "pool"}
-GROUPED = {**PURE, "widening": (1.5, 2.0, 3.0, 4.0), "group_channels": (32, 64, 64, 128)}
+GROUPED = {**PURE, "widening": 2.0, "group_channels": (32, 64, 64, 128)}
 
 
 @_model(ResNetConfig(R18, **ANCESTOR))
@@ -135,8 +135,8 @@ def ftbnn_r18_pure():
 def ftbnn_r18():
     """FTBNN ResNet-18, the whole idea: purified, then widened in groups
 
-    The stages have 1.5 to 4 times the ancestor's channels, the later the more, and their binary convolutions run in
-    groups, which at full width cost no more than the ancestor's.
+    Every stage has twice the ancestor's channels, and its binary convolutions run in groups, which at full width cost
+    no more than the ancestor's.
     """
 
 
@@ -170,8 +170,8 @@ def ftbnn_r34_pure():
 def ftbnn_r34():
     """FTBNN ResNet-34, the whole idea: purified, then widened in groups
 
-    The stages have 1.5 to 4 times the ancestor's channels, the later the more, and their binary convolutions run in
-    groups, which at full width cost no more than the ancestor's.
+    Every stage has twice the ancestor's channels, and its binary convolutions run in groups, which at full width cost
+    no more than the ancestor's.
     """
 
 

@@ -48,6 +48,7 @@ CHOICES = {
     "placement": ("after_bn", "after_add"),
     "stem": ("conv", "light"),
     "shortcut": ("float", "binary", "pool", "depthwise"),
+    "transition": ("around", "before"),
     "shuffle": ("none", "rotate", "interleave"),
 }
 
@@ -74,6 +75,10 @@ class ResNetConfig:
         shortcut: what brings the real-valued path to half the resolution and more channels after a 2x2 average:
             a "float" or a "binary" 1x1 convolution, or its channels repeated (weightless, "pool"); "depthwise" learns
             the weights of the average, for each repetition its own. A batch norm follows each of them.
+        transition: where a stage begins, the shortcut leads "around" its first unit, which reads the stage before at
+            twice the resolution (Bi-Real Net), or stands "before" it, and all units of a stage are alike. The first
+            unit then reads each channel under several biases; where the network has no groups, it has one for each
+            repetition (if that is of 32 channels), and so costs what it did.
         widening: factor on the channels of each stage, or one for all.
         group_channels: channels per group of the binary convolutions in each stage, or one number for all, at width
             64; scales with the width, in multiples of 32 and never below 32. None: no groups. A stage that is no wider
@@ -93,6 +98,7 @@ class ResNetConfig:
     placement: str = "after_bn"
     stem: str = "conv"
     shortcut: str = "float"
+    transition: str = "around"
     widening: float | tuple[float, ...] = 1.0
     group_channels: int | tuple[int, ...] | None = None
     shuffle: str = "none"
@@ -175,14 +181,20 @@ class ResNetConfig:
         scaled = _at(self.group_channels, stage) * self.width / FULL_WIDTH
         return max(GROUP_STEP, int(scaled // GROUP_STEP) * GROUP_STEP)
 
-    def groups(self, stage: int, inputs: int) -> int:
-        """Groups of a convolution in a stage, counted from 0, that reads `inputs` channels.
+    def groups(self, stage: int, unit: int) -> int:
+        """Groups of the binary convolution of a unit; stages and units are counted from 0.
 
         The first of a stage may read channels that its groups don't divide; it has as many groups as divide both.
         """
-        if self.group_channels is None or inputs % GROUP_STEP or self.channels(stage) % self._group_size(stage):
+        begins, channels = stage > 0 and unit == 0, self.channels(stage)
+        earlier = self.channels(stage - 1) if begins else channels
+        if self.group_channels is None:
+            copies = begins and self.transition == "before" and earlier % GROUP_STEP == channels % earlier == 0
+            return channels // earlier if copies else 1
+        inputs = channels if self.transition == "before" else earlier
+        if inputs % GROUP_STEP or channels % self._group_size(stage):
             return 1
-        return math.gcd(inputs // GROUP_STEP, self.channels(stage) // self._group_size(stage))
+        return math.gcd(inputs // GROUP_STEP, channels // self._group_size(stage))
 
     @property
     def start_slopes(self) -> tuple[float, float] | None:

@@ -50,9 +50,10 @@ def build(
     for stage, units in enumerate(config.units):
         for index in range(units):
             strides = 2 if stage > 0 and index == 0 else 1
-            groups = config.groups(stage, x.shape[-1])
-            unit = f"stage{stage + 1}_unit{index + 1}"
-            x = blocks.unit(x, config.channels(stage), strides, groups, config, unit)
+            unit, filters = f"stage{stage + 1}_unit{index + 1}", config.channels(stage)
+            if config.transition == "before":
+                x, strides = blocks.shortcut(x, filters, strides, config, unit), 1
+            x = blocks.unit(x, filters, strides, config.groups(stage, index), config, unit)
     if include_top:
         x = blocks.head(x, num_classes)
     if input_tensor is not None:

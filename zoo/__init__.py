@@ -101,8 +101,8 @@ _ARGUMENTS = """
 
 ANCESTOR = {"nonlinearity": "identity"}
 BASELINE = {"nonlinearity": "fprelu"}
-PURE = {**BASELINE, "stem": "light", "shortcut": "pool"}
-GROUPED = {**PURE, "widening": 2.0, "group_channels": (32, 64, 64, 128)}
+PURE = {**BASELINE, "stem": "light", "shortcut": "pool", "transition": "before"}
+GROUPED = {**PURE, "widening": (1.5, 3.0, 3.0, 3.0), "group_channels": (32, 64, 64, 128), "shuffle": "rotate"}
 
 
 @_model(ResNetConfig(R18, **ANCESTOR))
@@ -135,8 +135,8 @@ def ftbnn_r18_pure():
 def ftbnn_r18():
     """FTBNN ResNet-18, the whole idea: purified, then widened in groups
 
-    Every stage has twice the ancestor's channels, and its binary convolutions run in groups, which at full width cost
-    no more than the ancestor's.
+    The first stage has one and a half times the ancestor's channels, the others three times; their binary convolutions
+    run in groups, which at full width cost no more than the ancestor's. Each group reads what its neighbour wrote.
     """
 
 
@@ -170,8 +170,8 @@ def ftbnn_r34_pure():
 def ftbnn_r34():
     """FTBNN ResNet-34, the whole idea: purified, then widened in groups
 
-    Every stage has twice the ancestor's channels, and its binary convolutions run in groups, which at full width cost
-    no more than the ancestor's.
+    The first stage has one and a half times the ancestor's channels, the others three times; their binary convolutions
+    run in groups, which at full width cost no more than the ancestor's. Each group reads what its neighbour wrote.
     """
 
 

@@ -24,7 +24,7 @@ def add(graph: Graph, tensor: int, offset: np.ndarray) -> bool:
 
     That is what computes the other side of the sum that the tensor goes into, or the layer behind sums and pools.
     """
-    reader = _only_reader(graph, tensor)
+    reader = graph.only_reader(tensor)
     if reader is not None and graph.type(reader) == "ADD":
         others = [other for other in reader.inputs if other != tensor]
         if others and add_before(graph, others[0], offset):
@@ -35,7 +35,7 @@ def add(graph: Graph, tensor: int, offset: np.ndarray) -> bool:
 def add_before(graph: Graph, tensor: int, offset: np.ndarray) -> bool:
     """Have what computes `tensor` add `offset`, if it adds or scales by a constant and only one operator reads it."""
     producer = graph.producers().get(tensor)
-    if producer is None or _only_reader(graph, tensor) is None or _is_activated(producer):
+    if producer is None or graph.only_reader(tensor) is None or _is_activated(producer):
         return False
     kind = graph.type(producer)
     if kind in _BIAS:
@@ -51,7 +51,7 @@ def add_before(graph: Graph, tensor: int, offset: np.ndarray) -> bool:
         return True
     # Behind a MUL it costs no more than here, and the two may become one.
     shifted = graph.add_tensor(graph.shape(tensor), tensor, f"{graph.name(tensor)}/shifted")
-    reader = _only_reader(graph, tensor)
+    reader = graph.only_reader(tensor)
     new = graph.operator("ADD", [tensor, graph.add_constant(np.float32(offset))], [shifted])
     graph.operators.insert(graph.operators.index(producer) + 1, new)
     reader.inputs = [shifted if each == tensor else each for each in reader.inputs]
@@ -60,7 +60,7 @@ def add_before(graph: Graph, tensor: int, offset: np.ndarray) -> bool:
 
 def _add_behind(graph: Graph, tensor: int, offset: np.ndarray) -> bool:
     """Follow `tensor` through what hands a constant on, to the dense layer whose bias takes it."""
-    while (reader := _only_reader(graph, tensor)) is not None:
+    while (reader := graph.only_reader(tensor)) is not None:
         kind, output = graph.type(reader), reader.outputs[0]
         if kind == "FULLY_CONNECTED":
             kernel = graph.constant(reader.inputs[1])
@@ -86,12 +86,6 @@ def _add_to_bias(graph: Graph, operator, place: int, offset: np.ndarray) -> bool
         return False
     operator.inputs[place] = graph.add_constant(np.float32(bias + offset))
     return True
-
-
-def _only_reader(graph: Graph, tensor: int):
-    """The operator that reads a tensor, if there is no other and it reads it once."""
-    readers = graph.readers()[tensor]
-    return readers[0] if len(readers) == 1 and readers[0] and readers[0].inputs.count(tensor) == 1 else None
 
 
 def _is_activated(operator) -> bool:

@@ -116,6 +116,11 @@ class Graph:
             found[tensor].append(None)
         return found
 
+    def only_reader(self, tensor: int):
+        """The operator that reads a tensor, if there is no other and it reads it once; what is given out has none."""
+        readers = self.readers()[tensor]
+        return readers[0] if len(readers) == 1 and readers[0] and readers[0].inputs.count(tensor) == 1 else None
+
     def constant(self, tensor: int) -> np.ndarray | None:
         """The values of a float32, int32 or int8 constant; None for anything else."""
         if tensor < 0:

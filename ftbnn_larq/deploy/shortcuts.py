@@ -44,19 +44,19 @@ def _merge_pool(graph: Graph, pool) -> None:
     if not covers or window != (options.strideH, options.strideW) or options.fusedActivationFunction:
         return
     chain, copies, tensor = [pool], 1, pool.outputs[0]
-    following = _only_reader(graph, tensor)
-    if following and graph.type(following) == "CONCATENATION" and set(following.inputs) == {tensor}:
-        chain.append(following)
-        copies, tensor = len(following.inputs), following.outputs[0]
+    following = graph.readers()[tensor]
+    if len(following) == 1 and _joins(graph, following[0], tensor):
+        chain += following
+        copies, tensor = len(following[0].inputs), following[0].outputs[0]
     scaling = _scaling(graph, tensor)
     if scaling.operators:
         new = _depthwise(graph, [source] * copies, scaling, window, padding=options.padding)
         graph.replace([*chain, *scaling.operators], new)
 
 
-def _only_reader(graph: Graph, tensor: int):
-    readers = graph.readers()[tensor]
-    return readers[0] if len(readers) == 1 else None
+def _joins(graph: Graph, operator, tensor: int) -> bool:
+    """Whether an operator puts a tensor beside itself and nothing else."""
+    return operator is not None and graph.type(operator) == "CONCATENATION" and set(operator.inputs) == {tensor}
 
 
 def _repeats(graph: Graph, concatenation) -> bool:
@@ -75,7 +75,7 @@ def _scaling(graph: Graph, tensor: int) -> Scaling:
     """What scales and shifts `tensor` for its only reader."""
     channels, operators = graph.shape(tensor)[-1], []
     scale, shift = np.ones(channels), np.zeros(channels)
-    while (following := _only_reader(graph, tensor)) and graph.type(following) in ("MUL", "ADD"):
+    while (following := graph.only_reader(tensor)) and graph.type(following) in ("MUL", "ADD"):
         (other,) = [each for each in following.inputs if each != tensor] or [-1]
         values = channelwise(graph.constant(other), channels)
         if values is None or following.builtinOptions.fusedActivationFunction:

@@ -93,7 +93,7 @@ class _Streams:
 
     def _concatenation(self, operator, inputs: list[int]) -> bool:
         output = operator.outputs[0]
-        if operator.builtinOptions.axis != len(self.graph.shape(output)) - 1:
+        if operator.builtinOptions.axis not in (-1, len(self.graph.shape(output)) - 1):
             return False
         self.pieces[output] = [piece for tensor in inputs for piece in self.pieces.get(tensor, [tensor])]
         if any(tensor in self.apart for tensor in inputs) or all(map(self._is_group, operator.inputs)):

@@ -81,8 +81,6 @@ class _Streams:
             sizes = [self._channels(tensor) for tensor in operator.outputs]
             self._alias.update(zip(operator.outputs, self._in(inputs[1], sizes), strict=True))
             return True
-        if kind == "STRIDED_SLICE" and inputs[0] in self.apart:
-            return self._slice(operator, inputs)
         if not any(tensor in self.apart for tensor in inputs):
             return False
         if kind in _BY_ELEMENT or kind in _POOLS or kind == "LceQuantize":
@@ -121,31 +119,6 @@ class _Streams:
         self._set(operator.outputs[0], pieces)
         return True
 
-    def _slice(self, operator, inputs: list[int]) -> bool:
-        options, channels = operator.builtinOptions, self._channels(inputs[0])
-        begin, end, steps = (self.graph.constant(tensor) for tensor in inputs[1:])
-        others = (1 << len(begin) - 1) - 1
-        whole_but_last = options.beginMask & others == others and options.endMask & others == others
-        if (
-            not whole_but_last
-            or steps[-1] != 1
-            or options.ellipsisMask
-            or options.newAxisMask
-            or options.shrinkAxisMask
-        ):
-            return False
-        first = 0 if options.beginMask > others else int(begin[-1]) % channels
-        last = channels if options.endMask > others or end[-1] >= channels else int(end[-1]) % channels
-        sizes = [size for size in (first, last - first, channels - last) if size]
-        wanted = self._in(inputs[0], sizes, rough=True)
-        position, pieces = 0, []
-        for piece in wanted:
-            if first <= position < last:
-                pieces.append(piece)
-            position += self._channels(piece)
-        self._set(operator.outputs[0], pieces)
-        return True
-
     def _by_piece(self, operator, inputs: list[int], kind: str) -> bool:
         graph, output = self.graph, operator.outputs[0]
         leading = [tensor for tensor in inputs if tensor in self.convolved] or [
@@ -178,8 +151,8 @@ class _Streams:
         self._set(output, pieces)
         return True
 
-    def _in(self, tensor: int, sizes: list[int], rough: bool = False) -> list[int]:
-        """A tensor in pieces of those numbers of channels; `rough`, each of them may be in several."""
+    def _in(self, tensor: int, sizes: list[int]) -> list[int]:
+        """A tensor in pieces of those numbers of channels."""
         if tensor not in self.pieces:
             producer = self._producers.get(tensor)
             if producer is not None and self.graph.type(producer) == "CONV_2D":
@@ -196,8 +169,6 @@ class _Streams:
             for part in self._parts(piece, math.gcd(size, *map(int, inner))):
                 found[int(np.searchsorted(ends, position, side="right"))].append(part)
                 position += self._channels(part)
-        if rough:
-            return [part for parts in found for part in parts]
         pieces = [parts[0] if len(parts) == 1 else self._join(tensor, parts) for parts in found]
         if tensor in self.apart:
             self.pieces[tensor] = pieces

@@ -130,7 +130,9 @@ def test_shuffles_move_channels_between_groups():
     assert ShuffleChannels(3, "interleave")(x).numpy().ravel().tolist() == [0, 2, 4, 1, 3, 5]
 
 
-@pytest.mark.parametrize("options", [{"shuffle": "rotate"}, {"shuffle": "interleave"}, {"shortcut": "depthwise"}])
+@pytest.mark.parametrize(
+    "options", [{"shuffle": "none"}, {"shuffle": "interleave"}, {"shortcut": "depthwise"}, {"transition": "around"}]
+)
 def test_other_choices_convert_too(options, tmp_path):
     from ftbnn_larq.deploy import proof
     from ftbnn_larq.deploy.convert import convert_model
@@ -151,5 +153,18 @@ def test_grouped_networks_have_no_more_than_their_share_of_channels_in_a_group()
         if getattr(layer, "groups", 1) > 1:
             assert layer.kernel.shape[2] % 32 == 0, layer.name
     widest = {stage: model.get_layer(f"stage{stage}_unit4_conv") for stage in (1, 2, 3, 4)}
-    assert [layer.groups for layer in widest.values()] == [4, 4, 8, 8]
-    assert [layer.filters for layer in widest.values()] == [128, 256, 512, 1024]
+    assert [layer.groups for layer in widest.values()] == [3, 6, 12, 12]
+    assert [layer.filters for layer in widest.values()] == [96, 384, 768, 1536]
+
+
+def test_behind_a_shortcut_that_stands_before_the_stage_its_copies_are_groups():
+    """They cost what the convolution of the stage before did: half of the channels each, at the same resolution."""
+    for width, groups in ((64, 2), (16, 1)):  # 16 channels are too few for a group
+        before, around = (
+            ftbnn_larq.create_model("ftbnn_r18_pure", input_shape=(32, 32, 3), width=width, transition=choice)
+            for choice in ("before", "around")
+        )
+        first = before.get_layer("stage2_unit1_conv")
+        assert (first.strides, first.groups, first.kernel.shape[2]) == ((1, 1), groups, 2 * width // groups)
+        first = around.get_layer("stage2_unit1_conv")
+        assert (first.strides, first.groups, first.kernel.shape[2]) == ((2, 2), 1, width)

@@ -127,7 +127,8 @@ def ftbnn_r18_pure():
     """FTBNN ResNet-18, second step: the baseline after binary purification
 
     The float 7x7 stem gives way to a light one (3x3, depthwise 3x3, 1x1), the float 1x1 shortcuts to an average pool
-    whose channels are repeated under a batch norm. Nothing but stem and classifier multiplies floats.
+    whose channels are repeated under a batch norm. It stands before the stage, so that the first unit reads the signs
+    of each channel at several thresholds. Nothing but stem and classifier multiplies floats.
     """
 
 
@@ -162,7 +163,8 @@ def ftbnn_r34_pure():
     """FTBNN ResNet-34, second step: the baseline after binary purification
 
     The float 7x7 stem gives way to a light one (3x3, depthwise 3x3, 1x1), the float 1x1 shortcuts to an average pool
-    whose channels are repeated under a batch norm. Nothing but stem and classifier multiplies floats.
+    whose channels are repeated under a batch norm. It stands before the stage, so that the first unit reads the signs
+    of each channel at several thresholds. Nothing but stem and classifier multiplies floats.
     """
 
 

@@ -140,12 +140,17 @@ class ShuffleChannels(tf.keras.layers.Layer):
         super().__init__(**kwargs)
         self.groups, self.how = groups, how
 
-    def call(self, inputs):
-        channels = inputs.shape[-1]
+    def order(self, channels: int) -> list[int]:
+        """Which of the channels stands in each place."""
         size = channels // self.groups
         if self.how == "rotate":
-            return tf.concat([inputs[..., size:], inputs[..., :size]], axis=-1)
-        order = [channel for first in range(size) for channel in range(first, channels, size)]
+            return [*range(size, channels), *range(size)]
+        return [channel for first in range(size) for channel in range(first, channels, size)]
+
+    def call(self, inputs):
+        order = self.order(inputs.shape[-1])
+        if self.how == "rotate":
+            return tf.concat([inputs[..., order[0] :], inputs[..., : order[0]]], axis=-1)
         return tf.gather(inputs, order, axis=-1)
 
     def get_config(self):

@@ -11,17 +11,18 @@ import tensorflow as tf
 from ftbnn_larq.deploy import proof
 from ftbnn_larq.deploy.convert import convert_model
 from ftbnn_larq.errors import ConversionError
-from ftbnn_larq.layers import binary_conv
+from ftbnn_larq.layers import ShuffleChannels, binary_conv
 
 assert ftbnn_larq
 
 
-def network(bias: float = 0.0, scale: float = 1.0, groups: int = 1) -> tf.keras.Model:
+def network(bias: float = 0.0, scale: float = 1.0, groups: int = 1, shuffle: str | None = None) -> tf.keras.Model:
     """The picture plus `bias`, its signs convolved, times `scale`, convolved once more, averaged."""
     tf.keras.utils.set_random_seed(1)
     inputs = tf.keras.Input((4, 4, 64))
     shifted = tf.keras.layers.DepthwiseConv2D(1, depthwise_initializer="ones", name="shift")(inputs)
-    x = binary_conv(64, groups=groups, name="first")(shifted)
+    x = ShuffleChannels(groups, shuffle)(shifted) if shuffle else shifted
+    x = binary_conv(64, groups=groups, name="first")(x)
     x = tf.keras.layers.BatchNormalization(name="norm")(x)
     x = tf.keras.layers.Add()([x, shifted])
     x = tf.keras.layers.Concatenate()([binary_conv(64, name="second")(x), binary_conv(64, 1, name="third")(x)])
@@ -38,12 +39,12 @@ def pictures(nearly_zero: float) -> np.ndarray:
     return values
 
 
-@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(("groups", "shuffle"), [(1, None), (2, None), (2, "rotate"), (2, "interleave")])
 @pytest.mark.parametrize("kernel", ["default", "indirect", "reference"])
-def test_a_sign_that_rounding_turns_is_told_and_passes(tmp_path, kernel, groups):
+def test_a_sign_that_rounding_turns_is_told_and_passes(tmp_path, kernel, groups, shuffle):
     path = tmp_path / "model.tflite"
-    assert convert_model(network(groups=groups), path, pictures(5e-7))["sign_ties"] == 0
-    agreement = proof.compare(network(bias=-1e-6, groups=groups), path, pictures(5e-7), kernel)
+    assert convert_model(network(groups=groups, shuffle=shuffle), path, pictures(5e-7))["sign_ties"] == 0
+    agreement = proof.compare(network(bias=-1e-6, groups=groups, shuffle=shuffle), path, pictures(5e-7), kernel)
     assert agreement.sign_ties == 1
     assert agreement.max_abs_diff < proof.TOLERANCE * agreement.logits_range
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ftbnn_larq.deploy import flatbuffer as fb
 from ftbnn_larq.deploy.interpreter import Interpreter
-from ftbnn_larq.layers import is_binary
+from ftbnn_larq.layers import ShuffleChannels, is_binary
 
 # Largest difference of two inputs of a sign, relative to the largest input of that sign in the picture. Float32 sums in
 # another order, and batch norms folded into other operators, differ by some 1e-6 after eighteen layers.
@@ -38,6 +38,16 @@ def _joined(pieces: list[np.ndarray], shapes: list[tuple]) -> list[np.ndarray] |
     return None if waiting or [value.shape[1:] for value in whole] != shapes else whole
 
 
+def _order_before(value) -> list[int] | None:
+    """How a shuffle put the channels of a Keras tensor in order; the flatbuffer may take signs before or behind it."""
+    layer = value._keras_history.layer
+    return layer.order(value.shape[-1]) if isinstance(layer, ShuffleChannels) else None
+
+
+def _nearest(candidates: list[np.ndarray], usual: np.ndarray) -> np.ndarray:
+    return min(candidates, key=lambda candidate: np.abs(candidate - usual).sum())
+
+
 def same_but_for_rounding(
     model: tf.keras.Model, flatbuffer: bytes, pictures: np.ndarray, *, kernel: str | None, tolerance: float
 ) -> np.ndarray:
@@ -62,16 +72,23 @@ def same_but_for_rounding(
         inputs = {layer.input.ref(): layer.input for layer in layers}
         outputs = [layer.output for layer in layers]
         follow = tf.keras.Model([*model.inputs, *outputs], [*model.outputs, *inputs.values()])
+        look = tf.keras.Model(model.inputs, [*inputs.values()])
     except (AttributeError, ValueError):  # a layer that is called twice, or a sign of the picture itself
         return np.zeros(len(pictures), bool)
     places = [list(inputs).index(layer.input.ref()) for layer in layers]
     shapes = [tuple(value.shape)[1:] for value in inputs.values()]
+    orders = [_order_before(value) for value in inputs.values()]
 
     def agrees(picture, answer) -> bool:
         scores, *pieces = answer
         signed = _joined(pieces, shapes)
         if signed is None:
             return False
+        seen = tf.nest.flatten(look.predict_on_batch(picture))
+        signed = [
+            value if order is None else _nearest([value, value[..., order]], usual)
+            for value, order, usual in zip(signed, orders, seen, strict=True)
+        ]
         convolved = [layer(signed[place], training=False) for layer, place in zip(layers, places, strict=True)]
         expected, *own = follow.predict_on_batch([picture, *convolved])
         return np.abs(expected - scores).max() <= tolerance and all(

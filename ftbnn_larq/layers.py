@@ -126,6 +126,19 @@ class RepeatChannels(tf.keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters}
 
 
+def _rotate(x, first: int):
+    """The channels from `first` on, then those before; automatic differentiation would fill two tensors with zeros."""
+
+    def swap(x, first):
+        return tf.concat([x[..., first:], x[..., :first]], axis=-1)
+
+    @tf.custom_gradient
+    def rotate(x):
+        return swap(x, first), lambda upstream: swap(upstream, x.shape[-1] - first)
+
+    return rotate(x)
+
+
 @_serializable
 class ShuffleChannels(tf.keras.layers.Layer):
     """Channels of (N, H, W, C) in another order, so that groups exchange them.
@@ -150,7 +163,7 @@ class ShuffleChannels(tf.keras.layers.Layer):
     def call(self, inputs):
         order = self.order(inputs.shape[-1])
         if self.how == "rotate":
-            return tf.concat([inputs[..., order[0] :], inputs[..., : order[0]]], axis=-1)
+            return _rotate(inputs, order[0])
         return tf.gather(inputs, order, axis=-1)
 
     def get_config(self):

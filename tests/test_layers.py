@@ -168,3 +168,15 @@ def test_behind_a_shortcut_that_stands_before_the_stage_its_copies_are_groups():
         assert (first.strides, first.groups, first.kernel.shape[2]) == ((1, 1), groups, 2 * width // groups)
         first = around.get_layer("stage2_unit1_conv")
         assert (first.strides, first.groups, first.kernel.shape[2]) == ((2, 2), 1, width)
+
+
+@pytest.mark.parametrize("how", ["rotate", "interleave"])
+def test_a_shuffles_gradient_goes_back_where_the_channels_came_from(how):
+    x = tf.random.stateless_normal((2, 3, 3, 12), (1, 2))
+    upstream = tf.random.stateless_normal((2, 3, 3, 12), (3, 4))
+    layer = ShuffleChannels(4, how)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x)
+    gradient = tape.gradient(y, x, upstream).numpy()
+    assert np.array_equal(gradient[..., layer.order(12)], upstream.numpy())

@@ -175,7 +175,7 @@ def grouped_network(shuffle: str, **options) -> tf.keras.Model:
     return as_trained(tf.keras.Model(model.input, model.layers[-1].input))
 
 
-@pytest.mark.parametrize("shuffle", ["none", "rotate", "interleave"])
+@pytest.mark.parametrize("shuffle", ["none", "rotate", "butterfly", "interleave"])
 def test_groups_read_packed_words_and_stay_apart_while_nothing_mixes_them(tmp_path, shuffle):
     before = to_flatbuffer(grouped_network(shuffle))[0]
     with pytest.raises(ModelFileError, match="refuses"):
@@ -194,6 +194,18 @@ def test_groups_read_packed_words_and_stay_apart_while_nothing_mixes_them(tmp_pa
         copies = ("SPLIT", "CONCATENATION", "STRIDED_SLICE")
         assert copied(apart, *copies) < copied(split, *copies)
         assert "STRIDED_SLICE" not in counts(split)
+
+
+def test_groups_that_grow_are_joined_before_their_signs_are_taken_once_for_each_convolution(tmp_path):
+    """Two groups of 32, then, behind their copies, four of 64."""
+    before = to_flatbuffer(grouped_network("rotate", units=(1, 2), widening=(1, 2), group_channels=(32, 64), width=64))[
+        0
+    ]
+    after = rewritten(before, "fold", "shortcuts", "groups", "streams")
+    same_answers(before, after, tmp_path, (32, 32, 3))
+    found = counts(after)
+    assert found["LceBconv2d"] == 2 + 2 * 4
+    assert found["LceQuantize"] <= found["LceBconv2d"]
 
 
 def copied(flatbuffer: bytes, *kinds: str) -> int:

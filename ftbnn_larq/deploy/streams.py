@@ -41,7 +41,8 @@ class _Streams:
         apart: tensors whose pieces stem from groups.
         convolved: outputs of binary convolutions, and what is computed of them alone. Where they are added to the
             residual stream, their pieces are the ones to keep: the stream is cut once, they come anew in each layer.
-        cut: outputs of convolutions -> numbers of channels in which they are wanted, known only at their readers.
+        cut: tensors -> numbers of channels in which they are wanted, known only at their readers: a convolution then
+            computes them in these pieces, and pieces that have to be joined are joined before their signs are taken.
     """
 
     def __init__(self, graph: Graph, cut: dict[int, list[int]]):
@@ -62,6 +63,9 @@ class _Streams:
             if not self._write(self.graph.type(operator), operator, inputs):
                 inputs = [self._whole(tensor) for tensor in inputs]
                 self.operators.append(self.graph.copy(operator, inputs, operator.outputs))
+            for output in operator.outputs:
+                if output in self.cut and output in self.apart:
+                    self._in(output, self.cut[output])
         for tensor in self.graph.outputs:
             self._whole(tensor)
 
@@ -169,6 +173,8 @@ class _Streams:
             for part in self._parts(piece, math.gcd(size, *map(int, inner))):
                 found[int(np.searchsorted(ends, position, side="right"))].append(part)
                 position += self._channels(part)
+        if any(len(parts) > 1 for parts in found):
+            self.cut[tensor] = sizes
         pieces = [parts[0] if len(parts) == 1 else self._join(tensor, parts) for parts in found]
         if tensor in self.apart:
             self.pieces[tensor] = pieces

@@ -1,15 +1,17 @@
-"""Larq and Larq Compute Engine need Keras 2. This module is the one place that asks TensorFlow for it."""
+"""What has to be asked of TensorFlow before it is imported: Keras 2, which Larq needs, and oneDNN's kernels."""
 
 import os
 import sys
 
 SWITCH = "TF_USE_LEGACY_KERAS"
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 
 def use_legacy_keras() -> None:
-    """Make `tf.keras` Keras 2 (the package `tf-keras`) in this process and its children.
+    """Make `tf.keras` Keras 2 (the package `tf-keras`) in this process and its children, on oneDNN's kernels.
 
-    TensorFlow reads the switch when it is first imported, so this has to come before that import.
+    TensorFlow reads both switches when it is first imported, so this has to come before that import. On processors
+    without AVX-512 it leaves oneDNN out unless told; its other kernels have no gradients of grouped convolutions.
 
     Raises:
         ImportError: TensorFlow was imported earlier, with Keras 3.
@@ -20,3 +22,4 @@ def use_legacy_keras() -> None:
             "`import ftbnn_larq` before `import tensorflow`, or set the environment variable TF_USE_LEGACY_KERAS=1"
         )
     os.environ[SWITCH] = "1"
+    os.environ[ONEDNN] = "1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -29,6 +30,20 @@ def test_keras_3_imported_earlier_is_said_plainly():
     done = python(UNSET + "import tensorflow as tf; import ftbnn_larq")
     assert done.returncode
     assert "import ftbnn_larq` before `import tensorflow" in done.stderr.splitlines()[-1]
+
+
+def test_grouped_networks_train_where_tensorflow_would_leave_onednn_out():
+    """As on processors without AVX-512; TensorFlow's other kernels know no gradients of grouped convolutions."""
+    code = (
+        "import numpy as np, ftbnn_larq; "
+        "network = ftbnn_larq.create_model('ftbnn_r18', input_shape=(8, 8, 3), num_classes=2, width=16); "
+        "network.compile('adam', 'categorical_crossentropy'); "
+        "print(network.train_on_batch(np.zeros((4, 8, 8, 3)), np.eye(2)[[0, 1, 0, 1]]) > 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    )
+    assert done.stdout.strip() == "True", done.stderr
 
 
 def test_importing_the_package_and_reading_the_zoo_loads_no_tensorflow():

@@ -129,7 +129,7 @@ def shortcut(x, filters: int, strides: int, config: ResNetConfig, name: str):
     return batch_norm(f"{name}_bn")(x)
 
 
-def unit(x, filters: int, strides: int, groups: int, config: ResNetConfig, name: str):
+def unit(x, filters: int, strides: int, groups: int, turn: int, config: ResNetConfig, name: str):
     """Sign, binary 3x3, batch norm, non-linearity and add: (N, H, W, C) to (N, H/strides, W/strides, filters)."""
 
     def act(y):
@@ -141,7 +141,8 @@ def unit(x, filters: int, strides: int, groups: int, config: ResNetConfig, name:
     y = x
     if groups > 1 and config.shuffle != "none":
         # Before the sign: between sign and convolution LCE takes nothing.
-        y = ShuffleChannels(groups, config.shuffle, name=f"{name}_shuffle")(y)
+        how = "interleave" if config.shuffle == "interleave" else "rotate"
+        y = ShuffleChannels(groups, how, turn, name=f"{name}_shuffle")(y)
     y = binary_conv(filters, 3, strides=strides, groups=groups, name=f"{name}_conv")(y)
     y = batch_norm(f"{name}_bn")(y)
     if config.placement == "after_bn":

@@ -49,7 +49,7 @@ CHOICES = {
     "stem": ("conv", "light"),
     "shortcut": ("float", "binary", "pool", "depthwise"),
     "transition": ("around", "before"),
-    "shuffle": ("none", "rotate", "interleave"),
+    "shuffle": ("none", "rotate", "butterfly", "interleave"),
 }
 
 # Fields that take numbers.
@@ -84,7 +84,9 @@ class ResNetConfig:
             64; scales with the width, in multiples of 32 and never below 32. None: no groups. A stage that is no wider
             than one group is not grouped.
         shuffle: how groups exchange channels before each sign: "none", "rotate" (each group reads the channels that
-            its neighbour wrote) or "interleave" (each group reads some of every group; ShuffleNet, arXiv 1707.01083).
+            its neighbour wrote), "butterfly" (those of the group 1, 2, 4, ... places on in one unit after the other,
+            so that after log2(groups) units each has heard of all) or "interleave" (each group reads some of every
+            group; ShuffleNet, arXiv 1707.01083).
 
     Raises:
         ConfigError: a value that cannot be used; UnknownNameError: a word that no field knows.
@@ -195,6 +197,11 @@ class ResNetConfig:
         if inputs % GROUP_STEP or channels % self._group_size(stage):
             return 1
         return math.gcd(inputs // GROUP_STEP, channels // self._group_size(stage))
+
+    def turn(self, stage: int, unit: int) -> int:
+        """How many groups on stand the channels that each group of a unit reads, where shuffle turns them."""
+        rounds = max(1, math.ceil(math.log2(self.groups(stage, unit))))
+        return 2 ** (unit % rounds) if self.shuffle == "butterfly" else 1
 
     @property
     def start_slopes(self) -> tuple[float, float] | None:

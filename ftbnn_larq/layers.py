@@ -145,19 +145,20 @@ class ShuffleChannels(tf.keras.layers.Layer):
 
     Arguments:
         groups: of the convolution that reads them.
-        how: "rotate", each group gets its neighbour's channels; "interleave", a part of every group's (ShuffleNet,
-            arXiv 1707.01083).
+        how: "rotate", each group gets the channels of the one `turn` places on; "interleave", a part of every group's
+            (ShuffleNet, arXiv 1707.01083).
     """
 
-    def __init__(self, groups: int, how: str = "rotate", **kwargs):
+    def __init__(self, groups: int, how: str = "rotate", turn: int = 1, **kwargs):
         super().__init__(**kwargs)
-        self.groups, self.how = groups, how
+        self.groups, self.how, self.turn = groups, how, turn
 
     def order(self, channels: int) -> list[int]:
         """Which of the channels stands in each place."""
         size = channels // self.groups
         if self.how == "rotate":
-            return [*range(size, channels), *range(size)]
+            first = size * self.turn
+            return [*range(first, channels), *range(first)]
         return [channel for first in range(size) for channel in range(first, channels, size)]
 
     def call(self, inputs):
@@ -167,4 +168,4 @@ class ShuffleChannels(tf.keras.layers.Layer):
         return tf.gather(inputs, order, axis=-1)
 
     def get_config(self):
-        return {**super().get_config(), "groups": self.groups, "how": self.how}
+        return {**super().get_config(), "groups": self.groups, "how": self.how, "turn": self.turn}

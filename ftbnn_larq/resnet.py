@@ -53,7 +53,7 @@ def build(
             unit, filters = f"stage{stage + 1}_unit{index + 1}", config.channels(stage)
             if config.transition == "before":
                 x, strides = blocks.shortcut(x, filters, strides, config, unit), 1
-            x = blocks.unit(x, filters, strides, config.groups(stage, index), config, unit)
+            x = blocks.unit(x, filters, strides, config.groups(stage, index), config.turn(stage, index), config, unit)
     if include_top:
         x = blocks.head(x, num_classes)
     if input_tensor is not None:

@@ -127,7 +127,19 @@ def test_copies_of_a_channel_start_apart():
 def test_shuffles_move_channels_between_groups():
     x = tf.reshape(tf.range(6.0), (1, 1, 1, 6))
     assert ShuffleChannels(3, "rotate")(x).numpy().ravel().tolist() == [2, 3, 4, 5, 0, 1]
+    assert ShuffleChannels(3, "rotate", turn=2)(x).numpy().ravel().tolist() == [4, 5, 0, 1, 2, 3]
     assert ShuffleChannels(3, "interleave")(x).numpy().ravel().tolist() == [0, 2, 4, 1, 3, 5]
+
+
+def test_after_the_units_of_a_stage_a_butterfly_has_brought_each_group_what_all_others_wrote():
+    model = ftbnn_larq.create_model("ftbnn_r18", shuffle="butterfly")
+    for stage in (1, 2, 3, 4):
+        layers = [model.get_layer(f"stage{stage}_unit{unit}_shuffle") for unit in (1, 2, 3, 4)]
+        groups = layers[0].groups
+        heard = np.eye(groups, dtype=bool)  # of which groups each has heard; it keeps what it has heard
+        for layer in layers:
+            heard |= heard[np.roll(np.arange(groups), -layer.turn)]
+        assert heard.all(), stage
 
 
 @pytest.mark.parametrize(
@@ -170,11 +182,11 @@ def test_behind_a_shortcut_that_stands_before_the_stage_its_copies_are_groups():
         assert (first.strides, first.groups, first.kernel.shape[2]) == ((2, 2), 1, width)
 
 
-@pytest.mark.parametrize("how", ["rotate", "interleave"])
-def test_a_shuffles_gradient_goes_back_where_the_channels_came_from(how):
+@pytest.mark.parametrize(("how", "turn"), [("rotate", 1), ("rotate", 3), ("interleave", 1)])
+def test_a_shuffles_gradient_goes_back_where_the_channels_came_from(how, turn):
     x = tf.random.stateless_normal((2, 3, 3, 12), (1, 2))
     upstream = tf.random.stateless_normal((2, 3, 3, 12), (3, 4))
-    layer = ShuffleChannels(4, how)
+    layer = ShuffleChannels(4, how, turn)
     with tf.GradientTape() as tape:
         tape.watch(x)
         y = layer(x)

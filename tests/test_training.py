@@ -22,7 +22,7 @@ from conftest import ROOT, run_command
 from ftbnn_larq import data, recipe, runs
 from ftbnn_larq.errors import ConfigError, RunError, TrainingError, UnknownNameError
 from ftbnn_larq.recipe import Recipe
-from ftbnn_larq.training import loop
+from ftbnn_larq.training import loop, precision
 
 OPTIONS = {"units": (1, 1), "width": 16, "widening": 2, "group_channels": 32}
 NARROW = ("units=1,1", "widening=2", "group_channels=32")
@@ -193,6 +193,19 @@ def test_keys_that_cannot_be_used(key, value, words):
 def test_precision_is_resolved_and_stored(trained_twice):
     (_, run, _), _ = trained_twice
     assert recipe.read(run.path / "recipe.toml").precision in ("float32", "bfloat16")
+
+
+def test_bfloat16_is_refused_where_nothing_multiplies_it(fit, monkeypatch, tmp_path):
+    monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
+    precision.CPU_INFO.write_text("flags : sse4_2 avx avx2 fma\n")
+    assert precision.resolve("auto") == "float32"
+    with pytest.raises(ConfigError, match=r"no AVX-512.*take \"auto\""):
+        fit(precision="bfloat16")
+    precision.CPU_INFO.write_text("flags : avx2 avx512f\n")
+    assert precision.resolve("bfloat16") == "bfloat16"
+    assert precision.resolve("auto") == "float32"
+    precision.CPU_INFO.write_text("flags : avx512f avx512_bf16\n")
+    assert precision.resolve("auto") == "bfloat16"
 
 
 def test_ema_keeps_averages_of_the_weights(fit):

@@ -53,7 +53,7 @@ def start(
 
     Raises:
         ConfigError: the batch is larger than the training split, the model cannot take the pictures, a teacher with
-            other classes, weights that don't fit.
+            other classes, weights that don't fit, bfloat16 where nothing multiplies it.
         TrainingError: the loss is no number, the disk is full, another worker is gone.
         TrainingInterrupted: a KeyboardInterrupt; the run can be resumed.
     """
@@ -91,7 +91,8 @@ def resume(
     """Go on with an interrupted run; a finished one is evaluated again. Arguments and result as for `start`."""
     strategy = strategy or distribution.create_strategy()
     run = runs.open_run(path)
-    how = recipe.read(run.path / runs.RECIPE).replace(epochs=epochs)
+    how = recipe.read(run.path / runs.RECIPE)
+    how = how.replace(epochs=epochs, precision=precision.resolve(how.precision))
     config = DataConfig.from_json(run.config["data"])
     data = load_data(config.name, data_dir=config.data_dir, config=config)
     _check(data, how, strategy)

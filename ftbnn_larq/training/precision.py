@@ -1,4 +1,4 @@
-"""Whether this machine multiplies bfloat16 itself."""
+"""Whether this machine multiplies bfloat16, and whether it is the faster way."""
 
 from __future__ import annotations
 
@@ -6,23 +6,43 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from ftbnn_larq.errors import ConfigError
+
 # x86-64's AVX-512 and AMX, 64-bit ARM's, as Linux names them.
 _CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+# What oneDNN needs to convolve bfloat16 at all, in groups and backwards.
+_LEAST_CPU_FLAGS = {"avx512f", "avx_ne_convert", *_CPU_FLAGS}
 # NVIDIA's Ampere.
 _GPU_SINCE = (8, 0)
 
+CPU_INFO = Path("/proc/cpuinfo")
+
 
 def resolve(precision: str) -> str:
-    """ "float32" or "bfloat16" for what a recipe says; "auto" takes bfloat16 where it is faster."""
+    """ "float32" or "bfloat16" for what a recipe says; "auto" takes bfloat16 where it is faster.
+
+    Raises:
+        ConfigError: "bfloat16" where nothing multiplies it.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if precision == "bfloat16" and not gpus and not _LEAST_CPU_FLAGS & cpu_flags():
+        raise ConfigError(
+            'precision "bfloat16": this processor has no AVX-512, without which TensorFlow does not convolve bfloat16: '
+            'take "auto" or "float32", or a machine that has it'
+        )
     if precision != "auto":
         return precision
-    gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         fast = all(detail.get("compute_capability", (0, 0)) >= _GPU_SINCE for detail in details)
     else:
-        try:
-            fast = bool(_CPU_FLAGS & set(Path("/proc/cpuinfo").read_text().split()))
-        except OSError:
-            fast = False
+        fast = bool(_CPU_FLAGS & cpu_flags())
     return "bfloat16" if fast else "float32"
+
+
+def cpu_flags() -> set[str]:
+    """What this processor can, as Linux names it; nothing where that is not told."""
+    try:
+        return set(CPU_INFO.read_text(encoding="utf-8").split())
+    except OSError:
+        return set()

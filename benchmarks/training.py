@@ -2,9 +2,10 @@
 
 python -m benchmarks.training --width 16 --width 64 --dataset cifar10 --data-dir DIR
 
-Every network takes a step in turn, so that drift of the machine hits all alike. Then a small network is trained for
-some epochs, to see whether memory stays flat, and another with and without bfloat16, to see whether top-1 holds. Writes
-zoo/results/training.json; python -m benchmarks.tables shows it in the README.
+Every network takes a step in turn, so that drift of the machine hits all alike; so do single layers with groups and
+without. Then a small network is trained for some epochs, to see whether memory stays flat, and another with and without
+bfloat16, to see whether top-1 holds. Writes zoo/results/training.json; python -m benchmarks.tables shows it in the
+README.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ from ftbnn_larq.files import read_json, write_json
 from ftbnn_larq.recipe import Recipe
 
 FILE = HERE / "training.json"
+
+# (side of the picture, channels, groups) of layers that are compared with one of half the channels and no groups,
+# which multiplies as much.
+GROUPED_LAYERS = ((32, 128, 4), (16, 128, 4), (8, 256, 4), (4, 512, 4))
 
 
 def float_resnet(width: int, input_shape: tuple, classes: int):
@@ -117,6 +122,54 @@ def measure(width: int, data, batch_size: int, steps: int) -> dict:
     return {**speeds, "input pipeline": batch_size / pipeline_seconds}
 
 
+def layer_step(side: int, channels: int, groups: int, batch_size: int, arithmetic: str = "float32"):
+    """One step of training of a binary 3x3 convolution by itself, to be called."""
+    import tensorflow as tf
+
+    from ftbnn_larq.layers import binary_conv
+
+    layer = binary_conv(channels, groups=groups)
+    layer.arithmetic = arithmetic
+    x = tf.random.stateless_normal((batch_size, side, side, channels), (1, 2))
+    layer(x)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+        return tape.gradient(y, [x, *layer.trainable_weights], output_gradients=y)
+
+    step()
+    return step
+
+
+def grouped_layers(batch_size: int, rounds: int = 15) -> dict[str, float]:
+    """Time of a step of grouped layers, over that of an ungrouped one with as many multiply-accumulates."""
+    from ftbnn_larq.training import precision
+
+    found = {}
+    for side, channels, groups in GROUPED_LAYERS:
+        shapes = ((channels, groups), (channels // round(groups**0.5), 1))
+        steps = [layer_step(side, *shape, batch_size, precision.resolve("auto")) for shape in shapes]
+        ratios = []
+        for _ in range(rounds):
+            begin = time.perf_counter()
+            steps[0]()
+            between = time.perf_counter()
+            steps[1]()
+            ratios.append((between - begin) / (time.perf_counter() - between))
+        found[f"{side}x{side}x{channels} in {groups}"] = round(statistics.median(ratios), 2)
+    return found
+
+
+def vector_instructions() -> str:
+    """The widest of this processor's that decide how fast it multiplies, as Linux names them."""
+    from ftbnn_larq.training.precision import cpu_flags
+
+    return next((name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in cpu_flags()), "no AVX2")
+
+
 def memory(data, epochs: int) -> list[int]:
     """The most memory held until the end of each epoch, in MB, while one unit a stage is trained."""
     from ftbnn_larq.training import loop
@@ -130,18 +183,18 @@ def memory(data, epochs: int) -> list[int]:
 
 
 def accuracy(seeds: tuple[int, ...]) -> dict[str, list[float]]:
-    """Top-1 of `ftbnn_r18_pure` on digits after its recipe, for each seed, in each precision."""
+    """Top-1 of `ftbnn_r18_pure` on digits after its recipe, for each seed, in each precision that this machine has."""
     from ftbnn_larq import recipe
-    from ftbnn_larq.training import loop
+    from ftbnn_larq.training import loop, precision
 
     data = datasets.load("digits")
     how = recipe.read(zoo.HERE / "recipes" / "digits.toml")
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for precision in ("float32", "bfloat16"):
+        for name in dict.fromkeys(("float32", precision.resolve("auto"))):
             arguments = {"options": {"width": 16}, "output": folder}
-            found[precision] = [
-                loop.start("ftbnn_r18_pure", data, how.replace(precision=precision), seed=seed, **arguments)["top1"]
+            found[name] = [
+                loop.start("ftbnn_r18_pure", data, how.replace(precision=name), seed=seed, **arguments)["top1"]
                 for seed in seeds
             ]
     return found
@@ -169,6 +222,8 @@ def main(widths, dataset, data_dir, batch_size, steps, only):
             "batch_size": batch_size,
             "cores": len(os.sched_getaffinity(0)),
             "machine": platform.machine(),
+            "vector_instructions": vector_instructions(),
+            "grouped_layers": grouped_layers(batch_size),
             "widths": {str(width): measure(width, data, batch_size, steps) for width in widths},
         }
     if only in (None, "memory"):

@@ -82,7 +82,7 @@ class ResNetConfig:
         widening: factor on the channels of each stage, or one for all.
         group_channels: channels per group of the binary convolutions in each stage, or one number for all, at width
             64; scales with the width, in multiples of 32 and never below 32. None: no groups. A stage that is no wider
-            than one group is not grouped.
+            than one group, or has no room for two of 32, is not grouped.
         shuffle: how groups exchange channels before each sign: "none", "rotate" (each group reads the channels that
             its neighbour wrote), "butterfly" (those of the group 1, 2, 4, ... places on in one unit after the other,
             so that after log2(groups) units each has heard of all) or "interleave" (each group reads some of every
@@ -166,7 +166,7 @@ class ResNetConfig:
                     f"needs a multiple of {GROUP_STEP}; take {_nearest(size, GROUP_STEP)}"
                 )
             size = self._group_size(stage)
-            if channels > size and channels % size:
+            if channels > size and channels >= 2 * GROUP_STEP and channels % size:
                 raise ConfigError(
                     f"groups of {size} channels don't divide the {channels:g} channels of stage {stage + 1} at width "
                     f"{self.width}; change widening or group_channels"

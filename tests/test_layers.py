@@ -139,7 +139,15 @@ def test_after_the_units_of_a_stage_a_butterfly_has_brought_each_group_what_all_
 
 
 @pytest.mark.parametrize(
-    "options", [{"shuffle": "none"}, {"shuffle": "interleave"}, {"shortcut": "depthwise"}, {"transition": "around"}]
+    "options",
+    [
+        {"shuffle": "none"},
+        {"shuffle": "interleave"},
+        {"shortcut": "depthwise"},
+        {"transition": "around"},
+        # 48 channels in the second stage, too few for two groups.
+        {"widening": 1.5, "group_channels": 64},
+    ],
 )
 def test_other_choices_convert_too(options, tmp_path):
     from ftbnn_larq.deploy import proof

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from ftbnn_larq import peers, zoo
 from ftbnn_larq.errors import UnknownNameError
 
@@ -30,6 +32,15 @@ def options_of(name: str, options: dict) -> dict:
     if name not in peers.NAMES:
         return options
     return {key: value for key, value in options.items() if key in peers.known_options(name)}
+
+
+def whole_configuration(name: str, options: dict) -> dict:
+    """Every field of what `options` make of the network called `name`, for a file that outlives the zoo's choices.
+
+    A network of larq-zoo has no configuration but the options. Raises as `check` does.
+    """
+    check(name, options)
+    return options if name in peers.NAMES else dataclasses.asdict(zoo.entry(name).config.replace(**options))
 
 
 def create(name: str, **arguments):

@@ -19,7 +19,8 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, run_command
 
-from ftbnn_larq import data, recipe, runs
+from ftbnn_larq import data, recipe, runs, zoo
+from ftbnn_larq.config import ResNetConfig
 from ftbnn_larq.errors import ConfigError, RunError, TrainingError, UnknownNameError
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import loop, precision
@@ -156,6 +157,11 @@ def test_a_stored_recipe_repeats_the_run(trained_twice, tmp_path):
     assert_same(weights(run), weights(runs.open_run(tmp_path / repeated.out["run"])))
 
 
+def test_a_run_tells_its_whole_network_whatever_becomes_of_the_zoos_choices(trained_twice):
+    (_, run, _), _ = trained_twice
+    assert ResNetConfig(**run.config["model"]["options"]) == zoo.entry("ftbnn_r18").config.replace(**OPTIONS)
+
+
 def test_the_zoo_has_a_complete_recipe_for_imagenet_and_says_what_it_is():
     text = Path(ROOT / "zoo/recipes/imagenet2012.toml").read_text()
     assert "not been run" in text
@@ -263,7 +269,6 @@ def test_a_run_can_be_fine_tuned_to_other_classes(trained_twice, tmp_path):
 
 
 def test_a_new_head_for_other_classes(trained_twice):
-    from ftbnn_larq import zoo
     from ftbnn_larq.training import sources
 
     (_, source, _), _ = trained_twice
@@ -287,8 +292,6 @@ def test_a_student_comes_nearer_to_its_teacher(fit, trained_twice, distillation)
 
 
 def test_a_teacher_with_other_classes_is_refused(fit, digits, tmp_path):
-    from ftbnn_larq import zoo
-
     other = zoo.create_model("bireal_r18", input_shape=(8, 8, 1), num_classes=4, units=(1,), width=16)
     other.save(tmp_path / "other.keras")
     with pytest.raises(ConfigError, match=r"teacher .*other\.keras has 4 classes, the data 10"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq import recipe, resnet, runs
+from ftbnn_larq import networks, recipe, resnet, runs
 from ftbnn_larq.data import Data, DataConfig, pipeline
 from ftbnn_larq.data import load as load_data
 from ftbnn_larq.errors import ConfigError, TrainingError, TrainingInterrupted
@@ -67,7 +67,7 @@ def start(
     config = {
         "model": {
             "name": model,
-            "options": options or {},
+            "options": networks.whole_configuration(model, options or {}),
             "input_shape": list(data.config.input_shape),
             "classes": len(data.config.labels),
         },

@@ -1,18 +1,21 @@
-"""Put a run's network into the zoo: its weights, its proven flatbuffer, and their checksums.
+"""Put a trained network into the zoo: its weights, its proven flatbuffer, and their checksums.
 
 python -m benchmarks.publish RUN
+python -m benchmarks.publish zoo/results/weights/STUDY/NAME.npz --data-dir DIR
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
 from pathlib import Path
 
 import click
 
+from benchmarks import results, study
 from ftbnn_larq import runs, zoo
 from ftbnn_larq.cli.output import load_tensorflow, say
-from ftbnn_larq.errors import FtbnnError
+from ftbnn_larq.errors import ConfigError, FtbnnError
 from ftbnn_larq.files import read_json, sha256, write_json
 from ftbnn_larq.recipe import tomllib
 
@@ -53,17 +56,44 @@ def publish(run_path: str | Path, here: Path | None = None) -> Path:
     return target
 
 
+def run_of_line(weights: Path, output: str | Path, data_dir: str | None) -> Path:
+    """A run folder below `output` of what a study keeps of a line: network, recipe, and weights of the last epoch.
+
+    Raises:
+        ConfigError: the weights are of no line of the study whose folder they are in.
+    """
+    from ftbnn_larq.weights import load_weights, read_description, save_weights
+
+    lines = {results.weights_path(row): row for row in results.read(weights.parent.name)}
+    row = lines.get(results.HERE / "weights" / weights.parent.name / weights.name)
+    if row is None:
+        raise ConfigError(f"{weights}: weights of no line of {results.path(weights.parent.name)}")
+    config = read_description(weights)
+    run = runs.create_run(output, {**config, "data": {**config["data"], "data_dir": data_dir}})
+    study.recipe_of(row["recipe"], row["epochs"]).save(run.path / runs.RECIPE)
+    network = run.build_model()
+    load_weights(network, weights)
+    save_weights(network, run.weights)
+    return run.path
+
+
 def _accuracy(result: dict) -> dict:
     return {key: result[key] for key in ("examples", "top1", "top5")}
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-def main(run: Path) -> None:
-    """Publish the network of a finished RUN in the zoo; then run python -m benchmarks.tables for its card."""
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--data-dir", help="Where TFDS keeps its data sets, for the weights of a study.")
+def main(source: Path, data_dir: str | None) -> None:
+    """Publish the network of SOURCE, a finished run or the weights of a study's line, in the zoo.
+
+    Then run python -m benchmarks.tables for its card.
+    """
     try:
         load_tensorflow()
-        say(f"wrote {publish(run)}")
+        with tempfile.TemporaryDirectory() as folder:
+            run = run_of_line(source, folder, data_dir) if source.suffix == ".npz" else source
+            say(f"wrote {publish(run)}")
     except FtbnnError as error:
         raise click.ClickException(str(error)) from error
 

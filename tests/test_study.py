@@ -11,8 +11,10 @@ import sys
 import pytest
 from conftest import ROOT
 
-from benchmarks import results, study
+from benchmarks import publish, results, study
+from ftbnn_larq import recipe
 from ftbnn_larq.errors import ConfigError, DataError, UnknownNameError
+from ftbnn_larq.evaluation import evaluate
 
 STUDY = """
 study = "tiny"
@@ -64,6 +66,12 @@ def test_a_study_writes_one_line_a_run_and_goes_on_where_it_stopped(here):
     assert json.loads(rows[0]["options"]) == {"slopes": [1.0, 0.25], "units": [1]}
     assert len(list((here / "results" / "weights" / "tiny").glob("*.npz"))) == 3
     assert len(list((here / "runs" / "tiny").glob("*/*/result.json"))) == 3
+    # What is kept of a line makes a run again, to be published.
+    again = publish.run_of_line(results.weights_path(rows[0]), here / "again", None)
+    assert evaluate(again)["top1"] == pytest.approx(rows[0]["top1"])
+    assert recipe.read(again / "recipe.toml").epochs == 1
+    with pytest.raises(ConfigError, match="no line of"):
+        publish.run_of_line(here / "results" / "weights" / "tiny" / "other.npz", here / "again", None)
 
 
 def test_a_run_that_ends_in_nan_is_recorded_and_the_study_goes_on(here, monkeypatch):

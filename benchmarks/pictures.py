@@ -15,7 +15,12 @@ OURS, PEER, POSITIVE, NEGATIVE = "#0072B2", "#777777", "#0072B2", "#D55E00"
 def path_data() -> list[dict]:
     """The points of the first picture, OPs and top-1 of each network of study 2 and of the peers."""
     return [
-        {"model": each.model, "ops": each.ops, "top1": each.top1, "deviation": each.deviation}
+        {
+            "model": "\n".join([each.model, *each.changes]),
+            "ops": each.ops,
+            "top1": each.top1,
+            "deviation": each.deviation,
+        }
         for each in results.variants("path") + results.variants("peers")
     ]
 

@@ -85,6 +85,15 @@ class Variant:
     rows: list[dict]
 
     @property
+    def changes(self) -> list[str]:
+        """In what the network differs from the zoo's of that name, an option each."""
+        shown = {
+            name: ",".join(f"{number:g}" for number in value) if isinstance(value, list) else value
+            for name, value in self.options.items()
+        }
+        return [f"{name} {value}" for name, value in shown.items()]
+
+    @property
     def seeds(self) -> int:
         return len(self.rows)
 

@@ -52,6 +52,12 @@ def training() -> list[str]:
         f"Measured {speed['date']} on {speed['dataset']} in batches of {speed['batch_size']}, {speed['cores']} cores "
         f"of {speed['machine']}, TensorFlow {speed['versions']['tensorflow']}."
     ]
+    if layers := speed.get("grouped_layers"):
+        told = ", ".join(f"{ratio:.2f} ({shape} groups)" for shape, ratio in layers.items())
+        words.append(
+            f"With {speed['vector_instructions']}, a step of a grouped layer takes so many times that of an ungrouped "
+            f"one with as many multiply-accumulates: {told}."
+        )
     if memory := document.get("memory"):
         held = memory["megabytes"]
         words.append(
@@ -91,7 +97,7 @@ def path() -> list[str]:
     rows = []
     for each in variants:
         gain = f"{100 * (each.top1 - baseline.top1):+.1f}" if baseline and each is not baseline else ""
-        rows.append([f"`{each.model}`", _percent(each), gain, *_costs(each)])
+        rows.append([", ".join([f"`{each.model}`", *each.changes]), _percent(each), gain, *_costs(each)])
     columns = ["network", "top-1", "points to the baseline", "OPs", "flatbuffer", "its top-1 in LCE"]
     return [*_table(columns, rows), "", _how(variants)]
 
@@ -173,7 +179,7 @@ def card(name: str) -> str:
     template = jinja2.Template((zoo.HERE / "card.md.j2").read_text(encoding="utf-8"), keep_trailing_newline=True)
     entry = zoo.entry(name)
     options = {**dataclasses.asdict(entry.config), "slopes": entry.config.start_slopes}
-    studied = [each for each in results.variants("path") if each.model == name]
+    studied = [each for each in results.variants("path") if each.model == name and not each.options]
     published = {data: zoo.published(name, data) for data in zoo.published_weights(name)}
     return template.render(
         name=name,
@@ -189,9 +195,14 @@ def card(name: str) -> str:
 
 
 def _published(file: Path) -> dict:
-    flatbuffer = file.with_suffix(".tflite")
+    """What the card tells of a published file; `changed` are the options in which it is not the model as it stands."""
+    flatbuffer, description = file.with_suffix(".tflite"), read_description(file)
+    chosen, standing = description["model"]["options"], zoo.entry(description["model"]["name"]).config
+    made = dataclasses.asdict(standing.replace(**chosen))
+    changed = {name: value for name, value in made.items() if value != getattr(standing, name) and name != "width"}
     return {
-        **read_description(file),
+        **description,
+        "changed": {name: _plain(value) for name, value in changed.items()},
         "file": file.name,
         "bytes": file.stat().st_size,
         "flatbuffer": flatbuffer.name,

@@ -169,8 +169,8 @@ def test_grouped_networks_have_no_more_than_their_share_of_channels_in_a_group()
         if isinstance(layer, BinaryConv2D) and layer.groups > 1:
             assert layer.kernel.shape[2] % 32 == 0, layer.name
     widest = {stage: model.get_layer(f"stage{stage}_unit4_conv") for stage in (1, 2, 3, 4)}
-    assert [layer.groups for layer in widest.values()] == [3, 6, 12, 12]
-    assert [layer.filters for layer in widest.values()] == [96, 384, 768, 1536]
+    assert [layer.groups for layer in widest.values()] == [3, 3, 12, 6]
+    assert [layer.filters for layer in widest.values()] == [96, 192, 768, 1536]
 
 
 def test_behind_a_shortcut_that_stands_before_the_stage_its_copies_are_groups():

@@ -102,7 +102,7 @@ _ARGUMENTS = """
 ANCESTOR = {"nonlinearity": "identity"}
 BASELINE = {"nonlinearity": "fprelu"}
 PURE = {**BASELINE, "stem": "light", "shortcut": "pool", "transition": "before"}
-GROUPED = {**PURE, "widening": (1.5, 3.0, 3.0, 3.0), "group_channels": (32, 64, 64, 128), "shuffle": "rotate"}
+GROUPED = {**PURE, "widening": (1.5, 1.5, 3.0, 3.0), "group_channels": (32, 64, 64, 256), "shuffle": "butterfly"}
 
 
 @_model(ResNetConfig(R18, **ANCESTOR))
@@ -136,8 +136,9 @@ def ftbnn_r18_pure():
 def ftbnn_r18():
     """FTBNN ResNet-18, the whole idea: purified, then widened in groups
 
-    The first stage has one and a half times the ancestor's channels, the others three times; their binary convolutions
-    run in groups, which at full width cost no more than the ancestor's. Each group reads what its neighbour wrote.
+    The first two stages have one and a half times the ancestor's channels, the others three times; their binary
+    convolutions run in groups, which at full width cost no more than the ancestor's. Within a stage each group hears of
+    all others. Most binary weights are in the last stage, where they cost the fewest operations.
     """
 
 
@@ -172,8 +173,9 @@ def ftbnn_r34_pure():
 def ftbnn_r34():
     """FTBNN ResNet-34, the whole idea: purified, then widened in groups
 
-    The first stage has one and a half times the ancestor's channels, the others three times; their binary convolutions
-    run in groups, which at full width cost no more than the ancestor's. Each group reads what its neighbour wrote.
+    The first two stages have one and a half times the ancestor's channels, the others three times; their binary
+    convolutions run in groups, which at full width cost no more than the ancestor's. Within a stage each group hears of
+    all others. Most binary weights are in the last stage, where they cost the fewest operations.
     """
 
 

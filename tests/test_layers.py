@@ -101,9 +101,8 @@ def test_groups_train_as_fast_as_their_arithmetic():
             begin = time.perf_counter()
             step()
             times[name].append(time.perf_counter() - begin)
-    # The fastest of many, for other work on the machine only adds. How many times it is depends on oneDNN's kernels,
-    # see the README; threefold is far from the twentyfold of Keras.
-    assert min(times["grouped"]) < 3 * min(times["ungrouped"]), times
+    # The fastest of many, for other work on the machine only adds; twice is far from the twentyfold of Keras.
+    assert min(times["grouped"]) < 2 * min(times["ungrouped"]), times
 
 
 def test_repeated_channels_come_in_order():

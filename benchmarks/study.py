@@ -180,9 +180,7 @@ def again(row: dict, data_dir: str | None) -> dict:
     if not path.is_file():
         return row
     described = read_description(path)
-    model = described["model"]
-    shape = {"input_shape": tuple(model["input_shape"]), "num_classes": model["classes"]}
-    network = networks.create(model["name"], **shape, **model["options"])
+    network = networks.rebuild(described["model"])
     load_weights(network, path)
     return {**row, **flatbuffer(network, described["data"], data_dir)}
 

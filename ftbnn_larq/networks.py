@@ -46,3 +46,13 @@ def whole_configuration(name: str, options: dict) -> dict:
 def create(name: str, **arguments):
     """Build the network called `name`; arguments as for `zoo.create_model` and `peers.create`."""
     return peers.create(name, **arguments) if name in peers.NAMES else zoo.create_model(name, **arguments)
+
+
+def rebuild(described: dict):
+    """The network that a run or a weights file describes, with random weights.
+
+    Arguments:
+        described: `name`, `options`, `input_shape` (height, width, channels) and `classes`.
+    """
+    shape = {"input_shape": tuple(described["input_shape"]), "num_classes": described["classes"]}
+    return create(described["name"], **shape, **described["options"])

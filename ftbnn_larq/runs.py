@@ -58,10 +58,7 @@ class Run:
         """The run's network with random weights."""
         from ftbnn_larq import networks
 
-        model = self.config["model"]
-        return networks.create(
-            model["name"], input_shape=tuple(model["input_shape"]), num_classes=model["classes"], **model["options"]
-        )
+        return networks.rebuild(self.config["model"])
 
     def check_weights(self) -> None:
         """Raises RunError if the run has no weights."""

@@ -13,7 +13,7 @@ from ftbnn_larq.report import report as write
 from ftbnn_larq.report.figures import pareto_front, scatter
 
 
-def a_run(folder, name: str, top1: float, **model):
+def a_run(folder, name: str, top1: float, /, **model):
     """A finished run as training and conversion leave it."""
     path = folder / "runs" / name
     path.mkdir(parents=True)
@@ -57,7 +57,7 @@ def written(folder) -> str:
 @pytest.fixture
 def told(tmp_path):
     a_run(tmp_path, "first", 0.81)
-    a_run(tmp_path, "second", 0.93)
+    a_run(tmp_path, "second", 0.93, name="larq_zoo:BiRealNet", input_shape=[32, 32, 3])
     layers = [{"layer": "stage1_unit1_conv", "type": "LceBconv2d", "ms": 3.25, "calls": 1}]
     operators = [{"type": "LceBconv2d", "count": 1, "ms": 3.25}]
     a_measurement(tmp_path, "first", 4.5, layers=layers, operators=operators)
@@ -75,6 +75,7 @@ def test_the_page_holds_everything_and_needs_no_network(told):
     assert re.findall(r"""(?:src|href)=["']?(?!data:)[^"' >]+|url\(|@import|https?://""", page) == []
     for words in ("first", "81.00%", "93.00%", "4.50", "17.25", "0.21 MB", "stage1_unit1_conv", "82 °C", "Pareto"):
         assert words in page
+    assert re.findall(r"<td>([\d.]+) M</td>", page) == ["1.37", "0.08"]
     # Accuracy over size, OPs and two boards' latency; two curves; one profile.
     assert page.count('<img src="data:image/svg+xml;base64,') == 3 + 2 + 1
     assert page.count("<html") == page.count("</html>") == 1

@@ -151,13 +151,10 @@ def _count(rows: list[tuple[RunRow, dict]]) -> None:
     for row, model in rows:
         key = json.dumps(model, sort_keys=True)
         if key not in known:
-            from ftbnn_larq import zoo
+            from ftbnn_larq import networks
             from ftbnn_larq.analysis.counts import count
 
-            network = zoo.create_model(
-                model["name"], input_shape=tuple(model["input_shape"]), num_classes=model["classes"], **model["options"]
-            )
-            known[key] = count(network)["ops"]
+            known[key] = count(networks.rebuild(model))["ops"]
         row.ops = known[key]
 
 

@@ -35,7 +35,7 @@ def slopes_data() -> dict[str, list]:
         options = each.options
         if each.model == "bireal_r18" or options.get("nonlinearity", "fprelu") != "fprelu" or not learned:
             continue
-        start = ", ".join(f"{slope:g}" for slope in options.get("slopes", (1, 0)))
+        start = results.in_words(options.get("slopes", (1, 0)))
         words = [
             f"from ({start})",
             *(str(value).replace("_", " ") for key, value in options.items() if key != "slopes"),
@@ -59,7 +59,7 @@ def path_figure(points: list[dict]):
         at = (point["ops"] / 1e6, point["top1"])
         axes.errorbar(*at, yerr=point["deviation"], color=colour, marker="o", capsize=3)
         axes.annotate(point["model"], at, (0, 8), textcoords="offset points", ha="center", fontsize=8, color=colour)
-    axes.margins(x=0.25, y=0.2)
+    axes.margins(x=0.25, y=0.35)
     axes.set(xlabel="OPs of a picture, millions (FLOPs + BOPs / 64)", ylabel="top-1 on the test split")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     _plain(axes)

@@ -72,6 +72,13 @@ def run_name(row: dict) -> str:
     return f"{row['model'].replace(':', '-')}-{digest}-w{row['width']}-e{row['epochs']}-s{row['seed']}"
 
 
+def in_words(value) -> str:
+    """The value of an option as the command line takes it."""
+    if isinstance(value, tuple | list):
+        return ",".join(f"{number:g}" for number in value)
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """The rows of a study that differ in nothing but the seed; top-1 is the mean over them."""
@@ -87,11 +94,7 @@ class Variant:
     @property
     def changes(self) -> list[str]:
         """In what the network differs from the zoo's of that name, an option each."""
-        shown = {
-            name: ",".join(f"{number:g}" for number in value) if isinstance(value, list) else value
-            for name, value in self.options.items()
-        }
-        return [f"{name} {value}" for name, value in shown.items()]
+        return [f"{name} {in_words(value)}" for name, value in self.options.items()]
 
     @property
     def seeds(self) -> int:

@@ -50,14 +50,13 @@ def training() -> list[str]:
     rows = [[name, *(f"{speeds[name] / speeds['ftbnn_r18']:.2f}" for speeds in widths.values())] for name in names]
     words = [
         f"Measured {speed['date']} on {speed['dataset']} in batches of {speed['batch_size']}, {speed['cores']} cores "
-        f"of {speed['machine']}, TensorFlow {speed['versions']['tensorflow']}."
+        f"of {speed['machine']} with {speed['vector_instructions']}, TensorFlow {speed['versions']['tensorflow']}."
     ]
-    if layers := speed.get("grouped_layers"):
-        told = ", ".join(f"{ratio:.2f} ({shape} groups)" for shape, ratio in layers.items())
-        words.append(
-            f"With {speed['vector_instructions']}, a step of a grouped layer takes so many times that of an ungrouped "
-            f"one with as many multiply-accumulates: {told}."
-        )
+    told = ", ".join(f"{ratio:.2f} ({shape} groups)" for shape, ratio in speed["grouped_layers"].items())
+    words.append(
+        f"A step of a grouped layer, to that of an ungrouped one with as many multiply-accumulates and fewer channels: "
+        f"{told}."
+    )
     if memory := document.get("memory"):
         held = memory["megabytes"]
         words.append(
@@ -112,8 +111,9 @@ def nonlinearity() -> list[str]:
         start = made.start_slopes
         learned = each.learned_slopes().values()
         bend = f"{statistics.fmean(abs(p - n).mean() for p, n in learned):.2f}" if learned else ""
-        words = [made.placement.replace("_", " "), made.sharing] if made.nonlinearity != "identity" else ["", ""]
-        rows.append([f"`{made.nonlinearity}`", _numbers(start), *words, _percent(each), gain, bend])
+        words = [results.in_words(start) if start else ""]
+        words += [made.placement.replace("_", " "), made.sharing] if made.nonlinearity != "identity" else ["", ""]
+        rows.append([f"`{made.nonlinearity}`", *words, _percent(each), gain, bend])
     columns = ["non-linearity", "from slopes", "placement", "per", "top-1", "points to identity", "learned bend"]
     return [*_table(columns, rows), "", _how(variants)]
 
@@ -121,10 +121,6 @@ def nonlinearity() -> list[str]:
 def _table(columns: list[str], rows: list[list]) -> list[str]:
     lines = [columns, ["---"] * len(columns), *rows]
     return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
-
-
-def _numbers(values) -> str:
-    return "" if values is None else ", ".join(f"{value:g}" for value in values)
 
 
 def _percent(each) -> str:
@@ -184,7 +180,7 @@ def card(name: str) -> str:
     return template.render(
         name=name,
         entry=entry,
-        config={option: _plain(value) for option, value in options.items()},
+        config={option: results.in_words(value) for option, value in options.items()},
         costs=zoo.costs()[name],
         studied=[
             [each.dataset, each.width, each.epochs, _percent(each), each.seeds, *_costs(each)] for each in studied
@@ -202,19 +198,13 @@ def _published(file: Path) -> dict:
     changed = {name: value for name, value in made.items() if value != getattr(standing, name) and name != "width"}
     return {
         **description,
-        "changed": {name: _plain(value) for name, value in changed.items()},
+        "changed": {name: results.in_words(value) for name, value in changed.items()},
         "file": file.name,
         "bytes": file.stat().st_size,
         "flatbuffer": flatbuffer.name,
         "flatbuffer_bytes": flatbuffer.stat().st_size,
         "sha256": read_json(zoo.WEIGHTS / zoo.CHECKSUMS)[file.name],
     }
-
-
-def _plain(value) -> str:
-    if isinstance(value, tuple):
-        return ",".join(f"{number:g}" for number in value)
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def main() -> None:

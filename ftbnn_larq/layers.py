@@ -17,7 +17,7 @@ def _is_negative(x, dtype):
     @tf.custom_gradient
     def compare(x):
         def gradient(upstream):
-            return -tf.nn.relu(1 - tf.abs(x)) * tf.cast(upstream, x.dtype)
+            return tf.minimum(tf.abs(x) - 1, 0) * tf.cast(upstream, x.dtype)
 
         return tf.cast(x < 0, dtype), gradient
 

@@ -20,7 +20,7 @@ import click
 import numpy as np
 
 from benchmarks.results import HERE
-from ftbnn_larq import networks, runs
+from ftbnn_larq import cli, networks, runs
 from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.files import write_json
 
@@ -160,4 +160,4 @@ def main(rounds: int, conversions: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.main(main, "python -m benchmarks.deployment")

@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 
 from benchmarks import results, study
-from ftbnn_larq import runs, zoo
+from ftbnn_larq import cli, runs, zoo
 from ftbnn_larq.cli.output import load_tensorflow, say
-from ftbnn_larq.errors import ConfigError, FtbnnError
+from ftbnn_larq.errors import ConfigError
 from ftbnn_larq.files import read_json, sha256, write_json
 from ftbnn_larq.recipe import tomllib
 
@@ -89,14 +89,11 @@ def main(source: Path, data_dir: str | None) -> None:
 
     Then run python -m benchmarks.tables for its card.
     """
-    try:
-        load_tensorflow()
-        with tempfile.TemporaryDirectory() as folder:
-            run = run_of_line(source, folder, data_dir) if source.suffix == ".npz" else source
-            say(f"wrote {publish(run)}")
-    except FtbnnError as error:
-        raise click.ClickException(str(error)) from error
+    load_tensorflow()
+    with tempfile.TemporaryDirectory() as folder:
+        run = run_of_line(source, folder, data_dir) if source.suffix == ".npz" else source
+        say(f"wrote {publish(run)}")
 
 
 if __name__ == "__main__":
-    main()
+    cli.main(main, "python -m benchmarks.publish")

@@ -19,9 +19,9 @@ from pathlib import Path
 import click
 
 from benchmarks import results
-from ftbnn_larq import networks, peers, recipe, runs, zoo
+from ftbnn_larq import cli, networks, peers, recipe, runs, zoo
 from ftbnn_larq.cli.output import load_tensorflow, say
-from ftbnn_larq.errors import ConfigError, ConversionError, FtbnnError, TrainingError, UnknownNameError, one_line
+from ftbnn_larq.errors import ConfigError, ConversionError, TrainingError, UnknownNameError, one_line
 from ftbnn_larq.recipe import tomllib
 
 _KEYS = {"study": str, "dataset": str, "recipe": str, "epochs": int, "width": int, "seeds": list, "variant": list}
@@ -219,35 +219,32 @@ def flatbuffer(network, data: dict, data_dir: str | None) -> dict:
 @click.option("--flatbuffers", is_flag=True, help="Train nothing: make the flatbuffers of all lines anew.")
 def main(file: Path, data_dir: str | None, output: Path, threads: int | None, limit: int | None, flatbuffers: bool):
     """Train the runs of a study FILE that have no line in zoo/results yet."""
-    try:
-        jobs = read(file)
-        load_tensorflow()
-        if threads:
-            import tensorflow as tf
+    jobs = read(file)
+    load_tensorflow()
+    if threads:
+        import tensorflow as tf
 
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(threads)
-        if flatbuffers:
-            for row in results.read(jobs[0].study):
-                results.add(row["study"], new := again(row, data_dir))
-                say(f"{results.run_name(row)}: {row['bytes']} -> {new['bytes']} bytes")
-            return
-        done = 0
-        for job in jobs:
-            with _claimed(output / job.study / job.name) as mine:
-                key = job.key
-                if not mine or any(all(row[k] == key[k] for k in key) for row in results.read(job.study)):
-                    continue
-                say(f"{job.study}: {job.name}, {job.model} {job.options or ''}")
-                row = train(job, output / job.study / job.name, data_dir)
-                results.add(job.study, row)
-                say(f"{job.name}: top-1 {row['top1']:.2%}")
-                done += 1
-            if limit and done >= limit:
-                break
-    except FtbnnError as error:
-        raise click.ClickException(str(error)) from error
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    if flatbuffers:
+        for row in results.read(jobs[0].study):
+            results.add(row["study"], new := again(row, data_dir))
+            say(f"{results.run_name(row)}: {row['bytes']} -> {new['bytes']} bytes")
+        return
+    done = 0
+    for job in jobs:
+        with _claimed(output / job.study / job.name) as mine:
+            key = job.key
+            if not mine or any(all(row[k] == key[k] for k in key) for row in results.read(job.study)):
+                continue
+            say(f"{job.study}: {job.name}, {job.model} {job.options or ''}")
+            row = train(job, output / job.study / job.name, data_dir)
+            results.add(job.study, row)
+            say(f"{job.name}: top-1 {row['top1']:.2%}")
+            done += 1
+        if limit and done >= limit:
+            break
 
 
 if __name__ == "__main__":
-    main()
+    cli.main(main, "python -m benchmarks.study")

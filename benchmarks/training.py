@@ -20,8 +20,8 @@ from pathlib import Path
 import click
 
 from benchmarks.results import HERE
+from ftbnn_larq import cli, networks, runs, zoo
 from ftbnn_larq import data as datasets
-from ftbnn_larq import networks, runs, zoo
 from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.files import read_json, write_json
 from ftbnn_larq.recipe import Recipe
@@ -241,4 +241,4 @@ def main(widths, dataset, data_dir, batch_size, steps, only):
 
 
 if __name__ == "__main__":
-    main()
+    cli.main(main, "python -m benchmarks.training")

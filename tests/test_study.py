@@ -74,6 +74,13 @@ def test_a_study_writes_one_line_a_run_and_goes_on_where_it_stopped(here):
         publish.run_of_line(here / "results" / "weights" / "tiny" / "other.npz", here / "again", None)
 
 
+def test_what_the_user_can_mend_is_one_line(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.study", str(tmp_path / "none.toml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert done.stderr.startswith("ftbnn-larq: ") and "none.toml" in done.stderr
+
+
 def test_a_run_that_ends_in_nan_is_recorded_and_the_study_goes_on(here, monkeypatch):
     how = study.recipe_of("study", 1).replace(learning_rate=1e30)
     monkeypatch.setattr(study, "recipe_of", lambda name, epochs: how)

@@ -50,11 +50,15 @@ def _message(error: BaseException) -> str:
     return one_line(error)
 
 
-def main() -> None:
-    """Run the command line; it exits with 0, with 2 and one line for what the user can mend, or with 130 on Ctrl-C."""
+def main(command: click.Command = commands, name: str = "ftbnn-larq") -> None:
+    """Run a command line; it exits with 0, with 2 and one line for what the user can mend, or with 130 on Ctrl-C.
+
+    Arguments:
+        name: what people type for `command`.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        status = commands.main(prog_name="ftbnn-larq", standalone_mode=False) or 0
+        status = command.main(prog_name=name, standalone_mode=False) or 0
     except (click.exceptions.Abort, KeyboardInterrupt) as error:
         # click turns Ctrl-C into an Abort that carries it.
         interrupt = error if isinstance(error, KeyboardInterrupt) else error.__cause__
@@ -64,7 +68,7 @@ def main() -> None:
         click.echo(error.format_message())
         status = 2
     except click.ClickException as error:
-        click.echo(f"ftbnn-larq: {_message_of_click(error)}", err=True)
+        click.echo(f"ftbnn-larq: {_message_of_click(error, name)}", err=True)
         status = 2
     except Exception as error:
         if not _is_users(error):
@@ -74,6 +78,6 @@ def main() -> None:
     sys.exit(status)
 
 
-def _message_of_click(error: click.ClickException) -> str:
-    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "ftbnn-larq"
+def _message_of_click(error: click.ClickException, name: str) -> str:
+    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else name
     return f"{' '.join(error.format_message().split())} (see {path} --help)"

@@ -38,7 +38,7 @@ def slopes_data() -> dict[str, list]:
         start = results.in_words(options.get("slopes", (1, 0)))
         words = [
             f"from ({start})",
-            *(str(value).replace("_", " ") for key, value in options.items() if key != "slopes"),
+            *(results.in_words(value).replace("_", " ") for key, value in options.items() if key != "slopes"),
         ]
         quartiles = [
             np.percentile(slopes, (25, 50, 75)).round(4).tolist() for pair in learned.values() for slopes in pair

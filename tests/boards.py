@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -171,4 +172,6 @@ def check_awkward_names(on: str, folder: Path, **environment) -> None:
 
 def left_on(board: Path) -> list[str]:
     """Files below a board's folder that a benchmark left, once the board has cleaned up."""
-    return [str(path) for path in board.rglob("*") if ".ftbnn-larq" in str(path)]
+    # os.walk, unlike rglob, bears folders that go while it looks.
+    found = (os.path.join(folder, name) for folder, *names in os.walk(board) for name in itertools.chain(*names))
+    return [path for path in found if ".ftbnn-larq" in path]

@@ -348,6 +348,7 @@ if workers:
 import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(1)
 strategy = distribution.create_strategy()
+assert not workers or distribution.create_strategy() is strategy
 from ftbnn_larq import data
 losses = []
 
@@ -367,11 +368,21 @@ def start_worker(workers, rank, output, epochs=1):
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
 
+def ended(processes) -> list[tuple]:
+    """What each has written, once all have ended well; where one doesn't, none is left running."""
+    try:
+        said = [process.communicate(timeout=600) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0] * len(processes), said
+    return said
+
+
 def test_two_processes_take_the_same_steps_as_one(tmp_path):
     workers = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
     processes = [start_worker("", 0, tmp_path / "one"), *(start_worker(workers, i, tmp_path / "two") for i in range(2))]
-    said = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], said
+    said = ended(processes)
     (alone, result), (first, joint), (second, _) = (json.loads(out.splitlines()[-1]) for out, _ in said)
     assert len(alone) == 20
     # Until rounding, which differs, turns a first sign; what follows from that stays small in two units.
@@ -403,11 +414,12 @@ def test_a_lost_worker_is_told_and_both_resume(tmp_path):
     epochs = len((run / "metrics.csv").read_text().splitlines())
     command = [sys.executable, str(ROOT / "cli.py"), "train", "--resume", str(run), "--epochs", str(epochs)]
     resumed = [
-        subprocess.Popen([*command, "--workers", workers, "--rank", str(rank)], cwd=tmp_path, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [*command, "--workers", workers, "--rank", str(rank)], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        )
         for rank in range(2)
     ]
-    said = [process.communicate(timeout=300)[1].decode() for process in resumed]
-    assert [process.returncode for process in resumed] == [0, 0], said
+    ended(resumed)
     assert json.loads((run / "result.json").read_text())["epochs"] == epochs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import Iterator
@@ -43,10 +44,17 @@ def several_machines() -> bool:
 def create_strategy() -> tf.distribute.Strategy:
     """What the machine and TF_CONFIG ask for: several machines, several GPUs of this one, or plain TensorFlow."""
     if several_machines():
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _across_machines()
     if len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _across_machines() -> tf.distribute.Strategy:
+    # One for a process: a second would start TensorFlow's server anew, and a worker that has already spoken to the
+    # first waits for its answer for ever.
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -24,6 +24,7 @@ from ftbnn_larq.config import ResNetConfig
 from ftbnn_larq.errors import ConfigError, RunError, TrainingError, UnknownNameError
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import loop, precision
+from ftbnn_larq.training.student import Student
 
 OPTIONS = {"units": (1, 1), "width": 16, "widening": 2, "group_channels": 32}
 NARROW = ("units=1,1", "widening=2", "group_channels=32")
@@ -70,6 +71,14 @@ def assert_same(one: dict, other: dict) -> None:
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_a_step_is_traced_once(fit, monkeypatch):
+    traced = []
+    step = Student.train_step
+    monkeypatch.setattr(Student, "train_step", lambda self, data: traced.append(1) or step(self, data))
+    fit(epochs=2)
+    assert len(traced) == 1
 
 
 def test_one_seed_gives_the_same_weights_bit_by_bit_and_another_one_others(trained_twice, fit):

@@ -264,7 +264,9 @@ def to_flatbuffer(model: tf.keras.Model) -> tuple[bytes, str]:
     ):
         warnings.simplefilter("ignore")
         try:
-            tf.saved_model.save(module, folder, signatures=module.answer)
+            # Gradients, whose tracing takes as long as the rest, are of no use on a board.
+            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+            tf.saved_model.save(module, folder, signatures=module.answer, options=options)
             flatbuffer = lce.convert_saved_model(folder)
         except Exception as error:  # MLIR's errors come as whatever the binding makes of them
             raise ConversionError(f"LCE cannot convert {model.name}: {one_line(error, 300)}") from error

@@ -45,8 +45,7 @@ def newest(run: Run) -> dict | None:
 
 
 def restore(run: Run, record: dict, model: tf.keras.Model) -> None:
-    """Load a checkpoint into a compiled model, optimizer included."""
-    model.optimizer.build(model.trainable_variables)
+    """Load a checkpoint into a compiled model, optimizer included, which is built."""
     model.load_weights(_files(run, record["epoch"])[0])
 
 

@@ -176,6 +176,8 @@ class _Training:
                 loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=how.label_smoothing),
                 metrics=[tf.keras.metrics.CategoricalAccuracy(name="top1")],
             )
+            # Now, for a step that makes variables is traced twice; and a checkpoint is loaded into them.
+            model.optimizer.build(model.trainable_variables)
         return model
 
     def _fit(self, model: Student, target: runs.Run, history: list[dict], first: int, last: int, callbacks) -> None:

@@ -380,7 +380,7 @@ def start_worker(workers, rank, output, epochs=1):
 def ended(processes) -> list[tuple]:
     """What each has written, once all have ended well; where one doesn't, none is left running."""
     try:
-        said = [process.communicate(timeout=600) for process in processes]
+        said = [process.communicate(timeout=300) for process in processes]
     finally:
         for process in processes:
             process.kill()

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from benchmarks import results
 from ftbnn_larq.files import written_whole
+from ftbnn_larq.report.figures import label_points
 
 # Of Okabe and Ito's palette, distinct to colour-blind readers too.
 OURS, PEER, POSITIVE, NEGATIVE = "#0072B2", "#777777", "#0072B2", "#D55E00"
+# Step by step.
+PATH = ("bireal_r18", "ftbnn_r18_baseline", "ftbnn_r18_pure", "ftbnn_r18")
 
 
 def path_data() -> list[dict]:
@@ -48,21 +51,24 @@ def slopes_data() -> dict[str, list]:
 
 
 def path_figure(points: list[dict]):
+    """Ours, joined in the order of the path, variants of them as rings, and the peers."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
-    ours = [point for point in points if ":" not in point["model"]]
-    axes.plot([p["ops"] / 1e6 for p in ours], [p["top1"] for p in ours], color=OURS, alpha=0.25, zorder=1)
-    for point in points:
-        colour = PEER if ":" in point["model"] else OURS
-        at = (point["ops"] / 1e6, point["top1"])
-        axes.errorbar(*at, yerr=point["deviation"], color=colour, marker="o", capsize=3)
-        axes.annotate(point["model"], at, (0, 8), textcoords="offset points", ha="center", fontsize=8, color=colour)
+    places = [(point["ops"] / 1e6, point["top1"]) for point in points]
+    colours = [PEER if ":" in point["model"] else OURS for point in points]
+    plain = {point["model"]: place for point, place in zip(points, places, strict=True)}
+    path = [plain[model] for model in PATH if model in plain]
+    axes.plot([ops for ops, _ in path], [top1 for _, top1 in path], color=OURS, alpha=0.25, zorder=1)
+    for point, place, colour in zip(points, places, colours, strict=True):
+        full = "none" if "\n" in point["model"] else "full"
+        axes.errorbar(*place, yerr=point["deviation"] or None, color=colour, marker="o", capsize=3, fillstyle=full)
     axes.margins(x=0.25, y=0.35)
     axes.set(xlabel="OPs of a picture, millions (FLOPs + BOPs / 64)", ylabel="top-1 on the test split")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     _plain(axes)
+    label_points(axes, [point["model"] for point in points], places, colours)
     return figure
 
 

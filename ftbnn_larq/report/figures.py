@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ftbnn_larq.benchmarking.figures import COLOURS, operators_figure
 
-__all__ = ["curves", "operators_figure", "pareto_front", "scatter"]
+__all__ = ["curves", "label_points", "operators_figure", "pareto_front", "scatter"]
 
 BLUE, ORANGE = COLOURS[0], COLOURS[5]
 
@@ -77,13 +77,25 @@ def scatter(points: Sequence[tuple[str, float, float]], label: str):
     axes.set_ylabel("top-1 on the test split")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     figure.legend(loc="outside upper right", frameon=False, fontsize=8)
+    label_points(axes, [name for name, _, _ in points], plane)
+    return figure
+
+
+def label_points(axes, names: Sequence[str], places: Sequence[tuple[float, float]], colours=None) -> None:
+    """Write the name of each place beside it, in one line or several, where it covers no other name or mark.
+
+    To be called last: what moves the axes afterwards moves the marks, too.
+    """
+    figure = axes.figure
     figure.draw_without_rendering()
     inch = figure.dpi_scale_trans.inverted()
-    marks = [tuple(72 * side for side in inch.transform(axes.transData.transform(place))) for place in plane]
-    names = [name for name, _, _ in points]
-    for name, place, offset in zip(names, plane, _offsets(names, marks, figure.get_figwidth() * 72), strict=True):
-        axes.annotate(name, place, xytext=offset, textcoords="offset points", fontsize=8, parse_math=False)
-    return figure
+    marks = [tuple(72 * side for side in inch.transform(axes.transData.transform(place))) for place in places]
+    offsets = _offsets(names, marks, figure.get_figwidth() * 72)
+    for index, (name, place, offset) in enumerate(zip(names, places, offsets, strict=True)):
+        colour = colours[index] if colours else None
+        axes.annotate(
+            name, place, xytext=offset, textcoords="offset points", fontsize=8, color=colour, parse_math=False
+        )
 
 
 def _offsets(names: Sequence[str], marks: Sequence[tuple[float, float]], width: float) -> list[tuple[float, float]]:
@@ -94,9 +106,10 @@ def _offsets(names: Sequence[str], marks: Sequence[tuple[float, float]], width: 
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in marks]
     offsets = []
     for name, (x, y) in zip(names, marks, strict=True):
-        long, high = 4.6 * len(name), 8
+        lines = name.split("\n")
+        long, high = 4.6 * max(map(len, lines)), 10 * len(lines) - 2
         beside = [5, -5 - long]
-        tried = [(right, up) for away in range(0, 60, 5) for up in (4 + away, -10 - away) for right in beside]
+        tried = [(right, up) for away in range(0, 60, 5) for up in (4 + away, -2 - high - away) for right in beside]
         boxes = [(x + right, y + up, x + right + long, y + up + high) for right, up in tried]
         free = (
             index

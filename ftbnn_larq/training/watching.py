@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import time
 
@@ -21,7 +22,7 @@ class Watcher(tf.keras.callbacks.Callback):
     most memory that the process has held so far; writes the first, and the slopes of the non-linearities as
     histograms, for TensorBoard; draws curves.png at most every `interval` seconds.
 
-    To stand before what writes the metrics down. `finish` draws once more.
+    Gives free memory back to the system. To stand before what writes the metrics down.
     """
 
     def __init__(self, run: Run, network: tf.keras.Model, history: list[dict], interval: float = 60):
@@ -44,6 +45,7 @@ class Watcher(tf.keras.callbacks.Callback):
         changed = [int((old != new).sum()) for old, new in zip(self.signs, signs, strict=True)]
         self.signs = signs
         logs["flips"] = sum(changed) / max(1, sum(sign.size for sign in signs))
+        _give_back_memory()
         # In kilobytes on Linux.
         logs["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         with self.writer.as_default(step=epoch):
@@ -59,6 +61,15 @@ class Watcher(tf.keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.writer.close()
+
+
+def _give_back_memory() -> None:
+    """The pictures' many small buffers leave gaps in glibc's arenas, which unasked grow by 4 MB an epoch of CIFAR-10.
+
+    Other C libraries have no such call.
+    """
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def draw_curves(run: Run, history: list[dict]) -> None:

@@ -106,7 +106,8 @@ class FPReLU(_TwoSlopes):
         super().build(input_shape)
 
     def call(self, inputs):
-        return _two_slopes(inputs, self.positive, self.negative)
+        # Values: run eagerly, a custom gradient takes no variables under mixed precision.
+        return _two_slopes(inputs, tf.convert_to_tensor(self.positive), tf.convert_to_tensor(self.negative))
 
 
 @tf.custom_gradient

@@ -83,9 +83,10 @@ def test_larq_compute_engine_alone_converts_a_model_too():
 
     from ftbnn_larq.deploy import census
 
-    model = ftbnn_larq.create_model("ftbnn_r18_pure", input_shape=(32, 32, 3), num_classes=7, width=16)
+    options = {"input_shape": (32, 32, 3), "num_classes": 7, "width": 16, "units": (2, 1)}
+    model = ftbnn_larq.create_model("ftbnn_r18_pure", **options)
     found = census.census(census.operators(lce.convert_keras_model(model)))
-    assert found["LceBconv2d"] == 16
+    assert found["LceBconv2d"] == 3
 
 
 def test_groups_train_as_fast_as_their_arithmetic():
@@ -145,11 +146,13 @@ def test_other_choices_convert_too(options, tmp_path):
     from ftbnn_larq.resnet import up_to_logits
 
     model = up_to_logits(
-        ftbnn_larq.create_model("ftbnn_r18", input_shape=(32, 32, 3), num_classes=7, width=16, **options)
+        ftbnn_larq.create_model(
+            "ftbnn_r18", input_shape=(32, 32, 3), num_classes=7, width=16, units=(1, 2, 2, 1), **options
+        )
     )
     pictures = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
     document = convert_model(model, tmp_path / "model.tflite", pictures)
-    assert document["binary_layers"] == document["binary_operators"] > 16
+    assert document["binary_layers"] == document["binary_operators"] > 6
     assert proof.compare(model, tmp_path / "model.tflite", pictures, kernel="default").top1_agreement == 1
 
 

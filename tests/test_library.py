@@ -36,7 +36,8 @@ def test_grouped_networks_train_where_tensorflow_would_leave_onednn_out():
     """As on processors without AVX-512; TensorFlow's other kernels know no gradients of grouped convolutions."""
     code = (
         "import numpy as np, ftbnn_larq; "
-        "network = ftbnn_larq.create_model('ftbnn_r18', input_shape=(8, 8, 3), num_classes=2, width=16); "
+        "options = {'units': (1, 1), 'widening': 2, 'group_channels': 32, 'width': 16}; "
+        "network = ftbnn_larq.create_model('ftbnn_r18', input_shape=(8, 8, 3), num_classes=2, **options); "
         "network.compile('adam', 'categorical_crossentropy'); "
         "print(network.train_on_batch(np.zeros((4, 8, 8, 3)), np.eye(2)[[0, 1, 0, 1]]) > 0)"
     )

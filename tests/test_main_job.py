@@ -13,7 +13,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from conftest import ROOT, about, run_command
+from conftest import NETWORK, OPTIONS, ROOT, about, run_command
 from PIL import Image
 
 
@@ -45,7 +45,7 @@ def test_training_learns(trained):
 def test_every_binary_layer_became_binary(trained):
     import ftbnn_larq
 
-    model = ftbnn_larq.create_model("ftbnn_r18", width=16, input_shape=(8, 8, 1), num_classes=10)
+    model = ftbnn_larq.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=10, **OPTIONS)
     # One convolution a group, so that every kernel runs it.
     convolutions = sum(layer.groups for layer in model.layers if re.fullmatch(r"stage\d_unit\d_conv", layer.name))
     assert trained.conversion["binary_layers"] == trained.conversion["binary_operators"] == convolutions > 16
@@ -110,7 +110,7 @@ def test_other_formats_load_in_keras(trained, tmp_path, to):
 
     import ftbnn_larq as library
 
-    model = library.create_model("ftbnn_r18", width=16, input_shape=(8, 8, 1), num_classes=10)
+    model = library.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=10, **OPTIONS)
     model.load_weights(trained.run / "best.weights.h5")
 
     import tensorflow as tf
@@ -121,7 +121,7 @@ def test_other_formats_load_in_keras(trained, tmp_path, to):
 
 
 def test_ctrl_c_leaves_a_run_that_resume_brings_to_the_same_weights(trained, tmp_path):
-    command = [sys.executable, str(ROOT / "cli.py"), "train", "ftbnn_r18", "--width", "16", "--epochs", "4"]
+    command = [sys.executable, str(ROOT / "cli.py"), "train", *map(str, NETWORK), "--epochs", "4"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if line.startswith("epoch 1/4"):

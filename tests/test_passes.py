@@ -262,7 +262,7 @@ def test_channels_that_a_stem_repeats_leave_no_scale_and_no_shift(tmp_path, filt
 
 @pytest.mark.parametrize("name", ["ftbnn_r18_pure", "ftbnn_r18"])
 def test_a_network_for_small_pictures_holds_nothing_that_it_does_not_need(tmp_path, name):
-    model = ftbnn_larq.create_model(name, input_shape=(32, 32, 3), num_classes=10, width=16)
+    model = ftbnn_larq.create_model(name, input_shape=(32, 32, 3), num_classes=10, width=16, units=(2, 2, 2, 2))
     logits = as_trained(tf.keras.Model(model.input, model.layers[-1].input))
     pictures = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
     found = convert_model(logits, tmp_path / "model.tflite", pictures)["operators"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,34 +22,39 @@ SMALL = {"input_shape": (32, 32, 3), "num_classes": 7, "width": 16}
 over_models = pytest.mark.parametrize("name", MODELS)
 
 
+def kind(name):
+    """A model's configuration but for its depth."""
+    return zoo.entry(name).config.replace(units=(1, 1, 1, 1))
+
+
+# Of models that differ in nothing but depth the shallowest: of a ResNet-18 and a ResNet-34 the first.
+SHALLOWEST = {kind(name): name for name in sorted(MODELS, key=lambda name: -sum(zoo.entry(name).config.units))}
+over_kinds = pytest.mark.parametrize("name", SHALLOWEST.values())
+
+
 def pictures(count=4, side=32):
     return np.random.default_rng(0).normal(size=(count, side, side, 3)).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def models() -> dict[str, tf.keras.Model]:
-    """Every model, narrow, with batch norms and slopes as if it had been trained."""
-    built = {}
-    for name in MODELS:
-        tf.keras.utils.set_random_seed(1)
-        model = built[name] = ftbnn_larq.create_model(name, **SMALL)
-        generator = np.random.default_rng(0)
-        for layer in model.layers:
-            if not hasattr(layer, "kernel") and not hasattr(layer, "depthwise_kernel"):
-                layer.set_weights(
-                    [
-                        weight + generator.uniform(0, 0.2, weight.shape).astype(np.float32)
-                        for weight in layer.get_weights()
-                    ]
-                )
-    return built
+@functools.cache
+def as_trained(name) -> tf.keras.Model:
+    """A model, narrow, with batch norms and slopes as if it had been trained."""
+    tf.keras.utils.set_random_seed(1)
+    model = ftbnn_larq.create_model(name, **SMALL)
+    generator = np.random.default_rng(0)
+    for layer in model.layers:
+        if not hasattr(layer, "kernel") and not hasattr(layer, "depthwise_kernel"):
+            layer.set_weights(
+                [weight + generator.uniform(0, 0.2, weight.shape).astype(np.float32) for weight in layer.get_weights()]
+            )
+    return model
 
 
 @over_models
-@pytest.mark.parametrize("side", [8, 32, 64, 224])
+@pytest.mark.parametrize("side", [8, 64, 224])
 def test_models_fit_every_size_of_picture(name, side):
     model = ftbnn_larq.create_model(name, input_shape=(side, side, 3), include_top=False, width=16)
-    assert model.output_shape[1] == model.output_shape[2] == {8: 1, 32: 4, 64: 4, 224: 7}[side]
+    assert model.output_shape[1] == model.output_shape[2] == {8: 1, 64: 4, 224: 7}[side]
 
 
 @over_models
@@ -58,8 +65,8 @@ def test_models_are_built_at_full_width(name):
 
 
 @over_models
-def test_probabilities_come_in_float32_and_every_parameter_has_a_gradient(name, models):
-    model = models[name]
+def test_probabilities_come_in_float32_and_every_parameter_has_a_gradient(name):
+    model = as_trained(name)
     with tf.GradientTape() as tape:
         probabilities = model(pictures(), training=True)
         loss = tf.reduce_sum(tf.math.log(probabilities)[:, 0])
@@ -88,10 +95,10 @@ def test_factories_follow_keras_applications(name):
         factory((32, 32, 3))
 
 
-@over_models
+@over_kinds
 @pytest.mark.parametrize("file", ["model.keras", "model.h5", "saved_model", "model.weights.h5"])
-def test_every_format_of_keras_gives_the_same_network_back(name, file, models, tmp_path):
-    model, path = models[name], tmp_path / file
+def test_every_format_of_keras_gives_the_same_network_back(name, file, tmp_path):
+    model, path = as_trained(name), tmp_path / file
     if "weights" in file:
         model.save_weights(path)
         loaded = ftbnn_larq.create_model(name, weights=str(path), **SMALL)
@@ -111,7 +118,8 @@ def test_a_training_step_in_mixed_precision_moves_every_kind_of_weight(name):
         tf.keras.mixed_precision.set_global_policy("float32")
     assert model.output.dtype == tf.float32
     before = [variable.numpy() for variable in model.trainable_variables]
-    model.compile(tf.keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    # Tracing it would take twenty times as long as the step itself.
+    model.compile(tf.keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", run_eagerly=True)
     loss = model.train_on_batch(pictures(8), np.arange(8) % 7)
     assert np.isfinite(loss)
     still = [
@@ -122,9 +130,9 @@ def test_a_training_step_in_mixed_precision_moves_every_kind_of_weight(name):
     assert still == []
 
 
-@over_models
-def test_a_flatbuffer_is_binary_throughout_and_agrees_with_keras_on_every_kernel(name, models, tmp_path):
-    model = up_to_logits(models[name])
+@over_kinds
+def test_a_flatbuffer_is_binary_throughout_and_agrees_with_keras_on_every_kernel(name, tmp_path):
+    model = up_to_logits(as_trained(name))
     document = convert_model(model, tmp_path / "model.tflite", pictures(8))
     binary = [layer for layer in count(model)["layers"] if layer["macs"]["binary"]]
     groups = {layer.name: layer.groups for layer in model.layers if is_binary(layer)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,17 +85,24 @@ def about(top1: float):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> SimpleNamespace:
-    """`NETWORK` after four epochs of digits, and its flatbuffer: `folder`, `run`, `result`, `conversion`."""
+    """`NETWORK` after four epochs of digits, and its flatbuffer: `folder`, `run`, `result`, `conversion`.
+
+    The first of pytest's workers that needs it trains; each has a copy.
+    """
+    mine = tmp_path_factory.getbasetemp()
+    ours = (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "trained-once"
+    ours.mkdir(exist_ok=True)
+    told = ours / "told.json"
+    with (ours / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.is_file():
+            training = run_command("train", *NETWORK, "--epochs", 4, "--json", cwd=ours)
+            assert training.status == 0, training.err
+            conversion = run_command("convert", "--to", "tflite", "--json", cwd=ours)
+            assert conversion.status == 0, conversion.err
+            told.write_text(json.dumps({"result": training.out, "conversion": conversion.out, "log": training.err}))
     folder = tmp_path_factory.mktemp("trained")
-    training = run_command("train", *NETWORK, "--epochs", 4, "--json", cwd=folder)
-    assert training.status == 0, training.err
-    conversion = run_command("convert", "--to", "tflite", "--json", cwd=folder)
-    assert conversion.status == 0, conversion.err
-    return SimpleNamespace(
-        folder=folder,
-        run=folder / training.out["run"],
-        flatbuffer=folder / conversion.out["path"],
-        result=training.out,
-        conversion=conversion.out,
-        log=training.err,
-    )
+    shutil.copytree(ours / "runs", folder / "runs")
+    found = json.loads(told.read_text())
+    run, flatbuffer = folder / found["result"]["run"], folder / found["conversion"]["path"]
+    return SimpleNamespace(folder=folder, run=run, flatbuffer=flatbuffer, **found)

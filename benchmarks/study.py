@@ -131,7 +131,7 @@ def train(job: Job, folder: Path, data_dir: str | None) -> dict:
     from ftbnn_larq.cli.bars import EpochBars
     from ftbnn_larq.training import loop
 
-    started = commit()
+    started, versions = commit(), runs.versions()
     row = {**job.key, **dict.fromkeys(results.COLUMNS[len(results.KEY) :])}
     begun = [path.parent for path in folder.glob("*/config.json")]
     try:
@@ -145,14 +145,16 @@ def train(job: Job, folder: Path, data_dir: str | None) -> dict:
                 job.model, loaded, how, options=options, seed=job.seed, output=folder, callbacks=(EpochBars(),)
             )
         row |= {"top1": result["last"]["top1"], "seconds": result["seconds"]}
-        row |= measure(runs.open_run(result["run"]), job)
+        run = runs.open_run(result["run"])
+        row |= measure(run, job)
+        versions["precision"] = recipe.read(run.path / runs.RECIPE).precision
     except TrainingError as error:
         if "the loss is" not in str(error):
             raise
         say(f"{job.name}: {error}")
         row |= {"top1": float("nan"), "seconds": 0.0, "ops": float("nan")}
-    versions = "; ".join(f"{name} {version}" for name, version in runs.versions().items())
-    return {**row, "versions": versions, "date": time.strftime("%Y-%m-%d"), "commit": started}
+    told = "; ".join(f"{name} {version}" for name, version in versions.items())
+    return {**row, "versions": told, "date": time.strftime("%Y-%m-%d"), "commit": started}
 
 
 def measure(run: runs.Run, job: Job) -> dict:

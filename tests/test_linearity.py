@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import run_command
+from conftest import OPTIONS, run_command
 
 from ftbnn_larq.analysis.linearity import linearity
 from ftbnn_larq.analysis.verdict import conclude
@@ -205,7 +205,7 @@ def test_the_command_measures_the_newest_run(trained):
     assert document["pictures"] == 256
     assert [row["name"] for row in document["scales"]] == list(SCALES)
     assert {row["name"] for row in document["nonlinearities"]} == {*NONLINEARITIES, "as trained"}
-    assert len(document["layers"]) + len(document["left_out"]) == 16
+    assert len(document["layers"]) + len(document["left_out"]) == sum(OPTIONS["units"])
     assert document["verdict"] and "NaN" not in json.dumps(document)
     picture = trained.folder / document["picture"]
     assert picture == trained.run / "linearity.png"

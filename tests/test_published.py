@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import about, run_command
+from conftest import OPTIONS, about, run_command
 
 import ftbnn_larq
 from benchmarks.publish import publish
@@ -67,7 +67,7 @@ def test_published_weights_take_another_head_and_none(published, pictures):
     whole = ftbnn_larq.create_model("ftbnn_r18", weights="digits")
     inner = tf.keras.Model(whole.input, whole.get_layer("pool").input)
     np.testing.assert_allclose(features(pictures), inner(pictures), atol=1e-5)
-    network = ftbnn_larq.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=3, width=16)
+    network = ftbnn_larq.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=3, **OPTIONS)
     assert sources.initialise(network, "ftbnn_r18:digits") == ["logits"]
     with pytest.raises(ModelFileError, match=r"logits/kernel is \(\d+, 10\) there, \(\d+, 3\) here"):
         ftbnn_larq.create_model("ftbnn_r18", weights="digits", num_classes=3)

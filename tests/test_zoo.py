@@ -118,7 +118,7 @@ def test_a_training_step_in_mixed_precision_moves_every_kind_of_weight(name):
         tf.keras.mixed_precision.set_global_policy("float32")
     assert model.output.dtype == tf.float32
     before = [variable.numpy() for variable in model.trainable_variables]
-    # Tracing it would take twenty times as long as the step itself.
+    # Tracing it would take several times as long.
     model.compile(tf.keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", run_eagerly=True)
     loss = model.train_on_batch(pictures(8), np.arange(8) % 7)
     assert np.isfinite(loss)

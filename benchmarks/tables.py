@@ -44,19 +44,17 @@ def models() -> list[str]:
 
 def training() -> list[str]:
     document = read_json(TRAINING)
-    speed = document["speed"]
-    widths = speed["widths"]
-    names = list(next(iter(widths.values())))
-    rows = [[name, *(f"{speeds[name] / speeds['ftbnn_r18']:.2f}" for speeds in widths.values())] for name in names]
-    words = [
-        f"Measured {speed['date']} on {speed['dataset']} in batches of {speed['batch_size']}, {speed['cores']} cores "
-        f"of {speed['machine']} with {speed['vector_instructions']}, TensorFlow {speed['versions']['tensorflow']}."
-    ]
-    told = ", ".join(f"{ratio:.2f} ({shape} groups)" for shape, ratio in speed["grouped_layers"].items())
-    words.append(
-        f"A step of a grouped layer, to that of an ungrouped one with as many multiply-accumulates and fewer channels: "
-        f"{told}."
-    )
+    columns, measured, words = [], [], []
+    for processor, speed in sorted(document["speed"].items()):
+        columns += [f"{processor}, width {width}" for width in speed["widths"]]
+        measured += speed["widths"].values()
+        layers = ", ".join(f"{ratio:.2f} ({shape} groups)" for shape, ratio in speed["grouped_layers"].items())
+        words.append(
+            f"With {processor}: measured {speed['date']} on {speed['dataset']} in batches of {speed['batch_size']}, "
+            f"{speed['cores']} cores of {speed['machine']}, TensorFlow {speed['versions']['tensorflow']}; a step of a "
+            f"layer in groups, to that of one without, with fewer channels and as many multiply-accumulates: {layers}."
+        )
+    rows = [[name, *(f"{speeds[name] / speeds['ftbnn_r18']:.2f}" for speeds in measured)] for name in measured[0]]
     if memory := document.get("memory"):
         held = memory["megabytes"]
         words.append(
@@ -67,8 +65,7 @@ def training() -> list[str]:
         kept = [f"{statistics.fmean(top1):.2%} in {name}" for name, top1 in accuracy["top1"].items()]
         seeds = len(next(iter(accuracy["top1"].values())))
         words.append(f"`ftbnn_r18_pure` on digits, mean top-1 of {seeds} seeds: {' and '.join(kept)}.")
-    columns = ["pictures a second, to `ftbnn_r18`", *(f"width {width}" for width in widths)]
-    return [*_table(columns, rows), "", " ".join(words)]
+    return [*_table(["pictures a second, to `ftbnn_r18`", *columns], rows), "", " ".join(words)]
 
 
 def deployment() -> list[str]:

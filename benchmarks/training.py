@@ -5,7 +5,8 @@ python -m benchmarks.training --width 16 --width 64 --dataset cifar10 --data-dir
 Every network takes a step in turn, so that drift of the machine hits all alike, and its fastest counts, for whatever
 else a machine does only adds to it; so do single layers with groups and without. Then a small network is trained for
 some epochs, to see whether memory stays flat, and another with and without bfloat16, to see whether top-1 holds. Writes
-zoo/results/training.json; python -m benchmarks.tables shows it in the README.
+zoo/results/training.json, where the speeds of other kinds of processors stay; python -m benchmarks.tables shows it in
+the README.
 """
 
 from __future__ import annotations
@@ -230,17 +231,16 @@ def accuracy(seeds: tuple[int, ...]) -> dict[str, list[float]]:
 def main(widths, dataset, data_dir, batch_size, steps, only):
     """Measure training and write it to zoo/results/training.json."""
     load_tensorflow()
-    document = read_json(FILE) if only else {}
+    document = read_json(FILE) if FILE.exists() else {}
     common = {"versions": runs.versions(), "date": time.strftime("%Y-%m-%d")}
     if only in (None, "speed"):
         data = datasets.load(dataset, data_dir=data_dir)
-        document["speed"] = {
+        document.setdefault("speed", {})[vector_instructions()] = {
             **common,
             "dataset": dataset,
             "batch_size": batch_size,
             "cores": len(os.sched_getaffinity(0)),
             "machine": platform.machine(),
-            "vector_instructions": vector_instructions(),
             "grouped_layers": grouped_layers(batch_size),
             "widths": {str(width): measure(width, data, batch_size, steps) for width in widths},
         }

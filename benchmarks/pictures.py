@@ -89,11 +89,12 @@ def slopes_figure(curves: dict[str, list]):
             axes.plot(layers, middle, color=colour, label=label)
         axes.axhline(0, color="#aaaaaa", linewidth=0.8)
         axes.set_title(name, fontsize=9)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         _plain(axes)
     if curves:
         grid[0, 0].legend(frameon=False, fontsize=8)
     figure.supxlabel("binary convolution, from the stem", fontsize=9)
-    figure.supylabel("slope behind it: median and quartiles of its channels", fontsize=9)
+    figure.supylabel("learned slope, of its channels\nthe median and quartiles", fontsize=9)
     return figure
 
 

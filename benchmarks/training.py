@@ -4,9 +4,9 @@ python -m benchmarks.training --width 16 --width 64 --dataset cifar10 --data-dir
 
 Every network takes a step in turn, so that drift of the machine hits all alike, and its fastest counts, for whatever
 else a machine does only adds to it; so do single layers with groups and without. Then a small network is trained for
-some epochs, to see whether memory stays flat, and another with and without bfloat16, to see whether top-1 holds. Writes
-zoo/results/training.json, where the speeds of other kinds of processors stay; python -m benchmarks.tables shows it in
-the README.
+some epochs, to see whether memory stays flat, another with and without bfloat16, to see whether top-1 holds, and a
+third in one process and in two, to see whether they take the same steps. Writes zoo/results/training.json, where the
+speeds of other kinds of processors stay; python -m benchmarks.tables shows it in the README.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks import workers
 from benchmarks.results import HERE
 from ftbnn_larq import cli, networks, runs, zoo
 from ftbnn_larq import data as datasets
@@ -217,6 +218,15 @@ def accuracy(seeds: tuple[int, ...]) -> dict[str, list[float]]:
     return found
 
 
+def two_processes(dataset: str, data_dir: str | None, model: str = "ftbnn_r18_baseline", width: int = 16) -> dict:
+    """How far the loss of a step in two processes is at most from that in one, in float32 and in float64."""
+    steps, apart = 20, {}
+    for dtype in ("float32", "float64"):
+        alone, *joint = workers.compare(model, {"width": width}, dataset, data_dir, dtype=dtype, steps=steps)
+        apart[dtype] = max(abs(one - other) for losses in joint for one, other in zip(alone, losses, strict=True))
+    return {"model": model, "width": width, "steps": steps, "apart": apart}
+
+
 @click.command()
 @click.option("--width", "widths", type=int, multiple=True, default=(16, 64), show_default=True)
 @click.option("--dataset", default="cifar10", show_default=True)
@@ -226,7 +236,9 @@ def accuracy(seeds: tuple[int, ...]) -> dict[str, list[float]]:
     "--steps", type=int, default=9, show_default=True, help="Steps of each network, at most; the fastest counts."
 )
 @click.option(
-    "--only", type=click.Choice(["speed", "memory", "accuracy"]), help="Measure one part and keep the others."
+    "--only",
+    type=click.Choice(["speed", "memory", "accuracy", "workers"]),
+    help="Measure one part and keep the others.",
 )
 def main(widths, dataset, data_dir, batch_size, steps, only):
     """Measure training and write it to zoo/results/training.json."""
@@ -249,6 +261,8 @@ def main(widths, dataset, data_dir, batch_size, steps, only):
         document["memory"] = {**common, "dataset": dataset, "megabytes": memory(data, epochs=8)}
     if only in (None, "accuracy"):
         document["accuracy"] = {**common, "dataset": "digits", "top1": accuracy(seeds=(0, 1, 2))}
+    if only in (None, "workers"):
+        document["workers"] = {**common, "dataset": dataset, **two_processes(dataset, data_dir)}
     write_json(FILE, document)
     say(f"wrote {FILE}")
 

@@ -152,12 +152,16 @@ def unit(x, filters: int, strides: int, groups: int, turn: int, config: ResNetCo
 
 
 def head(x, num_classes: int):
-    """(N, H, W, C) to (N, num_classes) probabilities; the layer `logits` holds what the softmax sees, in float32."""
+    """(N, H, W, C) to (N, num_classes) probabilities; the layer `logits` holds what the softmax sees.
+
+    Both are in Keras's `floatx`, float32 by default, also where mixed precision computes the rest in 16 bits.
+    """
     if x.shape[1] and x.shape[2]:
         # Faster in LCE than GlobalAveragePooling2D.
         x = keras_layers.AveragePooling2D(tuple(x.shape[1:3]), name="pool")(x)
         x = keras_layers.Flatten(name="flatten")(x)
     else:
         x = keras_layers.GlobalAveragePooling2D(name="pool")(x)
-    x = keras_layers.Dense(num_classes, dtype="float32", name="logits")(x)
-    return keras_layers.Softmax(dtype="float32", name="probabilities")(x)
+    dtype = tf.keras.backend.floatx()
+    x = keras_layers.Dense(num_classes, dtype=dtype, name="logits")(x)
+    return keras_layers.Softmax(dtype=dtype, name="probabilities")(x)

@@ -47,6 +47,18 @@ def test_grouped_networks_train_where_tensorflow_would_leave_onednn_out():
     assert done.stdout.strip() == "True", done.stderr
 
 
+@pytest.mark.parametrize("onednn", ["0", "1"])
+def test_tensorflow_imported_earlier_without_onednn_is_warned_of(onednn):
+    done = subprocess.run(
+        [sys.executable, "-c", "import tensorflow as tf\nimport ftbnn_larq"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_ENABLE_ONEDNN_OPTS": onednn},
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("RuntimeWarning: TensorFlow was imported before ftbnn_larq" in done.stderr) == (onednn == "0")
+
+
 def test_importing_the_package_and_reading_the_zoo_loads_no_tensorflow():
     done = python("import sys, ftbnn_larq; ftbnn_larq.list_models(); print('tensorflow' in sys.modules)")
     assert done.stdout.strip() == "False", done.stderr

@@ -66,7 +66,7 @@ def training() -> list[str]:
         seeds = len(next(iter(accuracy["top1"].values())))
         words.append(f"`ftbnn_r18_pure` on digits, mean top-1 of {seeds} seeds: {' and '.join(kept)}.")
     if joint := document.get("workers"):
-        apart = " and ".join(f"{difference:.0e} in {dtype}" for dtype, difference in joint["apart"].items())
+        apart = " and ".join(f"{difference:.2g} in {dtype}" for dtype, difference in joint["apart"].items())
         words.append(
             f"`{joint['model']}` at width {joint['width']} on {joint['dataset']}: in {joint['steps']} steps, the loss "
             f"in two processes and that in one were never further apart than {apart}."

@@ -10,6 +10,7 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 
 from ftbnn_larq import data as datasets
+from ftbnn_larq.cli.output import load_tensorflow
 from ftbnn_larq.recipe import Recipe
 
 PROCESSES = 2
@@ -45,6 +46,7 @@ def _losses(workers, rank, model, options, dataset, data_dir, dtype, steps) -> l
 
     if workers:
         distribution.set_workers(workers, rank)
+    load_tensorflow(look_for_devices=False)
     import tensorflow as tf
 
     from ftbnn_larq.layers import BinaryConv2D

@@ -118,16 +118,17 @@ class _Training:
     def __init__(self, run: runs.Run, data: Data, how: Recipe, strategy: tf.distribute.Strategy):
         self.data, self.how, self.strategy, self.seed = data, how, strategy, run.config["seed"]
         self.steps = data.train.examples // how.batch_size
-        # Not 0: with that global seed tf.data cannot take the seed of a shuffle from a tensor.
-        tf.keras.utils.set_random_seed(self.seed + 1)
         with strategy.scope():
+            # First, for it is refused more often than the network, and leaves no trace in the network's random numbers.
+            self.teacher = (
+                sources.teacher(how.teacher, data.config.input_shape, data.config.labels) if how.teacher else None
+            )
+            # Not 0: with that global seed tf.data cannot take the seed of a shuffle from a tensor.
+            tf.keras.utils.set_random_seed(self.seed + 1)
             self.network = run.build_model()
             if how.init_from:
                 sources.initialise(self.network, how.init_from)
             sources.freeze(self.network, how.freeze)
-            self.teacher = (
-                sources.teacher(how.teacher, data.config.input_shape, data.config.labels) if how.teacher else None
-            )
 
     def run_in(self, target: runs.Run, source: runs.Run, record: dict | None, callbacks: tuple) -> dict:
         """Train from a checkpoint of `source`, or from the beginning, into `target`, and evaluate."""

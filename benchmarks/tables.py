@@ -94,13 +94,22 @@ def deployment() -> list[str]:
 
 def path() -> list[str]:
     """The path from the ancestor to the whole idea, and the peers trained likewise."""
-    variants = results.variants("path") + results.variants("peers")
-    baseline = next((each for each in variants if each.model == "ftbnn_r18_baseline"), None)
+    return _compared(results.variants("path") + results.variants("peers"), "ftbnn_r18_baseline", "the baseline")
+
+
+def search() -> list[str]:
+    """What changes to the purified networks bring."""
+    return _compared(results.variants("search"), "ftbnn_r18_pure", "`ftbnn_r18_pure`")
+
+
+def _compared(variants, reference: str, in_words: str) -> list[str]:
+    """Gain over the network `reference` as it stands in the zoo, and costs."""
+    standing = next((each for each in variants if each.model == reference and not each.options), None)
     rows = []
     for each in variants:
-        gain = f"{100 * (each.top1 - baseline.top1):+.1f}" if baseline and each is not baseline else ""
+        gain = f"{100 * (each.top1 - standing.top1):+.1f}" if standing and each is not standing else ""
         rows.append([", ".join([f"`{each.model}`", *each.changes]), _percent(each), gain, *_costs(each)])
-    columns = ["network", "top-1", "points to the baseline", "OPs", "flatbuffer", "its top-1 in LCE"]
+    columns = ["network", "top-1", f"points to {in_words}", "OPs", "flatbuffer", "its top-1 in LCE"]
     return [*_table(columns, rows), "", _how(variants)]
 
 
@@ -158,6 +167,7 @@ TABLES = {
     "training": training,
     "deployment": deployment,
     "path": path,
+    "search": search,
     "nonlinearity": nonlinearity,
 }
 

@@ -102,14 +102,14 @@ def search() -> list[str]:
     return _compared(results.variants("search"), "ftbnn_r18_pure", "`ftbnn_r18_pure`")
 
 
-def _compared(variants, reference: str, in_words: str) -> list[str]:
+def _compared(variants, reference: str, told: str) -> list[str]:
     """Gain over the network `reference` as it stands in the zoo, and costs."""
     standing = next((each for each in variants if each.model == reference and not each.options), None)
     rows = []
     for each in variants:
-        gain = f"{100 * (each.top1 - standing.top1):+.1f}" if standing and each is not standing else ""
-        rows.append([", ".join([f"`{each.model}`", *each.changes]), _percent(each), gain, *_costs(each)])
-    columns = ["network", "top-1", f"points to {in_words}", "OPs", "flatbuffer", "its top-1 in LCE"]
+        words = ", ".join([f"`{each.model}`", *each.changes])
+        rows.append([words, _percent(each), _gain(each, standing), *_costs(each)])
+    columns = ["network", "top-1", f"points to {told}", "OPs", "flatbuffer", "its top-1 in LCE"]
     return [*_table(columns, rows), "", _how(variants)]
 
 
@@ -119,13 +119,12 @@ def nonlinearity() -> list[str]:
     rows = []
     for each in variants:
         made = zoo.entry(each.model).config.replace(**each.options)
-        gain = f"{100 * (each.top1 - ancestor.top1):+.1f}" if ancestor and each is not ancestor else ""
         start = made.start_slopes
         learned = each.learned_slopes().values()
         bend = f"{statistics.fmean(abs(p - n).mean() for p, n in learned):.2f}" if learned else ""
         words = [results.in_words(start) if start else ""]
         words += [made.placement.replace("_", " "), made.sharing] if made.nonlinearity != "identity" else ["", ""]
-        rows.append([f"`{made.nonlinearity}`", *words, _percent(each), gain, bend])
+        rows.append([f"`{made.nonlinearity}`", *words, _percent(each), _gain(each, ancestor), bend])
     columns = ["non-linearity", "from slopes", "placement", "per", "top-1", "points to identity", "learned bend"]
     return [*_table(columns, rows), "", _how(variants)]
 
@@ -139,6 +138,11 @@ def _percent(each) -> str:
     if each.seeds == 1:
         return f"{each.top1:.1%}"
     return f"{each.top1:.1%} ± {100 * each.deviation:.1f}"
+
+
+def _gain(each, reference) -> str:
+    """In points of top-1; nothing for the reference itself, or where there is none yet."""
+    return f"{100 * (each.top1 - reference.top1):+.1f}" if reference and each is not reference else ""
 
 
 def _costs(each) -> list[str]:

@@ -42,16 +42,14 @@ def compare(model: str, options: dict, dataset: str, data_dir: str | None, *, dt
 
 
 def _losses(workers, rank, model, options, dataset, data_dir, dtype, steps) -> list[float]:
-    from ftbnn_larq.training import distribution
-
-    if workers:
-        distribution.set_workers(workers, rank)
     load_tensorflow(look_for_devices=False)
     import tensorflow as tf
 
     from ftbnn_larq.layers import BinaryConv2D
-    from ftbnn_larq.training import loop
+    from ftbnn_larq.training import distribution, loop
 
+    if workers:
+        distribution.set_workers(workers, rank)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.keras.backend.set_floatx(dtype)
     # Made before anything else of TensorFlow's, and once.

@@ -62,9 +62,13 @@ def training() -> list[str]:
             f"{len(held)}th {held[-1]:,} MB."
         )
     if accuracy := document.get("accuracy"):
-        kept = [f"{statistics.fmean(top1):.2%} in {name}" for name, top1 in accuracy["top1"].items()]
+        kept = [
+            f"{statistics.fmean(top1):.1%} ({min(top1):.1%} to {max(top1):.1%}) in {name}"
+            for name, top1 in accuracy["top1"].items()
+        ]
         seeds = len(next(iter(accuracy["top1"].values())))
-        words.append(f"`ftbnn_r18_pure` on digits, mean top-1 of {seeds} seeds: {' and '.join(kept)}.")
+        how = ", emulated" if accuracy["emulated"] else ""
+        words.append(f"`ftbnn_r18_pure` on digits, mean top-1 of {seeds} seeds: {' and '.join(kept)}{how}.")
     if joint := document.get("workers"):
         apart = " and ".join(f"{difference:.2g} in {dtype}" for dtype, difference in joint["apart"].items())
         words.append(

@@ -39,10 +39,13 @@ class BinaryConv2D(lq.layers.QuantConv2D):
     Attributes:
         arithmetic: "float32", or "bfloat16" for the convolutions of training: processors that have it are almost twice
             as fast. Sums beyond 256 are then rounded to 8 bits, and so are gradients.
+        emulated: True rounds to `arithmetic` whatever is multiplied and comes out, but multiplies in the weights' own
+            precision: what a processor that has `arithmetic` computes, but for the order of sums, on any other.
         binary_weights: False computes with the latent weights themselves: the first of two training steps.
     """
 
     arithmetic = "float32"
+    emulated = False
     binary_weights = True
 
     def call(self, inputs, training=None):
@@ -50,12 +53,11 @@ class BinaryConv2D(lq.layers.QuantConv2D):
             return super().call(inputs)
         with lq.context.quantized_scope(self.binary_weights):
             kernel = tf.convert_to_tensor(self.kernel)
-        outputs = tf.nn.conv2d(
-            _is_negative(inputs, self.arithmetic),
-            tf.cast(-2 * kernel, self.arithmetic),
-            self.strides,
-            self.padding.upper(),
-        )
+        # The gradient of a cast is one back: gradients are rounded where values are.
+        factors = _is_negative(inputs, self.arithmetic), tf.cast(-2 * kernel, self.arithmetic)
+        if self.emulated:
+            factors = (tf.cast(factor, kernel.dtype) for factor in factors)
+        outputs = tf.cast(tf.nn.conv2d(*factors, self.strides, self.padding.upper()), self.arithmetic)
         return tf.nn.bias_add(tf.cast(outputs, kernel.dtype), tf.reduce_sum(kernel, [0, 1, 2]))
 
     @property
@@ -74,11 +76,13 @@ class BinaryConv2D(lq.layers.QuantConv2D):
         return self.convolution_op(inputs, kernel)
 
 
-def train_with(model: tf.keras.Model, *, arithmetic: str = "float32", binary_weights: bool = True) -> None:
+def train_with(
+    model: tf.keras.Model, *, arithmetic: str = "float32", emulated: bool = False, binary_weights: bool = True
+) -> None:
     """Set these attributes of all binary convolutions of `model`; before it is traced."""
     for layer in model.layers:
         if isinstance(layer, BinaryConv2D):
-            layer.arithmetic, layer.binary_weights = arithmetic, binary_weights
+            layer.arithmetic, layer.emulated, layer.binary_weights = arithmetic, emulated, binary_weights
 
 
 def binary_conv(filters: int, kernel_size: int = 3, *, strides: int = 1, groups: int = 1, name: str | None = None):

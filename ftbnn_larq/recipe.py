@@ -67,7 +67,7 @@ class Recipe:
     patience: int = _key(0, "stop after so many epochs without a better validation top-1; 0 is off", _not_negative)
     precision: str = _key(
         "auto",
-        "of the binary convolutions in training; auto takes bfloat16 where the hardware multiplies it",
+        "of the binary convolutions in training; auto is bfloat16 if the hardware has it; elsewhere that is emulated",
         choices=("auto", "float32", "bfloat16"),
     )
     float_weights_epochs: int = _key(

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 import ftbnn_larq
-from ftbnn_larq.errors import ConfigError
 from ftbnn_larq.layers import BinaryConv2D, RepeatChannels, ShuffleChannels, binary_conv
 from ftbnn_larq.training import precision
 
@@ -64,18 +63,46 @@ def test_what_has_no_fast_form_is_larqs_too(options):
         np.testing.assert_allclose(one, other, atol=2e-3)
 
 
-def test_bfloat16_keeps_values_up_to_256_and_the_gradients_but_for_rounding():
-    try:
-        precision.resolve("bfloat16")
-    except ConfigError as error:
-        pytest.skip(str(error))
+needs_bfloat16 = pytest.mark.skipif(
+    precision.attributes("bfloat16")["emulated"], reason="this processor has no AVX-512 to convolve bfloat16 with"
+)
+
+
+@pytest.mark.parametrize("emulated", [True, pytest.param(False, marks=needs_bfloat16)])
+def test_bfloat16_keeps_values_up_to_256_and_the_gradients_but_for_rounding(emulated):
     layer, x = binary_conv(128, groups=4), tf.random.stateless_normal((4, 9, 9, 128), (1, 2))
     layer(x)
     exact, exact_gradients = layer(x, training=True), gradients(layer, x, training=True)
-    layer.arithmetic = "bfloat16"
+    layer.arithmetic, layer.emulated = "bfloat16", emulated
     np.testing.assert_array_equal(layer(x, training=True), exact)
     for one, other in zip(gradients(layer, x, training=True)[1:], exact_gradients[1:], strict=True):
         assert np.linalg.norm(one - other) < 0.01 * np.linalg.norm(other)
+
+
+def test_emulated_bfloat16_rounds_sums_and_gradients():
+    # Where ApproxSign's gradient is one.
+    layer, x = binary_conv(128), tf.sign(tf.random.stateless_normal((4, 9, 9, 128), (1, 2)) - 1) / 2
+    layer(x)
+    # Sums large enough to be rounded.
+    layer.kernel.assign(tf.abs(layer.kernel))
+    layer.arithmetic, layer.emulated = "bfloat16", True
+    # Traced, as in training: TensorFlow's optimizer must not take the roundings out.
+    values, (_, x_gradient, _) = tf.function(lambda: (layer(x, training=True), gradients(layer, x, training=True)))()
+    sums = values - 9 * 128
+    assert np.abs(sums).max() > 512
+    for rounded in (sums, x_gradient):
+        np.testing.assert_array_equal(tf.cast(tf.cast(rounded, tf.bfloat16), tf.float32), rounded)
+
+
+@needs_bfloat16
+def test_emulated_bfloat16_is_the_processors_but_for_the_order_of_sums():
+    layer, x = binary_conv(128, groups=4), tf.random.stateless_normal((4, 9, 9, 128), (1, 2))
+    layer(x)
+    layer.arithmetic, found = "bfloat16", []
+    for layer.emulated in (False, True):
+        found.append(gradients(layer, x, training=True))
+    for one, other in zip(*found, strict=True):
+        assert np.linalg.norm(one - other) < 0.001 * np.linalg.norm(other)
 
 
 def test_larq_compute_engine_alone_converts_a_model_too():

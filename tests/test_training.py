@@ -210,17 +210,16 @@ def test_precision_is_resolved_and_stored(trained_twice):
     assert recipe.read(run.path / "recipe.toml").precision in ("float32", "bfloat16")
 
 
-def test_bfloat16_is_refused_where_nothing_multiplies_it(fit, monkeypatch, tmp_path):
+def test_bfloat16_is_taken_where_it_is_fast_and_emulated_where_nothing_multiplies_it(fit, monkeypatch, tmp_path):
     monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
-    precision.CPU_INFO.write_text("flags : sse4_2 avx avx2 fma\n")
-    assert precision.resolve("auto") == "float32"
-    with pytest.raises(ConfigError, match=r"no AVX-512.*take \"auto\""):
-        fit(precision="bfloat16")
-    precision.CPU_INFO.write_text("flags : avx2 avx512f\n")
-    assert precision.resolve("bfloat16") == "bfloat16"
-    assert precision.resolve("auto") == "float32"
-    precision.CPU_INFO.write_text("flags : avx512f avx512_bf16\n")
-    assert precision.resolve("auto") == "bfloat16"
+    found = {}
+    for flags in ("sse4_2 avx avx2 fma", "avx2 avx512f", "avx512f avx512_bf16"):
+        precision.CPU_INFO.write_text(f"flags : {flags}\n")
+        found[flags] = precision.resolve("auto"), precision.attributes("bfloat16")["emulated"]
+    assert [*found.values()] == [("float32", True), ("float32", False), ("bfloat16", False)]
+    precision.CPU_INFO.write_text("flags : avx2\n")
+    _, run, _ = fit(precision="bfloat16")
+    assert recipe.read(run.path / "recipe.toml").precision == "bfloat16"
 
 
 def test_ema_keeps_averages_of_the_weights(fit):

@@ -53,7 +53,7 @@ def start(
 
     Raises:
         ConfigError: the batch is larger than the training split, the model cannot take the pictures, a teacher with
-            other classes, weights that don't fit, bfloat16 where nothing multiplies it.
+            other classes, weights that don't fit.
         TrainingError: the loss is no number, the disk is full, another worker is gone.
         TrainingInterrupted: a KeyboardInterrupt; the run can be resumed.
     """
@@ -167,7 +167,7 @@ class _Training:
 
     def _compiled(self, first: int, last: int, binary: bool) -> Student:
         how = self.how
-        train_with(self.network, arithmetic=how.precision, binary_weights=binary)
+        train_with(self.network, **precision.attributes(how.precision), binary_weights=binary)
         logits = resnet.up_to_logits(self.network)
         with self.strategy.scope():
             model = Student(logits.inputs, logits.outputs, name=self.network.name)

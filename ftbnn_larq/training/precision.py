@@ -1,12 +1,13 @@
-"""Whether this machine multiplies bfloat16, and whether it is the faster way."""
+"""Whether this machine multiplies bfloat16, and whether it is the faster way.
+
+What a recipe says holds on every machine: bfloat16 is emulated where nothing multiplies it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import tensorflow as tf
-
-from ftbnn_larq.errors import ConfigError
 
 # x86-64's AVX-512 and AMX, 64-bit ARM's, as Linux names them.
 _CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -19,25 +20,21 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def resolve(precision: str) -> str:
-    """ "float32" or "bfloat16" for what a recipe says; "auto" takes bfloat16 where it is faster.
-
-    Raises:
-        ConfigError: "bfloat16" where nothing multiplies it.
-    """
-    gpus = tf.config.list_physical_devices("GPU")
-    if precision == "bfloat16" and not gpus and not _LEAST_CPU_FLAGS & cpu_flags():
-        raise ConfigError(
-            'precision "bfloat16": this processor has no AVX-512, without which TensorFlow does not convolve bfloat16: '
-            'take "auto" or "float32", or a machine that has it'
-        )
+    """ "float32" or "bfloat16" for what a recipe says; "auto" takes bfloat16 where it is faster."""
     if precision != "auto":
         return precision
-    if gpus:
+    if gpus := tf.config.list_physical_devices("GPU"):
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         fast = all(detail.get("compute_capability", (0, 0)) >= _GPU_SINCE for detail in details)
     else:
         fast = bool(_CPU_FLAGS & cpu_flags())
     return "bfloat16" if fast else "float32"
+
+
+def attributes(precision: str) -> dict:
+    """How a `layers.BinaryConv2D` computes in a resolved `precision` on this machine: its `arithmetic`, `emulated`."""
+    able = bool(tf.config.list_physical_devices("GPU") or _LEAST_CPU_FLAGS & cpu_flags())
+    return {"arithmetic": precision, "emulated": precision == "bfloat16" and not able}
 
 
 def cpu_flags() -> set[str]:

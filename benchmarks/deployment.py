@@ -153,10 +153,13 @@ def measure(rounds: int, conversions: int) -> dict:
 @click.option("--rounds", type=int, default=25, show_default=True, help="Timed inferences of each network.")
 @click.option("--conversions", type=int, default=3, show_default=True, help="Timed conversions.")
 def main(rounds: int, conversions: int) -> None:
-    """Measure deployment and write zoo/results/deployment.json; python -m benchmarks.tables shows it in the README."""
+    """Measure deployment, write it to zoo/results/deployment.json, and print the table."""
     load_tensorflow()
     write_json(FILE, measure(rounds, conversions))
-    say(f"wrote {FILE}")
+    from benchmarks import tables
+
+    click.echo("\n".join(tables.deployment()))
+    say(f"wrote {FILE}; python -m benchmarks.tables shows it in the README")
 
 
 if __name__ == "__main__":

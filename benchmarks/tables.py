@@ -54,7 +54,10 @@ def training() -> list[str]:
             f"{speed['cores']} cores of {speed['machine']}, TensorFlow {speed['versions']['tensorflow']}; a step of a "
             f"layer in groups, to that of one without, with fewer channels and as many multiply-accumulates: {layers}."
         )
-    rows = [[name, *(f"{speeds[name] / speeds['ftbnn_r18']:.2f}" for speeds in measured)] for name in measured[0]]
+    rows = [
+        [name, *(f"{speeds[name] / speeds['ftbnn_r18']:.2f}" for speeds in measured)]
+        for name in next(iter(measured), ())
+    ]
     if memory := document.get("memory"):
         held = memory["megabytes"]
         words.append(

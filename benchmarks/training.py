@@ -242,13 +242,13 @@ def two_processes(dataset: str, data_dir: str | None, model: str = "ftbnn_r18_ba
     help="Measure one part and keep the others.",
 )
 def main(widths, dataset, data_dir, batch_size, steps, only):
-    """Measure training and write it to zoo/results/training.json."""
+    """Measure training, write it to zoo/results/training.json, and print the ratios."""
     load_tensorflow()
-    document = read_json(FILE) if FILE.exists() else {}
+    document = read_json(FILE) if FILE.exists() else {"speed": {}}
     common = {"versions": runs.versions(), "date": time.strftime("%Y-%m-%d")}
     if only in (None, "speed"):
         data = datasets.load(dataset, data_dir=data_dir)
-        document.setdefault("speed", {})[vector_instructions()] = {
+        document["speed"][vector_instructions()] = {
             **common,
             "dataset": dataset,
             "batch_size": batch_size,
@@ -265,7 +265,10 @@ def main(widths, dataset, data_dir, batch_size, steps, only):
     if only in (None, "workers"):
         document["workers"] = {**common, "dataset": dataset, **two_processes(dataset, data_dir)}
     write_json(FILE, document)
-    say(f"wrote {FILE}")
+    from benchmarks import tables
+
+    click.echo("\n".join(tables.training()))
+    say(f"wrote {FILE}; python -m benchmarks.tables shows it in the README")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ import pytest
 import ftbnn_larq  # noqa: F401  (asks for Keras 2 before any test imports TensorFlow)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # There is a worker for every core: threads of all of them on all cores stand in each other's way.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 # What a shell starts in the background ignores Ctrl-C, and so would the commands that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -156,7 +156,7 @@ def main(rounds: int, conversions: int) -> None:
     """Measure deployment, write it to zoo/results/deployment.json, and print the table."""
     load_tensorflow()
     write_json(FILE, measure(rounds, conversions))
-    from benchmarks import tables
+    from benchmarks import tables  # which imports this module
 
     click.echo("\n".join(tables.deployment()))
     say(f"wrote {FILE}; python -m benchmarks.tables shows it in the README")

@@ -265,7 +265,7 @@ def main(widths, dataset, data_dir, batch_size, steps, only):
     if only in (None, "workers"):
         document["workers"] = {**common, "dataset": dataset, **two_processes(dataset, data_dir)}
     write_json(FILE, document)
-    from benchmarks import tables
+    from benchmarks import tables  # which imports this module
 
     click.echo("\n".join(tables.training()))
     say(f"wrote {FILE}; python -m benchmarks.tables shows it in the README")

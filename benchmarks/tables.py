@@ -162,8 +162,7 @@ def _how(variants) -> str:
     if not variants:
         return "Nothing has been trained yet."
     lengths = {each.epochs for each in variants}
-    seeds = {each.model: each.seeds for each in variants}
-    counts = " and ".join(sorted({str(number) for number in seeds.values()}))
+    counts = " or ".join(map(str, sorted({each.seeds for each in variants})))
     first = variants[0]
     return (
         f"Top-1 of the last epoch on the test split of {first.dataset}; width {first.width}, "

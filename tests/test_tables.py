@@ -32,7 +32,7 @@ def test_stored_weights_name_no_folder_of_who_trained_them():
 
 @pytest.fixture
 def studied(tmp_path, monkeypatch):
-    """A path of three networks, the first of them with two seeds, and a run that ended in NaN."""
+    """A path of two networks, the first of them with two seeds and once changed, and a run that ended in NaN."""
     monkeypatch.setattr(results, "HERE", tmp_path)
     common = {**dict.fromkeys(results.COLUMNS, ""), "options": "{}", "dataset": "cifar10", "recipe": "study"}
     common |= {"study": "path", "width": 16, "epochs": 30, "ops": 1.5e6, "seconds": 1.0}
@@ -43,21 +43,28 @@ def studied(tmp_path, monkeypatch):
         ("ftbnn_r18_pure", 0, float("nan")),
     ):
         results.add("path", {**common, "model": model, "seed": seed, "top1": top1})
+    changed = {"model": "ftbnn_r18_baseline", "options": '{"stem": "light"}', "seed": 0, "top1": 0.69}
+    results.add("path", {**common, **changed})
     return tmp_path
 
 
 def test_a_path_is_told_by_means_and_gains(studied):
-    _, _, baseline, whole, *_ = lines = tables.path()
+    _, _, baseline, whole, changed, *_ = lines = tables.path()
     assert baseline.startswith("| `ftbnn_r18_baseline` | 71.0% ± 1.4 |  | 1.50 M |")
     assert whole.startswith("| `ftbnn_r18` | 76.0% | +5.0 |")
+    assert changed.startswith("| `ftbnn_r18_baseline`, stem light | 69.0% | -2.0 |")
     assert not any("pure" in line for line in lines)
-    assert "1 and 2 seeds each" in lines[-1] and "30 epochs" in lines[-1]
+    assert "1 or 2 seeds each" in lines[-1] and "30 epochs" in lines[-1]
     assert "71.0% ± 1.4" in tables.card("ftbnn_r18_baseline")
 
 
 def test_pictures_hold_what_they_show(studied):
     pictures.draw()
-    assert [point["model"] for point in pictures.drawn("path.png")] == ["ftbnn_r18_baseline", "ftbnn_r18"]
+    assert [point["model"] for point in pictures.drawn("path.png")] == [
+        "ftbnn_r18_baseline",
+        "ftbnn_r18",
+        "ftbnn_r18_baseline\nstem light",
+    ]
     assert pictures.drawn("slopes.png") is None
 
 

@@ -163,7 +163,8 @@ def _how(variants) -> str:
     if not variants:
         return "Nothing has been trained yet."
     lengths = {each.epochs for each in variants}
-    counts = " or ".join(map(str, sorted({each.seeds for each in variants})))
+    fewest, most = min(each.seeds for each in variants), max(each.seeds for each in variants)
+    counts = str(most) if fewest == most else f"{fewest} to {most}"
     first = variants[0]
     return (
         f"Top-1 of the last epoch on the test split of {first.dataset}; width {first.width}, "

@@ -54,7 +54,7 @@ def test_a_path_is_told_by_means_and_gains(studied):
     assert whole.startswith("| `ftbnn_r18` | 76.0% | +5.0 |")
     assert changed.startswith("| `ftbnn_r18_baseline`, stem light | 69.0% | -2.0 |")
     assert not any("pure" in line for line in lines)
-    assert "1 or 2 seeds each" in lines[-1] and "30 epochs" in lines[-1]
+    assert "1 to 2 seeds each" in lines[-1] and "30 epochs" in lines[-1]
     assert "71.0% ± 1.4" in tables.card("ftbnn_r18_baseline")
 
 

@@ -146,7 +146,8 @@ class Variant:
 
 
 def variants(study: str) -> list[Variant]:
-    """The rows of a study by variant, in the order in which they came; what ended in NaN is left out."""
+    """The rows of a study by variant, without what ended in NaN, in the order in which they came: first the models as
+    they stand, then what was varied on them."""
     found: dict[tuple, Variant] = {}
     for row in read(study):
         if math.isnan(row["top1"]):
@@ -154,7 +155,7 @@ def variants(study: str) -> list[Variant]:
         common = {key: row[key] for key in ("model", "dataset", "recipe", "width", "epochs")}
         key = (*common.values(), row["options"])
         found.setdefault(key, Variant(options=json.loads(row["options"]), rows=[], **common)).rows.append(row)
-    return list(found.values())
+    return sorted(found.values(), key=lambda each: bool(each.options))
 
 
 def add(study: str, row: dict) -> None:

@@ -100,9 +100,8 @@ def deployment() -> list[str]:
 
 
 def path() -> list[str]:
-    """The path from the ancestor to the whole idea, what was varied on it, and the peers trained likewise."""
-    steps = sorted(results.variants("path"), key=lambda each: bool(each.options))
-    return _compared(steps + results.variants("peers"), "ftbnn_r18_baseline", "the baseline")
+    """The path from the ancestor to the whole idea, and the peers trained likewise."""
+    return _compared(results.variants("path") + results.variants("peers"), "ftbnn_r18_baseline", "the baseline")
 
 
 def search() -> list[str]:

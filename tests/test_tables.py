@@ -36,6 +36,8 @@ def studied(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "HERE", tmp_path)
     common = {**dict.fromkeys(results.COLUMNS, ""), "options": "{}", "dataset": "cifar10", "recipe": "study"}
     common |= {"study": "path", "width": 16, "epochs": 30, "ops": 1.5e6, "seconds": 1.0}
+    changed = {"model": "ftbnn_r18_baseline", "options": '{"stem": "light"}', "seed": 0, "top1": 0.69}
+    results.add("path", {**common, **changed})
     for model, seed, top1 in (
         ("ftbnn_r18_baseline", 0, 0.70),
         ("ftbnn_r18_baseline", 1, 0.72),
@@ -43,8 +45,6 @@ def studied(tmp_path, monkeypatch):
         ("ftbnn_r18_pure", 0, float("nan")),
     ):
         results.add("path", {**common, "model": model, "seed": seed, "top1": top1})
-    changed = {"model": "ftbnn_r18_baseline", "options": '{"stem": "light"}', "seed": 0, "top1": 0.69}
-    results.add("path", {**common, **changed})
     return tmp_path
 
 

@@ -123,7 +123,7 @@ def shortcut(x, filters: int, strides: int, config: ResNetConfig, name: str):
     if config.shortcut == "float":
         x = float_conv(filters, 1, 1, f"{name}_conv")(x)
     elif config.shortcut == "binary":
-        x = binary_conv(filters, 1, name=f"{name}_conv")(x)
+        x = binary_conv(filters, 1, sign_gradient=config.sign_gradient, name=f"{name}_conv")(x)
     else:
         return repeat(x, filters, name)
     return batch_norm(f"{name}_bn")(x)
@@ -143,7 +143,9 @@ def unit(x, filters: int, strides: int, groups: int, turn: int, config: ResNetCo
         # Before the sign: between sign and convolution LCE takes nothing.
         how = "interleave" if config.shuffle == "interleave" else "rotate"
         y = ShuffleChannels(groups, how, turn, name=f"{name}_shuffle")(y)
-    y = binary_conv(filters, 3, strides=strides, groups=groups, name=f"{name}_conv")(y)
+    y = binary_conv(
+        filters, 3, strides=strides, groups=groups, sign_gradient=config.sign_gradient, name=f"{name}_conv"
+    )(y)
     y = batch_norm(f"{name}_bn")(y)
     if config.placement == "after_bn":
         y = act(y)

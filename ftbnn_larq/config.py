@@ -50,6 +50,7 @@ CHOICES = {
     "shortcut": ("float", "binary", "pool", "depthwise"),
     "transition": ("around", "before"),
     "shuffle": ("none", "rotate", "butterfly", "interleave"),
+    "sign_gradient": ("approx_sign", "ste_sign", "swish_sign"),
 }
 
 # Fields that take numbers.
@@ -87,6 +88,9 @@ class ResNetConfig:
             its neighbour wrote), "butterfly" (those of the group 1, 2, 4, ... places on in one unit after the other,
             so that after log2(groups) units each has heard of all) or "interleave" (each group reads some of every
             group; ShuffleNet, arXiv 1707.01083).
+        sign_gradient: what stands in for the gradient of the activations' sign, by Larq's names: "approx_sign",
+            max(0, 2 - 2 |x|) (Bi-Real Net, arXiv 1808.00278); "ste_sign", 1 where |x| <= 1; "swish_sign" (BNN+,
+            arXiv 1812.11800).
 
     Raises:
         ConfigError: a value that cannot be used; UnknownNameError: a word that no field knows.
@@ -104,6 +108,7 @@ class ResNetConfig:
     widening: float | tuple[float, ...] = 1.0
     group_channels: int | tuple[int, ...] | None = None
     shuffle: str = "none"
+    sign_gradient: str = "approx_sign"
 
     def __post_init__(self):
         for field, choices in CHOICES.items():

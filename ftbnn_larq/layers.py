@@ -8,12 +8,19 @@ import tensorflow as tf
 _serializable = tf.keras.utils.register_keras_serializable("ftbnn_larq")
 
 
-def _is_negative(x, dtype):
+# Larq's quantizers to -1 and 1 that differ in the gradient alone.
+_SIGNS = (lq.quantizers.ApproxSign, lq.quantizers.SteSign, lq.quantizers.SwishSign)
+
+
+def _is_negative(x, sign, dtype):
     """1 where x < 0, else 0; -2 times this plus 1 is the sign, with sign(0) = 1.
 
-    The gradient is that of ApproxSign, max(0, 2 - 2 |x|), divided by -2 (Bi-Real Net, arXiv 1808.00278).
+    The gradient is that of the quantizer `sign`, divided by -2.
     """
+    if not isinstance(sign, lq.quantizers.ApproxSign):
+        return tf.cast((1 - sign(x)) / 2, dtype)
 
+    # The zoo's, in two passes over x: max(0, 2 - 2 |x|) (Bi-Real Net, arXiv 1808.00278).
     @tf.custom_gradient
     def compare(x):
         def gradient(upstream):
@@ -54,7 +61,7 @@ class BinaryConv2D(lq.layers.QuantConv2D):
         with lq.context.quantized_scope(self.binary_weights):
             kernel = tf.convert_to_tensor(self.kernel)
         # The gradient of a cast is one back: gradients are rounded where values are.
-        factors = _is_negative(inputs, self.arithmetic), tf.cast(-2 * kernel, self.arithmetic)
+        factors = _is_negative(inputs, self.input_quantizer, self.arithmetic), tf.cast(-2 * kernel, self.arithmetic)
         if self.emulated:
             factors = (tf.cast(factor, kernel.dtype) for factor in factors)
         outputs = tf.cast(tf.nn.conv2d(*factors, self.strides, self.padding.upper()), self.arithmetic)
@@ -63,7 +70,7 @@ class BinaryConv2D(lq.layers.QuantConv2D):
     @property
     def _has_fast_form(self) -> bool:
         return (
-            isinstance(self.input_quantizer, lq.quantizers.ApproxSign)
+            isinstance(self.input_quantizer, _SIGNS)
             and self.kernel_quantizer is not None
             and (self.padding == "valid" or self.pad_values == 1)
             and self.data_format == "channels_last"
@@ -85,12 +92,20 @@ def train_with(
             layer.arithmetic, layer.emulated, layer.binary_weights = arithmetic, emulated, binary_weights
 
 
-def binary_conv(filters: int, kernel_size: int = 3, *, strides: int = 1, groups: int = 1, name: str | None = None):
+def binary_conv(
+    filters: int,
+    kernel_size: int = 3,
+    *,
+    strides: int = 1,
+    groups: int = 1,
+    sign_gradient: str = "approx_sign",
+    name: str | None = None,
+):
     """A convolution with binary activations and binary weights, 'same' padding with +1.
 
-    The sign of the activations is trained with Bi-Real Net's ApproxSign gradient; the sign of the latent weights
-    with the straight-through estimator, and the latent weights are clipped to [-1, 1]. Padding with 1, unlike zero,
-    keeps the padded border binary, so that every LCE kernel can be used.
+    The sign of the activations is trained with the gradient of Larq's quantizer `sign_gradient`; the sign of the
+    latent weights with the straight-through estimator, and the latent weights are clipped to [-1, 1]. Padding with 1,
+    unlike zero, keeps the padded border binary, so that every LCE kernel can be used.
     """
     return BinaryConv2D(
         filters,
@@ -99,7 +114,7 @@ def binary_conv(filters: int, kernel_size: int = 3, *, strides: int = 1, groups:
         groups=groups,
         padding="same",
         pad_values=1.0,
-        input_quantizer="approx_sign",
+        input_quantizer=sign_gradient,
         kernel_quantizer="ste_sign",
         kernel_constraint="weight_clip",
         kernel_initializer="glorot_normal",

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import ftbnn_larq
+from ftbnn_larq.config import CHOICES
 from ftbnn_larq.layers import BinaryConv2D, RepeatChannels, ShuffleChannels, binary_conv
 from ftbnn_larq.training import precision
 
@@ -23,8 +24,9 @@ def gradients(layer, x, **options):
 @pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
 @pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize("groups", [1, 4])
-def test_values_and_gradients_are_larqs(strides, groups, kernel_size, training):
-    ours = binary_conv(128, kernel_size, strides=strides, groups=groups)
+@pytest.mark.parametrize("sign_gradient", CHOICES["sign_gradient"])
+def test_values_and_gradients_are_larqs(sign_gradient, strides, groups, kernel_size, training):
+    ours = binary_conv(128, kernel_size, strides=strides, groups=groups, sign_gradient=sign_gradient)
     larqs = lq.layers.QuantConv2D.from_config({**ours.get_config(), "name": "larqs"})
     # Zeros too, of which the sign is +1.
     x = tf.round(4 * tf.random.stateless_normal((4, 9, 10, 128), (1, 2))) / 4
@@ -32,7 +34,7 @@ def test_values_and_gradients_are_larqs(strides, groups, kernel_size, training):
     larqs.set_weights(ours.get_weights())
     np.testing.assert_array_equal(ours(x, training=training), larqs(x))
     for one, other in zip(gradients(ours, x, training=training), gradients(larqs, x), strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-3)
+        np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ def test_values_and_gradients_are_larqs(strides, groups, kernel_size, training):
         {"use_bias": True, "bias_initializer": "ones"},
         {"activation": "relu"},
         {"dilation_rate": 2},
-        {"input_quantizer": "ste_sign"},
+        {"input_quantizer": "magnitude_aware_sign"},
         {"input_quantizer": None},
         {"kernel_quantizer": None, "kernel_constraint": None},
         {"kernel_quantizer": "approx_sign"},
@@ -79,9 +81,11 @@ def test_bfloat16_keeps_values_up_to_256_and_the_gradients_but_for_rounding(emul
         assert np.linalg.norm(one - other) < 0.01 * np.linalg.norm(other)
 
 
-def test_emulated_bfloat16_rounds_sums_and_gradients():
-    # Where ApproxSign's gradient is one.
-    layer, x = binary_conv(128), tf.sign(tf.random.stateless_normal((4, 9, 9, 128), (1, 2)) - 1) / 2
+@pytest.mark.parametrize("sign_gradient", ["approx_sign", "ste_sign"])
+def test_emulated_bfloat16_rounds_sums_and_gradients(sign_gradient):
+    # Where the gradients of both signs are one.
+    layer = binary_conv(128, sign_gradient=sign_gradient)
+    x = tf.sign(tf.random.stateless_normal((4, 9, 9, 128), (1, 2)) - 1) / 2
     layer(x)
     # Sums large enough to be rounded.
     layer.kernel.assign(tf.abs(layer.kernel))
@@ -163,6 +167,8 @@ def test_after_the_units_of_a_stage_a_butterfly_has_brought_each_group_what_all_
         {"shuffle": "interleave"},
         {"shortcut": "depthwise"},
         {"transition": "around"},
+        {"sign_gradient": "ste_sign"},
+        {"sign_gradient": "swish_sign"},
         # 48 channels in the second stage, too few for two groups.
         {"widening": 1.5, "group_channels": 64},
     ],

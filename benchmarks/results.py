@@ -67,8 +67,8 @@ def weights_path(row: dict) -> Path:
 
 
 def run_name(row: dict) -> str:
-    options = row["options"]
-    digest = hashlib.sha256(options.encode()).hexdigest()[:6] if options != "{}" else "plain"
+    changes = " ".join([row["options"], *row["recipe"].split()[1:]])
+    digest = hashlib.sha256(changes.encode()).hexdigest()[:6] if changes != "{}" else "plain"
     return f"{row['model'].replace(':', '-')}-{digest}-w{row['width']}-e{row['epochs']}-s{row['seed']}"
 
 
@@ -93,8 +93,9 @@ class Variant:
 
     @property
     def changes(self) -> list[str]:
-        """In what the network differs from the zoo's of that name, an option each."""
-        return [f"{name} {in_words(value)}" for name, value in self.options.items()]
+        """In what the network and its training differ from the zoo's of that name and from the recipe, a key each."""
+        trained = [change.replace("=", " ") for change in self.recipe.split()[1:]]
+        return [f"{name} {in_words(value)}" for name, value in self.options.items()] + trained
 
     @property
     def seeds(self) -> int:
@@ -155,7 +156,7 @@ def variants(study: str) -> list[Variant]:
         common = {key: row[key] for key in ("model", "dataset", "recipe", "width", "epochs")}
         key = (*common.values(), row["options"])
         found.setdefault(key, Variant(options=json.loads(row["options"]), rows=[], **common)).rows.append(row)
-    return sorted(found.values(), key=lambda each: bool(each.options))
+    return sorted(found.values(), key=lambda each: bool(each.changes))
 
 
 def add(study: str, row: dict) -> None:

@@ -25,7 +25,7 @@ from ftbnn_larq.errors import ConfigError, ConversionError, TrainingError, Unkno
 from ftbnn_larq.recipe import tomllib
 
 _KEYS = {"study": str, "dataset": str, "recipe": str, "epochs": int, "width": int, "seeds": list, "variant": list}
-_VARIANT_KEYS = {"model": str, "options": dict, "seeds": list}
+_VARIANT_KEYS = {"model": str, "options": dict, "recipe": str, "seeds": list}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,14 +65,15 @@ def read(path: str | Path) -> list[Job]:
     _check(document, _KEYS, path, optional=())
     jobs = []
     for variant in document["variant"]:
-        _check(variant, _VARIANT_KEYS, f"{path}, a variant", optional=("options", "seeds"))
+        _check(variant, _VARIANT_KEYS, f"{path}, a variant", optional=("options", "recipe", "seeds"))
         # As on the command line, and as a run's config.json gives them back.
         options = {name: tuple(v) if isinstance(v, list) else v for name, v in variant.get("options", {}).items()}
         networks.check(variant["model"], {**options, "width": document["width"]})
         common = {key: document[key] for key in ("study", "dataset", "recipe", "width", "epochs")}
+        common["recipe"] = variant.get("recipe", document["recipe"])
+        recipe_of(common["recipe"], common["epochs"])
         seeds = variant.get("seeds", document["seeds"])
         jobs += [Job(model=variant["model"], options=options, seed=seed, **common) for seed in seeds]
-    recipe_of(document["recipe"], document["epochs"])
     return sorted(jobs, key=lambda job: job.seed)
 
 
@@ -87,12 +88,22 @@ def _check(table: dict, kinds: dict, where, optional: tuple) -> None:
             raise ConfigError(f"{where}: {key} is missing")
 
 
-def recipe_of(name: str, epochs: int) -> recipe.Recipe:
-    """A recipe of the zoo by name, with another number of epochs."""
+def recipe_of(words: str, epochs: int) -> recipe.Recipe:
+    """A recipe of the zoo with another number of epochs, from its name and what is changed: "study learning_rate=1e-3".
+
+    Raises:
+        ConfigError: a change that is no KEY=VALUE, with VALUE as in TOML; UnknownNameError: no such recipe or key.
+    """
+    name, *changes = words.split() or [""]
     known = [file.stem for file in (zoo.HERE / "recipes").glob("*.toml")]
     if name not in known:
         raise UnknownNameError("recipe", name, known)
-    return recipe.read(zoo.HERE / "recipes" / f"{name}.toml").replace(epochs=epochs)
+    try:
+        table = tomllib.loads("\n".join(changes))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"recipe {words!r}: give its name, then KEY=VALUE ({error})") from error
+    base = recipe.read(zoo.HERE / "recipes" / f"{name}.toml")
+    return recipe.from_table(table, f"recipe {words!r}", base).replace(epochs=epochs)
 
 
 def commit() -> str:

@@ -111,7 +111,7 @@ def search() -> list[str]:
 
 def _compared(variants, reference: str, told: str) -> list[str]:
     """Gain over the network `reference` as it stands in the zoo, and costs."""
-    standing = next((each for each in variants if each.model == reference and not each.options), None)
+    standing = next((each for each in variants if each.model == reference and not each.changes), None)
     rows = []
     for each in variants:
         words = ", ".join([f"`{each.model}`", *each.changes])
@@ -167,7 +167,7 @@ def _how(variants) -> str:
     first = variants[0]
     return (
         f"Top-1 of the last epoch on the test split of {first.dataset}; width {first.width}, "
-        f"{' or '.join(map(str, sorted(lengths)))} epochs of recipe `{first.recipe}`, "
+        f"{' or '.join(map(str, sorted(lengths)))} epochs of recipe `{first.recipe.split()[0]}`, "
         f"{counts} seed{'' if counts == '1' else 's'} each"
         f"{'' if counts == '1' else ': mean ± standard deviation'}. OPs at the size of its pictures."
     )
@@ -199,7 +199,7 @@ def card(name: str) -> str:
     template = jinja2.Template((zoo.HERE / "card.md.j2").read_text(encoding="utf-8"), keep_trailing_newline=True)
     entry = zoo.entry(name)
     options = {**dataclasses.asdict(entry.config), "slopes": entry.config.start_slopes}
-    studied = [each for each in results.variants("path") if each.model == name and not each.options]
+    studied = [each for each in results.variants("path") if each.model == name and not each.changes]
     published = {data: zoo.published(name, data) for data in zoo.published_weights(name)}
     return template.render(
         name=name,

@@ -27,6 +27,7 @@ seeds = [0]
 variant = [
     {{ model = "ftbnn_r18_pure", options = {{ units = [1], slopes = [1.0, 0.25] }} }},
     {{ model = "ftbnn_r18_baseline", options = {{ units = [1] }}, seeds = [0, 1] }},
+    {{ model = "ftbnn_r18_baseline", options = {{ units = [1] }}, recipe = "study learning_rate=0.001" }},
 ]
 """
 
@@ -54,10 +55,11 @@ def test_a_study_writes_one_line_a_run_and_goes_on_where_it_stopped(here):
     second = run(here)
     assert second.returncode == 0, second.stderr
     rows = results.read("tiny")
-    assert [(row["model"], row["seed"]) for row in rows] == [
-        ("ftbnn_r18_pure", 0),
-        ("ftbnn_r18_baseline", 0),
-        ("ftbnn_r18_baseline", 1),
+    assert [(row["model"], row["seed"], row["recipe"]) for row in rows] == [
+        ("ftbnn_r18_pure", 0, "study"),
+        ("ftbnn_r18_baseline", 0, "study"),
+        ("ftbnn_r18_baseline", 0, "study learning_rate=0.001"),
+        ("ftbnn_r18_baseline", 1, "study"),
     ]
     assert second.stderr.count("top-1") >= 1 and "ftbnn_r18_pure" not in second.stderr
     for row in rows:
@@ -66,8 +68,11 @@ def test_a_study_writes_one_line_a_run_and_goes_on_where_it_stopped(here):
         assert re.fullmatch(r"ftbnn-larq .*; precision (float32|bfloat16)", row["versions"])
         assert row["date"].startswith("20")
     assert json.loads(rows[0]["options"]) == {"slopes": [1.0, 0.25], "units": [1]}
-    assert len(list((here / "results" / "weights" / "tiny").glob("*.npz"))) == 3
-    assert len(list((here / "runs" / "tiny").glob("*/*/result.json"))) == 3
+    assert len(list((here / "results" / "weights" / "tiny").glob("*.npz"))) == 4
+    assert len(list((here / "runs" / "tiny").glob("*/*/result.json"))) == 4
+    changed = (here / "runs" / "tiny" / results.run_name(rows[2])).glob("*/recipe.toml")
+    assert recipe.read(next(changed)).learning_rate == 0.001
+    assert results.variants("tiny")[-1].changes == ["units 1", "learning_rate 0.001"]
     # What is kept of a line makes a run again, to be published.
     again = publish.run_of_line(results.weights_path(rows[0]), here / "again", None)
     assert evaluate(again)["top1"] == pytest.approx(rows[0]["top1"])
@@ -99,7 +104,10 @@ def test_a_run_that_ends_in_nan_is_recorded_and_the_study_goes_on(here, monkeypa
         ("epochs =", "epoch =", UnknownNameError, "did you mean epochs"),
         ("ftbnn_r18_pure", "ftbnn_r18_pur", UnknownNameError, "ftbnn_r18_pure"),
         ("units = [1], slopes", "unit = [1], slopes", UnknownNameError, "units"),
+        ('recipe = "study"', 'recipe = ""', UnknownNameError, "recipe"),
         ('recipe = "study"', 'recipe = "studdy"', UnknownNameError, "study"),
+        ("study learning_rate", "study learning_rat", UnknownNameError, "did you mean learning_rate"),
+        ("study learning_rate=0.001", "study 0.001", ConfigError, "KEY=VALUE"),
         ("width = 16", "width = 17", ConfigError, "multiple of 16"),
         ("seeds = [0]\n", "", ConfigError, "seeds is missing"),
         ("epochs = 1", 'epochs = "1"', ConfigError, "not of type int"),

@@ -69,7 +69,7 @@ def read(path: str | Path) -> list[Job]:
         # As on the command line, and as a run's config.json gives them back.
         options = {name: tuple(v) if isinstance(v, list) else v for name, v in variant.get("options", {}).items()}
         networks.check(variant["model"], {**options, "width": document["width"]})
-        common = {key: document[key] for key in ("study", "dataset", "recipe", "width", "epochs")}
+        common = {key: document[key] for key in ("study", "dataset", "width", "epochs")}
         common["recipe"] = variant.get("recipe", document["recipe"])
         recipe_of(common["recipe"], common["epochs"])
         seeds = variant.get("seeds", document["seeds"])

@@ -66,8 +66,14 @@ def weights_path(row: dict) -> Path:
     return HERE / "weights" / row["study"] / f"{run_name(row)}.npz"
 
 
+def recipe_name_and_changes(words: str) -> tuple[str, list[str]]:
+    """A recipe's name, and each KEY=VALUE behind it: "study learning_rate=0.001"."""
+    name, *changes = words.split() or [""]
+    return name, changes
+
+
 def run_name(row: dict) -> str:
-    changes = " ".join([row["options"], *row["recipe"].split()[1:]])
+    changes = " ".join([row["options"], *recipe_name_and_changes(row["recipe"])[1]])
     digest = hashlib.sha256(changes.encode()).hexdigest()[:6] if changes != "{}" else "plain"
     return f"{row['model'].replace(':', '-')}-{digest}-w{row['width']}-e{row['epochs']}-s{row['seed']}"
 
@@ -94,7 +100,7 @@ class Variant:
     @property
     def changes(self) -> list[str]:
         """In what the network and its training differ from the zoo's of that name and from the recipe, a key each."""
-        trained = [change.replace("=", " ") for change in self.recipe.split()[1:]]
+        trained = [change.replace("=", " ") for change in recipe_name_and_changes(self.recipe)[1]]
         return [f"{name} {in_words(value)}" for name, value in self.options.items()] + trained
 
     @property

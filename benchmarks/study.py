@@ -63,6 +63,7 @@ def read(path: str | Path) -> list[Job]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: no study file: {one_line(error)}") from error
     _check(document, _KEYS, path, optional=())
+    recipe_of(document["recipe"], document["epochs"])
     jobs = []
     for variant in document["variant"]:
         _check(variant, _VARIANT_KEYS, f"{path}, a variant", optional=("options", "recipe", "seeds"))
@@ -94,7 +95,7 @@ def recipe_of(words: str, epochs: int) -> recipe.Recipe:
     Raises:
         ConfigError: a change that is no KEY=VALUE, with VALUE as in TOML; UnknownNameError: no such recipe or key.
     """
-    name, *changes = words.split() or [""]
+    name, changes = results.recipe_name_and_changes(words)
     known = [file.stem for file in (zoo.HERE / "recipes").glob("*.toml")]
     if name not in known:
         raise UnknownNameError("recipe", name, known)

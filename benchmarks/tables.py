@@ -165,9 +165,10 @@ def _how(variants) -> str:
     fewest, most = min(each.seeds for each in variants), max(each.seeds for each in variants)
     counts = str(most) if fewest == most else f"{fewest} to {most}"
     first = variants[0]
+    recipe, _ = results.recipe_name_and_changes(first.recipe)
     return (
         f"Top-1 of the last epoch on the test split of {first.dataset}; width {first.width}, "
-        f"{' or '.join(map(str, sorted(lengths)))} epochs of recipe `{first.recipe.split()[0]}`, "
+        f"{' or '.join(map(str, sorted(lengths)))} epochs of recipe `{recipe}`, "
         f"{counts} seed{'' if counts == '1' else 's'} each"
         f"{'' if counts == '1' else ': mean ± standard deviation'}. OPs at the size of its pictures."
     )

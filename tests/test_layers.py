@@ -34,7 +34,8 @@ def test_values_and_gradients_are_larqs(sign_gradient, strides, groups, kernel_s
     larqs.set_weights(ours.get_weights())
     np.testing.assert_array_equal(ours(x, training=training), larqs(x))
     for one, other in zip(gradients(ours, x, training=training), gradients(larqs, x), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
+        # SwishSign is two and a half times as steep at zero as the others at most.
+        np.testing.assert_allclose(one, other, atol=5e-3 if sign_gradient == "swish_sign" else 2e-3)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,8 @@ class ResNetConfig:
         slopes: its start values for positive and negative inputs; those of `NONLINEARITIES` unless given. The first is
             0.01 or more, and stays so where it is learned.
         sharing: learned parameters of the non-linearity per "channel", or one for the "layer".
-        placement: "after_bn", before the shortcut is added, or "after_add".
+        placement: "after_bn", before the shortcut is added, or "after_add", where it has to let some of what is below
+            zero stay there: its start slopes have the same sign.
         stem: "conv", one float convolution, 7x7 for photographs and 3x3 for small pictures; or "light", a 3x3 of a
             quarter of the width, a depthwise 3x3 and a 1x1 for photographs, and for small pictures a 3x3 of half the
             width, each channel of which is repeated under a batch norm of its own.
@@ -128,6 +129,7 @@ class ResNetConfig:
             if isinstance(value, tuple) and len(value) != len(self.units):
                 raise ConfigError(f"{field} {value} has {len(value)} numbers, the network {len(self.units)} stages")
         self._check_slopes()
+        self._check_placement()
         self._check_channels()
 
     def _check_slopes(self) -> None:
@@ -147,6 +149,16 @@ class ResNetConfig:
             swapped = f"; ({-n:g}, {-p:g}) is the same of -x, and batch norm can learn to turn x" if n < 0 else ""
             raise ConfigError(
                 f"slopes {self.slopes}: the first is {LEAST_SLOPE} or more, so that LCE needs a PRELU only{swapped}"
+            )
+
+    def _check_placement(self) -> None:
+        """Behind the add, what is never below zero makes every sign +1, and the gradients overflow at once."""
+        start = (1.0, 0.0) if self.nonlinearity == "relu" else self.start_slopes
+        if self.placement == "after_add" and start and start[1] <= 0:
+            remedy = "take prelu" if self.nonlinearity == "relu" else "give slopes such as 1,0.25"
+            raise ConfigError(
+                f"placement after_add: {self.nonlinearity} of start slopes {start} is never below zero, so that every "
+                f"sign behind it is +1 and nothing is learned; {remedy}, or placement after_bn"
             )
 
     def _check_channels(self) -> None:

@@ -88,18 +88,22 @@ def test_layers_come_back_from_their_configuration(layer):
     np.testing.assert_array_equal(again(inputs()), act(inputs()))
 
 
-@pytest.mark.parametrize("name", list(NONLINEARITIES))
-@pytest.mark.parametrize("placement", ["after_bn", "after_add"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [(name, {"placement": "after_bn"}) for name in NONLINEARITIES]
+    + [(name, {"placement": "after_add"}) for name in NONLINEARITIES if name not in ("relu", "fprelu")]
+    + [("fprelu", {"placement": "after_add", "slopes": (1, 0.25)})],
+)
 @pytest.mark.parametrize("sharing", ["channel", "layer"])
-def test_any_model_takes_any_of_them(name, placement, sharing):
+def test_any_model_takes_any_of_them(name, options, sharing):
     model = ftbnn_larq.create_model(
-        "bireal_r18", input_shape=(8, 8, 3), width=16, nonlinearity=name, placement=placement, sharing=sharing
+        "bireal_r18", input_shape=(8, 8, 3), width=16, nonlinearity=name, sharing=sharing, **options
     )
     acts = [layer for layer in model.layers if layer.name.endswith("_act")]
     assert len(acts) == 16
     assert {tuple(weight.shape) for weight in acts[0].weights} <= {(16,) if sharing == "channel" else (1,)}
     behind = acts[0].inbound_nodes[0].inbound_layers
-    assert behind.name.endswith("_bn" if placement == "after_bn" else "_add")
+    assert behind.name.endswith("_bn" if options["placement"] == "after_bn" else "_add")
     assert model(np.ones((1, 8, 8, 3), np.float32)).shape == (1, 1000)
 
 
@@ -156,6 +160,10 @@ def test_slopes_that_were_learned_without_that_floor_are_loaded_as_they_are(tmp_
         ({"nonlinearity": "prelu", "slopes": (2, 0)}, "always 1 for prelu"),
         ({"slopes": (1, 0, 2)}, "give two"),
         ({"slopes": "steep"}, "numbers"),
+        ({"placement": "after_add"}, r"fprelu of start slopes \(1.0, 0.0\) is never below zero.*1,0.25"),
+        ({"placement": "after_add", "slopes": (1, -0.5)}, "never below zero"),
+        ({"placement": "after_add", "nonlinearity": "prelu", "slopes": (1, 0)}, "prelu of start slopes"),
+        ({"placement": "after_add", "nonlinearity": "relu"}, "relu .*take prelu, or placement after_bn"),
         ({"slopes": (1, float("nan"))}, "not finite"),
         ({"widening": (1, 2)}, "the network 4 stages"),
         ({"widening": (2, 1, 1, 0.25)}, "narrower than stage"),

@@ -93,7 +93,8 @@ def recipe_of(words: str, epochs: int) -> recipe.Recipe:
     """A recipe of the zoo with another number of epochs, from its name and what is changed: "study learning_rate=1e-3".
 
     Raises:
-        ConfigError: a change that is no KEY=VALUE, with VALUE as in TOML; UnknownNameError: no such recipe or key.
+        ConfigError: a change that is no KEY=VALUE, with VALUE as in TOML, or of the epochs, which the study sets for
+            all of its variants; UnknownNameError: no such recipe or key.
     """
     name, changes = results.recipe_name_and_changes(words)
     known = [file.stem for file in (zoo.HERE / "recipes").glob("*.toml")]
@@ -103,6 +104,8 @@ def recipe_of(words: str, epochs: int) -> recipe.Recipe:
         table = tomllib.loads("\n".join(changes))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"recipe {words!r}: give its name, then KEY=VALUE ({error})") from error
+    if "epochs" in table:
+        raise ConfigError(f"recipe {words!r}: a study's `epochs` say how long all of its variants are trained")
     base = recipe.read(zoo.HERE / "recipes" / f"{name}.toml")
     return recipe.from_table(table, f"recipe {words!r}", base).replace(epochs=epochs)
 

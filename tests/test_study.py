@@ -108,6 +108,7 @@ def test_a_run_that_ends_in_nan_is_recorded_and_the_study_goes_on(here, monkeypa
         ('recipe = "study"', 'recipe = "studdy"', UnknownNameError, "study"),
         ("study learning_rate", "study learning_rat", UnknownNameError, "did you mean learning_rate"),
         ("study learning_rate=0.001", "study 0.001", ConfigError, "KEY=VALUE"),
+        ("study learning_rate=0.001", "study epochs=7", ConfigError, "study's `epochs`"),
         ("width = 16", "width = 17", ConfigError, "multiple of 16"),
         ("seeds = [0]\n", "", ConfigError, "seeds is missing"),
         ("epochs = 1", 'epochs = "1"', ConfigError, "not of type int"),

@@ -75,9 +75,9 @@ def path_figure(points: list[dict]):
 def slopes_figure(curves: dict[str, list]):
     from matplotlib.figure import Figure
 
-    columns = min(3, max(1, len(curves)))
+    columns = min(4, max(1, len(curves)))
     rows = max(1, -(-len(curves) // columns))
-    figure = Figure(figsize=(3.3 * columns + 0.6, 2.5 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(2.6 * columns + 0.6, 2.5 * rows + 0.5), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[len(curves) :]:
         axes.set_axis_off()

@@ -213,8 +213,8 @@ def published(name: str, dataset: str, suffix: str = ".npz") -> Path:
     known = published_weights(name)
     if dataset not in known:
         raise ConfigError(
-            f"{name} has no published weights {dataset!r} (published: {', '.join(known) or 'none'}): pass None, or the "
-            "path of a .weights.h5 file"
+            f"{name} has no published weights {dataset!r} (published: {', '.join(known) or 'none'}): name a file of "
+            f"your own, or train one with `ftbnn-larq train {name}`"
         )
     path = WEIGHTS / f"{name}-{dataset}{suffix}"
     wanted = read_json(WEIGHTS / CHECKSUMS).get(path.name)

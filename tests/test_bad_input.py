@@ -171,6 +171,19 @@ def test_a_conversion_never_takes_the_place_of_another_file(refused, trained, tm
     assert (run / "config.json").read_bytes() == config
 
 
+@pytest.mark.parametrize("to", ["tflite", "keras", "saved_model"])
+def test_a_conversion_never_takes_the_place_of_a_folder(refused, trained, tmp_path, to):
+    run = shutil.copytree(trained.run, tmp_path / "runs" / "run")
+    before = sorted(tmp_path.rglob("*"))
+    for output in (run, "runs/run", tmp_path / "runs", "."):
+        assert "name a" in refused("convert", run, "--to", to, "-o", output, cwd=tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_keras_file_is_called_one(refused, trained):
+    assert "call it net.keras" in refused("convert", trained.run, "--to", "keras", "-o", "net.h5")
+
+
 def test_outputs_that_cannot_be_written(refused, trained, tmp_path):
     (tmp_path / "file").write_text("")
     assert "file" in refused("convert", trained.run, "-o", tmp_path / "file" / "model.tflite")

@@ -24,13 +24,22 @@ def destination(source: Path, to: str, output: str | os.PathLike | None) -> Path
 
     Raises:
         UnknownNameError: no such format.
-        ConfigError: the flatbuffer's JSON would take the place of a file that is none, such as a run's config.json.
+        ConfigError: it would take the place of something else: of a folder with other things in it, of the source, or
+            its JSON that of a run's config.json; or a .keras file is called otherwise.
     """
     check_format(to)
     beside = source.with_suffix(Path(FORMATS[to]).suffix) if source.is_file() else source / FORMATS[to]
     path = Path(output or beside)
-    if path == source:
+    if path.resolve() == source.resolve():
         raise ConfigError(f"{path}: would take its own place; name another output")
+    if path.is_dir() and not (to == "saved_model" and _may_be_replaced(path)):
+        raise ConfigError(
+            f"{path} is a folder, whose content would be lost; name a path in it, such as {path / FORMATS[to]}"
+        )
+    if to == "saved_model" and path.is_file():
+        raise ConfigError(f"{path} is a file, and a SavedModel is a folder; name another output")
+    if to == "keras" and path.suffix != ".keras":
+        raise ConfigError(f"{path}: Keras's format goes by its suffix; call it {path.with_suffix('.keras')}")
     if to == "tflite":
         beside = sidecar_path(path)
         if beside == path:
@@ -38,6 +47,11 @@ def destination(source: Path, to: str, output: str | os.PathLike | None) -> Path
         if beside.is_file() and '"binary_operators"' not in beside.read_text(encoding="utf-8", errors="replace"):
             raise ConfigError(f"{path}: its labels and preprocessing would overwrite {beside}; choose another name")
     return path
+
+
+def _may_be_replaced(folder: Path) -> bool:
+    """Whether a folder is empty, or an earlier SavedModel."""
+    return (folder / "saved_model.pb").is_file() or not any(folder.iterdir())
 
 
 def sidecar_path(flatbuffer: str | os.PathLike) -> Path:

@@ -21,7 +21,7 @@ from conftest import ROOT, run_command
 from benchmarks import workers
 from ftbnn_larq import data, recipe, runs, zoo
 from ftbnn_larq.config import ResNetConfig
-from ftbnn_larq.errors import ConfigError, RunError, TrainingError, UnknownNameError
+from ftbnn_larq.errors import ConfigError, RunError, TrainingError, TrainingInterrupted, UnknownNameError
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import loop, precision
 from ftbnn_larq.training.student import Student
@@ -156,6 +156,20 @@ def test_a_run_is_resumed_as_what_it_is(trained_twice, refused):
     assert "trained on digits, not on mnist" in refused("train", "--resume", run.path, "--dataset", "mnist")
     assert "not width" in refused("train", "--resume", run.path, "--width", 32)
     assert "not learning_rate" in refused("train", "--resume", run.path, "--lr", 0.1)
+
+
+def test_a_run_that_is_made_longer_goes_on_as_long_after_an_interruption(fit):
+    class Interrupt(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    _, run, _ = fit(epochs=1)
+    with pytest.raises(TrainingInterrupted):
+        loop.resume(run.path, epochs=3, callbacks=(Interrupt(),))
+    with pytest.raises(ConfigError, match="has 2 epochs already"):
+        loop.resume(run.path, epochs=1)
+    assert loop.resume(run.path)["epochs"] == 3
+    assert recipe.read(run.path / "recipe.toml").epochs == 3
 
 
 def test_a_stored_recipe_repeats_the_run(trained_twice, tmp_path):

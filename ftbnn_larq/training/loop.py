@@ -79,7 +79,6 @@ def start(
     training = _Training(runs.Run(Path(), config), data, how, strategy)
     if distribution.is_chief(strategy):
         run = runs.create_run(output, config)
-        how.save(run.path / runs.RECIPE)
     else:
         run = runs.Run(Path(tempfile.mkdtemp(prefix="ftbnn-larq-")), config)
     return training.run_in(run, run, None, callbacks)
@@ -88,7 +87,14 @@ def start(
 def resume(
     path, *, epochs: int | None = None, callbacks: tuple = (), strategy: tf.distribute.Strategy | None = None
 ) -> dict:
-    """Go on with an interrupted run; a finished one is evaluated again. Arguments and result as for `start`."""
+    """Go on with an interrupted run; a finished one is evaluated again. Arguments and result as for `start`.
+
+    Arguments:
+        epochs: how many it shall have in the end; as many as its recipe says unless given, and never fewer than it has.
+
+    Raises:
+        ConfigError: it has more epochs already.
+    """
     strategy = strategy or distribution.create_strategy()
     run = runs.open_run(path)
     how = recipe.read(run.path / runs.RECIPE)
@@ -96,11 +102,14 @@ def resume(
     config = DataConfig.from_json(run.config["data"])
     data = load_data(config.name, data_dir=config.data_dir, config=config)
     _check(data, how, strategy)
+    record = checkpoints.newest(run)
+    if record and how.epochs < record["epoch"]:
+        raise ConfigError(f"{run.path} has {record['epoch']} epochs already: {how.epochs} are no more to go on to")
     training = _Training(run, data, how, strategy)
     target = run
     if not distribution.is_chief(strategy):
         target = dataclasses.replace(run, path=Path(tempfile.mkdtemp(prefix="ftbnn-larq-")))
-    return training.run_in(target, run, checkpoints.newest(run), callbacks)
+    return training.run_in(target, run, record, callbacks)
 
 
 def _check(data: Data, how: Recipe, strategy: tf.distribute.Strategy) -> None:
@@ -137,6 +146,8 @@ class _Training:
             if target.path != source.path or not distribution.is_chief(self.strategy):
                 stack.callback(shutil.rmtree, target.path, ignore_errors=True)
             stack.enter_context(runs.in_use(target))
+            # A run that is to be longer than it was begun goes on as long after the next interruption too.
+            self.how.save(target.path / runs.RECIPE)
             stack.enter_context(distribution.lost_workers_told(source.path))
             try:
                 self._train(target, source, record, history, callbacks)

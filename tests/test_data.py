@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,6 +12,7 @@ from ftbnn_larq import data
 from ftbnn_larq.data import pipeline
 from ftbnn_larq.errors import DataError
 from ftbnn_larq.recipe import Recipe
+from ftbnn_larq.training import loop
 
 
 def _epochs(loaded, first, last, seed=3):
@@ -130,9 +133,16 @@ def test_tfds_data_sets_load_by_name_and_folder(tfds_folder):
     assert set(labels) <= {0, 1, 2}
 
 
-def test_a_tfds_folder_that_is_damaged_is_told(tfds_folder, tmp_path):
-    import shutil
+def test_a_run_goes_on_with_data_that_were_moved(tfds_folder, tmp_path):
+    old = shutil.copytree(tfds_folder, tmp_path / "old")
+    loaded = data.load("cifar10", data_dir=str(old))
+    how = Recipe(epochs=1, batch_size=8)
+    result = loop.start("bireal_r18", loaded, how, options={"units": (1,), "width": 16}, output=tmp_path)
+    new = old.rename(tmp_path / "new")
+    assert loop.resume(result["run"], epochs=2, data_dir=str(new))["epochs"] == 2
 
+
+def test_a_tfds_folder_that_is_damaged_is_told(tfds_folder, tmp_path):
     folder = shutil.copytree(tfds_folder, tmp_path / "tfds")
     (next(folder.rglob("dataset_info.json"))).write_text("{")
     with pytest.raises(DataError, match="cifar10"):

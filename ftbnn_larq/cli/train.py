@@ -51,7 +51,7 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
     """Train MODEL, evaluate it on the test split, and write a run folder.
 
     The options from --optimizer on are the keys of a recipe, and override it. With the recipe.toml of a run and without
-    a MODEL that run is repeated.
+    a MODEL that run is repeated. With --resume only --epochs, and --data-dir for data that were moved, can be changed.
 
     \b
     Example:
@@ -67,15 +67,22 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
     # Everything that can be refused is refused before TensorFlow is loaded.
     if resume:
         run = runs.open_run(resume)
-        _check_resumed(run, model, dataset, seed, options, {**changes, "recipe": recipe_file})
+        given = {**options, "seed": seed, "input_size": input_size, "flip": flip, "recipe": recipe_file, **changes}
+        _check_resumed(run, model, dataset, given)
         name = run.model_name
         how = recipe.read(run.path / runs.RECIPE).replace(**changes)
     else:
         if not model and recipe_file and (recipe_file.parent / "config.json").is_file():
             repeated = runs.open_run(recipe_file.parent).config
             model, options = repeated["model"]["name"], {**repeated["model"]["options"], **options}
-            dataset = dataset or repeated["data"]["name"]
             seed = repeated["seed"] if seed is None else seed
+            theirs = repeated["data"]
+            dataset = dataset or theirs["name"]
+            if dataset == theirs["name"]:
+                data_dir, flip = data_dir or theirs["data_dir"], theirs["flip"] if flip is None else flip
+                height, width, _ = theirs["input_shape"]
+                # Pictures that are no squares have the size that the data set gives them.
+                input_size = input_size or (height if height == width else None)
         if not model:
             raise click.UsageError("which model? for instance ftbnn_r18; `ftbnn-larq list` shows them all")
         networks.check(model, options)
@@ -95,7 +102,7 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
     bars = (EpochBars(),) if distribution.is_chief(strategy) else ()
     if resume:
         say(f"resuming {resume}, {name}")
-        result = loop.resume(resume, epochs=changes.get("epochs"), callbacks=bars, strategy=strategy)
+        result = loop.resume(resume, epochs=changes.get("epochs"), data_dir=data_dir, callbacks=bars, strategy=strategy)
     else:
         loaded = data.load(dataset, data_dir=data_dir, input_size=input_size, flip=flip)
         size = "x".join(map(str, loaded.config.input_shape))
@@ -124,7 +131,7 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
     emit(as_json, result, show)
 
 
-def _check_resumed(run, model, dataset, seed, options, changes) -> None:
+def _check_resumed(run, model, dataset, given: dict) -> None:
     """Raises ConfigError where more is asked for than to go on, or to train longer."""
     from ftbnn_larq.errors import ConfigError
 
@@ -132,7 +139,6 @@ def _check_resumed(run, model, dataset, seed, options, changes) -> None:
         raise ConfigError(f"{run.path} is a run of {run.model_name}, not of {model}")
     if dataset and dataset != run.config["data"]["name"]:
         raise ConfigError(f"{run.path} was trained on {run.config['data']['name']}, not on {dataset}")
-    given = [*options, *(["seed"] if seed is not None else []), *(key for key, value in changes.items() if value)]
-    others = [name for name in given if name != "epochs"]
+    others = [name for name, value in given.items() if value is not None and name != "epochs"]
     if others:
         raise ConfigError(f"{run.path} goes on as it began: only --epochs can be changed, not {', '.join(others)}")

@@ -85,12 +85,18 @@ def start(
 
 
 def resume(
-    path, *, epochs: int | None = None, callbacks: tuple = (), strategy: tf.distribute.Strategy | None = None
+    path,
+    *,
+    epochs: int | None = None,
+    data_dir: str | None = None,
+    callbacks: tuple = (),
+    strategy: tf.distribute.Strategy | None = None,
 ) -> dict:
     """Go on with an interrupted run; a finished one is evaluated again. Arguments and result as for `start`.
 
     Arguments:
         epochs: how many it shall have in the end; as many as its recipe says unless given, and never fewer than it has.
+        data_dir: where TFDS keeps its data sets; where they were when it began unless given.
 
     Raises:
         ConfigError: it has more epochs already.
@@ -100,7 +106,7 @@ def resume(
     how = recipe.read(run.path / runs.RECIPE)
     how = how.replace(epochs=epochs, precision=precision.resolve(how.precision))
     config = DataConfig.from_json(run.config["data"])
-    data = load_data(config.name, data_dir=config.data_dir, config=config)
+    data = load_data(config.name, data_dir=data_dir or config.data_dir, config=config)
     _check(data, how, strategy)
     record = checkpoints.newest(run)
     if record and how.epochs < record["epoch"]:

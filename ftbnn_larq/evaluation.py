@@ -50,7 +50,8 @@ def evaluate(
 
     Arguments:
         path: a run folder (Keras) or a flatbuffer (LCE's interpreter).
-        dataset, data_dir: another data set with the same classes; the one it was trained on unless given.
+        dataset, data_dir: another data set with the same classes, in any order; the one it was trained on unless
+            given.
         on_start, on_batch: told the number of pictures before, and of each batch after, it is evaluated.
 
     Returns:
@@ -86,12 +87,11 @@ def _data(config, dataset, data_dir, input_shape, classes):
     from ftbnn_larq.data import load
 
     name = dataset or config.name
-    data = load(name, data_dir=data_dir or (config.data_dir if config else None), config=None if dataset else config)
-    if dataset and config:
-        labels = data.config.labels
-        data = dataclasses.replace(data, config=dataclasses.replace(config, name=name, labels=labels))
-    elif config is None:
+    if config is None:
         data = load(name, data_dir=data_dir, input_size=input_shape[0])
+    else:
+        config = dataclasses.replace(config, name=name)
+        data = load(name, data_dir=data_dir or config.data_dir, config=config)
     if tuple(data.config.input_shape) != tuple(input_shape) or len(data.config.labels) != classes:
         raise ModelFileError(
             f"the model takes pictures of {tuple(input_shape)} in {classes} classes, data set {name} has "

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from test_bad_input import picture_folder
 
 from ftbnn_larq import data
 from ftbnn_larq.data import pipeline
 from ftbnn_larq.errors import DataError
+from ftbnn_larq.evaluation import evaluate
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import loop
 
@@ -78,6 +81,37 @@ def test_configurations_survive_json(digits):
     import json
 
     assert data.DataConfig.from_json(json.loads(json.dumps(digits.config.to_json()))) == digits.config
+
+
+def test_classes_are_told_by_their_names(tmp_path):
+    """By those of a run, whatever the order here; a folder whose classes were changed since is refused."""
+    name = picture_folder(tmp_path / "game", paper=10, rock=10, scissors=20)
+    loaded = data.load(name)
+    config = dataclasses.replace(loaded.config, labels=("rock", "paper", "scissors"))
+
+    def numbers(loaded):
+        return [loaded.config.labels[label] for _, label in pipeline.pictures(loaded.test, loaded.config)]
+
+    assert numbers(data.load(name, config=config)) == numbers(loaded)
+    picture_folder(tmp_path / "game", lizard=10)
+    with pytest.raises(DataError, match=r"other classes, 4 of them, .* 'lizard' is in one of the two only"):
+        data.load(name, config=config)
+
+
+def test_three_pictures_of_a_class_are_enough(tmp_path):
+    loaded = data.load(picture_folder(tmp_path / "few", cat=3, dog=3))
+    assert (loaded.train.examples, loaded.validation.examples, loaded.test.examples) == (2, 2, 2)
+    with pytest.raises(DataError, match="class 'cow' has 2 pictures: at least 3"):
+        data.load(picture_folder(tmp_path / "fewer", cow=2, cat=3))
+
+
+def test_a_network_is_not_evaluated_on_other_classes(trained, tmp_path):
+    name = picture_folder(tmp_path / "pets", **{f"pet{number}": 3 for number in range(10)})
+    with pytest.raises(DataError, match="other classes, 10 of them, than the 10"):
+        evaluate(trained.run, dataset=name)
+    digits = picture_folder(tmp_path / "digits", **{str(number): 3 for number in range(10)})
+    with pytest.raises(DataError, match="pictures of 3 channels, the network sees 1"):
+        evaluate(trained.flatbuffer, dataset=digits)
 
 
 @pytest.fixture(scope="module")

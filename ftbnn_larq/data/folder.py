@@ -64,13 +64,19 @@ def check(name: str, data_dir: str | None) -> None:
     _listing(name)
 
 
-def _cut(classes: dict[str, list[Path]], share: float) -> tuple[dict, dict]:
-    """Set aside every k-th picture of each class, at least one; always the same ones."""
-    step = round(1 / share)
+def _cut(classes: dict[str, list[Path]], step: int, least: int) -> tuple[dict, dict]:
+    """Set aside every `step`-th picture of each class, at least one; always the same ones.
+
+    Raises:
+        DataError: a class of fewer than `least` pictures.
+    """
     kept, aside = {}, {}
     for label, pictures in classes.items():
-        if len(pictures) < 3:
-            raise DataError(f"class {label!r} has {len(pictures)} pictures: at least 3 are needed to train and test")
+        if len(pictures) < least:
+            raise DataError(
+                f"class {label!r} has {len(pictures)} {'picture' if len(pictures) == 1 else 'pictures'}: at least "
+                f"{least} are needed, one for each split"
+            )
         aside[label] = pictures[1::step]
         kept[label] = [picture for index, picture in enumerate(pictures) if index % step != 1]
     return kept, aside
@@ -79,9 +85,9 @@ def _cut(classes: dict[str, list[Path]], share: float) -> tuple[dict, dict]:
 def load(name: str, *, data_dir: str | None, input_size: int | None) -> Data:
     train, validation, test = _listing(name)
     if test is None:
-        train, test = _cut(train, 1 / 5)
+        train, test = _cut(train, 5, least=2 if validation is not None else 3)
     if validation is None:
-        train, validation = _cut(train, 1 / 8)
+        train, validation = _cut(train, 8, least=2)
     labels = tuple(sorted(train))
     everything = [path for part in (train, validation, test) for pictures in part.values() for path in pictures]
     with ThreadPoolExecutor() as pool:

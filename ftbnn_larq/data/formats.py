@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from ftbnn_larq.errors import ConfigError
+from ftbnn_larq.errors import ConfigError, DataError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,20 +109,54 @@ def load(
         data_dir: TFDS's folder; a data set that is not there is downloaded to it.
         input_size: side of the square the network sees, in pixels; the data set's own size unless given.
         flip: mirror training pictures or not; the data set's habit unless given.
-        config: the configuration a run stored; nothing is measured anew then.
+        config: the configuration a run stored; nothing is measured anew then, and classes are numbered as there.
 
     Raises:
         UnknownNameError: no such data set.
-        DataError: it is empty, damaged, has one class only, or cannot be downloaded.
+        DataError: it is empty, damaged, has one class only or other classes than `config`, or cannot be downloaded.
     """
     if input_size is not None and input_size < 8:
         raise ConfigError(f"input size {input_size}: a picture needs at least 8x8 pixels")
     check_name(name, data_dir)
     data = _source(name).load(name, data_dir=data_dir, input_size=input_size)
     if config is not None:
-        return dataclasses.replace(data, config=config)
+        return prepared_as(config, data)
     if flip is not None:
         data = dataclasses.replace(data, config=dataclasses.replace(data.config, flip=flip))
     from ftbnn_larq.data.pipeline import with_statistics
 
     return with_statistics(data)
+
+
+def prepared_as(config: DataConfig, data: Data) -> Data:
+    """A data set with the preprocessing of `config`, its classes numbered as there.
+
+    Raises:
+        DataError: it has other classes, or grey pictures where they were coloured, or the other way round.
+    """
+    theirs, ours = data.config.labels, config.labels
+    if sorted(theirs) != sorted(ours):
+        odd = sorted(set(theirs) ^ set(ours))[:1]
+        raise DataError(
+            f"{data.config.name} has other classes, {len(theirs)} of them, than the {len(ours)} that the network tells "
+            f"apart{f': {odd[0]!r} is in one of the two only' if odd else ''}"
+        )
+    if data.config.input_shape[2] != config.input_shape[2]:
+        raise DataError(
+            f"{data.config.name} has pictures of {data.config.input_shape[2]} channels, the network sees "
+            f"{config.input_shape[2]}"
+        )
+    if theirs == ours:
+        return dataclasses.replace(data, config=config)
+    numbers = [ours.index(label) for label in theirs]
+
+    def renumbered(split: Split) -> Split:
+        def read(*row):
+            import tensorflow as tf
+
+            picture, label = split.read(*row)
+            return picture, tf.gather(tf.constant(numbers, tf.int64), label)
+
+        return dataclasses.replace(split, read=read)
+
+    return Data(config, renumbered(data.train), renumbered(data.validation), renumbered(data.test))

@@ -19,6 +19,7 @@ _KERAS = ("keras", "tf_keras")
 _KERAS_PARTS = ("layers", "models", "initializers", "regularizers", "constraints", "activations", "mixed_precision")
 _KERAS_PARTS += ("engine", "optimizers", "losses", "metrics")
 # TensorFlow's functions as layers; others can write files.
+_FUNCTION_LAYERS = ("TFOpLambda", "SlicingOpLambda")
 _FUNCTIONS = ("math.", "nn.", "__operators__.")
 _FUNCTIONS += (
     "concat",
@@ -118,9 +119,11 @@ def _code(config) -> Iterator[str]:
     if isinstance(kind, str):
         own = config.get("config") if isinstance(config.get("config"), dict) else {}
         name = own.get("name", kind)
-        if "ambda" in kind and kind not in ("TFOpLambda", "SlicingOpLambda"):
+        if "ambda" in kind and kind not in _FUNCTION_LAYERS:
             yield f"the Lambda layer {name}"
-        elif kind == "TFOpLambda" and not str(own.get("function")).startswith(_FUNCTIONS):
+        elif kind == "ClassMethod":
+            yield f"a call of tf.{own.get('cls_symbol')}"
+        elif kind in _FUNCTION_LAYERS and not str(own.get("function")).startswith(_FUNCTIONS):
             yield f"a call of tf.{own.get('function')}"
         elif module == "builtins":
             # So Keras calls its own functions; but one of Python's would be taken first.

@@ -158,9 +158,11 @@ def test_a_run_whose_pictures_are_gone_is_converted_and_says_what_is_not_proven(
     assert result.out["proven_on"] == "noise" and result.out["top1"] is None
     assert "gone: no such folder" in result.out["no_data"]
     assert result.out["data"]["labels"] == config["data"]["labels"]
+    config["data"]["name"] = "my_flowers"
+    (run / "config.json").write_text(json.dumps(config))
     told = run_command("convert", run, cwd=tmp_path)
     assert "pictures of noise" in told.out
-    assert "top-1 not measured" in told.err and "gone: no such folder" in told.err
+    assert "top-1 not measured" in told.err and "my_flowers" in told.err
 
 
 def test_a_conversion_never_takes_the_place_of_another_file(refused, trained, tmp_path):

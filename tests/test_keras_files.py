@@ -151,13 +151,30 @@ def test_classes_of_other_modules_are_not_imported(tmp_path):
         )
         with pytest.raises(ModelFileError, match=f"Python's own {name}"):
             keras_files.load(tmp_path / "calls.keras")
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "symbol"),
+    [
+        ("TFOpLambda", "function", "io.write_file"),
+        ("SlicingOpLambda", "function", "io.write_file"),
+        ("ClassMethod", "cls_symbol", "io.gfile.GFile"),
+    ],
+)
+def test_functions_of_tensorflow_that_write_files_are_not_called(tmp_path, kind, key, symbol):
     path = tmp_path / "writes.h5"
     network(keras_layers.Activation("linear")).save(path)
     with h5py.File(path, "a") as file:
-        config = file.attrs["model_config"].replace('"class_name": "Activation"', '"class_name": "TFOpLambda"')
-        file.attrs["model_config"] = config.replace('"activation": "linear"', '"function": "io.write_file"')
-    with pytest.raises(ModelFileError, match=r"a call of tf\.io\.write_file"):
+        config = file.attrs["model_config"].replace('"class_name": "Activation"', f'"class_name": "{kind}"')
+        file.attrs["model_config"] = config.replace('"activation": "linear"', f'"{key}": "{symbol}"')
+    with pytest.raises(ModelFileError, match=rf"a call of tf\.{symbol}"):
         keras_files.load(path)
+
+
+def test_slices_of_pictures_are_no_code(tmp_path):
+    inputs = tf.keras.Input((8, 8, 2))
+    tf.keras.Model(inputs, network()(inputs[:, :, :, :1])).save(tmp_path / "sliced.keras")
+    assert keras_files.load(tmp_path / "sliced.keras").output_shape == (None, 10)
 
 
 def test_a_mixed_precision_model_is_rebuilt_in_float32(tmp_path):

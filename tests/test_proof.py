@@ -76,3 +76,12 @@ def test_signs_that_cannot_be_compared_excuse_nothing(tmp_path, stem):
     other = tf.keras.Model(inputs, tf.keras.layers.Flatten()(x))
     with pytest.raises(ConversionError, match="differ"):
         proof.compare(other, path, pictures(1.0))
+
+
+def test_a_binary_dense_layer_is_named(tmp_path):
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+    inputs = tf.keras.Input((4, 4, 64))
+    x = tf.keras.layers.Flatten()(binary_conv(64, name="first")(inputs))
+    model = tf.keras.Model(inputs, lq.layers.QuantDense(3, name="binary_top", **signs)(x))
+    with pytest.raises(ConversionError, match=r"1 of 2 .*binary_top: a binary dense layer, LCE has binary conv"):
+        convert_model(model, tmp_path / "model.tflite", pictures(0.5))

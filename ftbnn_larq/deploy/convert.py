@@ -20,7 +20,7 @@ from ftbnn_larq.deploy import census, explain, int8, passes, proof
 from ftbnn_larq.deploy.interpreter import KERNELS, host_kernel
 from ftbnn_larq.deploy.prepare import prepared
 from ftbnn_larq.deploy.sidecar import destination, sidecar_path
-from ftbnn_larq.errors import ConfigError, ConversionError, DataError, ModelFileError, one_line
+from ftbnn_larq.errors import ConfigError, ConversionError, DataError, ModelFileError, UnknownNameError, one_line
 from ftbnn_larq.evaluation import accuracy
 from ftbnn_larq.files import sha256, write_json, written_whole
 from ftbnn_larq.quiet import quiet_native_stderr
@@ -83,11 +83,13 @@ def convert(
     else:
         pictures = next(pipeline.batches(data.test, data.config, PROOF_PICTURES).as_numpy_iterator())[0]
     document = convert_model(model, path, pictures, groups=groups, without=without)
-    document["top1"] = None if data is None else _top1(model, path, data)
-    document["proven_on"] = "noise" if data is None else data.config.name
-    document["no_data"] = None
+    document |= {"top1": None, "proven_on": "noise" if data is None else data.config.name, "no_data": None}
     document |= details | {"versions": runs.versions()}
+    # At once, for until top-1 is measured an older one would tell of another flatbuffer.
     write_json(sidecar_path(path), document)
+    if data is not None:
+        document["top1"] = _top1(model, path, data)
+        write_json(sidecar_path(path), document)
     return document
 
 
@@ -101,7 +103,7 @@ def _network(source: Path, dataset: str | None, data_dir: str | None):
         details = {"model": run.config["model"], "run": str(run.path), "data": config.to_json()}
         try:
             data = load_data(config.name, data_dir=data_dir or config.data_dir, config=config)
-        except DataError as error:
+        except (DataError, UnknownNameError) as error:
             # A run can be converted on a machine that does not hold its pictures.
             return run.load_model(), None, details | {"no_data": str(error)}
         return run.load_model(), data, details

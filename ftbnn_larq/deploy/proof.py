@@ -81,12 +81,12 @@ def check_census(
 
 
 def known_reason(layer) -> str | None:
+    if isinstance(layer, tf.keras.layers.Dense):
+        return "a binary dense layer, LCE has binary convolutions only"
     groups = getattr(layer, "groups", 1)
     channels = layer.kernel.shape[2]
     if groups > 1 and channels % 32:
         return f"{channels} channels per group, LCE needs a multiple of 32"
-    if isinstance(layer, tf.keras.layers.Dense):
-        return "a binary dense layer, LCE has binary convolutions only"
     if layer.padding == "same" and getattr(layer, "pad_values", 0.0) not in (0.0, 1.0):
         return f"padded with {layer.pad_values}, LCE pads with 0 or 1"
     return None

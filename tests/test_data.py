@@ -8,10 +8,12 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from test_bad_input import picture_folder
 
 from ftbnn_larq import data
 from ftbnn_larq.data import pipeline
+from ftbnn_larq.data.pictures import check_picture, read_picture
 from ftbnn_larq.errors import DataError
 from ftbnn_larq.evaluation import evaluate
 from ftbnn_larq.recipe import Recipe
@@ -103,6 +105,19 @@ def test_three_pictures_of_a_class_are_enough(tmp_path):
     assert (loaded.train.examples, loaded.validation.examples, loaded.test.examples) == (2, 2, 2)
     with pytest.raises(DataError, match="class 'cow' has 2 pictures: at least 3"):
         data.load(picture_folder(tmp_path / "fewer", cow=2, cat=3))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_grey_pictures_of_16_bits_keep_their_range_and_of_32_are_refused(tmp_path, suffix):
+    ramp = np.arange(0, 1 << 16, 256, dtype=np.uint16).reshape(16, 16)
+    path = tmp_path / f"ramp{suffix}"
+    Image.fromarray(ramp).save(path)
+    check_picture(path)
+    np.testing.assert_array_equal(read_picture(path, 1)[..., 0], ramp >> 8)
+    np.testing.assert_array_equal(read_picture(path, 3)[..., 2], ramp >> 8)
+    Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(DataError, match=r"float\.tiff: its pixels have 32 bits"):
+        check_picture(tmp_path / "float.tiff")
 
 
 def test_a_network_is_not_evaluated_on_other_classes(trained, tmp_path):

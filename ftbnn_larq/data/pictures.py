@@ -27,6 +27,8 @@ def check_picture(path: str | Path) -> tuple[int, int]:
     """(width, height) of a picture that can be read to its end. Raises DataError naming the file."""
     with _open(path) as picture:
         size = picture.size
+        if picture.mode in ("I", "F"):
+            raise DataError(f"{path}: its pixels have 32 bits, of which no range is known: store it with 8 or 16")
         # A JPEG is read to its end but decoded at an eighth: enough to find it cut off, and far quicker.
         picture.draft(None, (1, 1))
         _load(picture, path)
@@ -36,12 +38,15 @@ def check_picture(path: str | Path) -> tuple[int, int]:
 def read_picture(path: str | Path, channels: int):
     """A picture as a uint8 array (h, w, channels), upright. Raises DataError naming the file."""
     import numpy as np
-    from PIL import ImageOps
+    from PIL import Image, ImageOps
 
     with _open(path) as picture:
         _load(picture, path)
-        upright = ImageOps.exif_transpose(picture).convert("L" if channels == 1 else "RGB")
-        array = np.asarray(upright, np.uint8)
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode.startswith("I;16"):
+            # Pillow's own way cuts off at 255.
+            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+        array = np.asarray(upright.convert("L" if channels == 1 else "RGB"), np.uint8)
     return array[..., None] if array.ndim == 2 else array
 
 

@@ -150,15 +150,16 @@ def train(job: Job, folder: Path, data_dir: str | None) -> dict:
     row = {**job.key, **dict.fromkeys(results.COLUMNS[len(results.KEY) :])}
     begun = [path.parent for path in folder.glob("*/config.json")]
     try:
-        if begun:
-            result = loop.resume(begun[0], callbacks=(EpochBars(),))
-        else:
-            loaded = data.load(job.dataset, data_dir=data_dir)
-            options = {**job.options, "width": job.width}
-            how = recipe_of(job.recipe, job.epochs)
-            result = loop.start(
-                job.model, loaded, how, options=options, seed=job.seed, output=folder, callbacks=(EpochBars(),)
-            )
+        with contextlib.closing(EpochBars()) as bars:
+            if begun:
+                result = loop.resume(begun[0], callbacks=(bars,))
+            else:
+                loaded = data.load(job.dataset, data_dir=data_dir)
+                options = {**job.options, "width": job.width}
+                how = recipe_of(job.recipe, job.epochs)
+                result = loop.start(
+                    job.model, loaded, how, options=options, seed=job.seed, output=folder, callbacks=(bars,)
+                )
         row |= {"top1": result["last"]["top1"], "seconds": result["seconds"]}
         run = runs.open_run(result["run"])
         row |= measure(run, job)

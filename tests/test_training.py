@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
+import pty
 import random
 import shutil
 import signal
@@ -140,6 +143,21 @@ def test_a_full_disk_stops_the_run_with_a_word_and_leaves_a_checkpoint_to_go_on_
 def test_a_loss_that_is_no_number_stops_the_run_and_says_where(fit, tmp_path):
     with pytest.raises(TrainingError, match=r"the loss is nan at step \d+, in epoch 1"):
         fit(learning_rate=1e30)
+
+
+def test_a_training_that_fails_leaves_the_terminal_its_cursor(tmp_path):
+    ours, theirs = pty.openpty()
+    command = [sys.executable, str(ROOT / "cli.py"), *map(str, COMMAND), "--lr", "1e30"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=theirs, env={**os.environ, "TERM": "xterm"}) as process:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed
+            while part := os.read(ours, 1 << 16):
+                said += part
+    os.close(ours)
+    assert process.returncode == 2 and b"the loss is nan" in said
+    hidden, shown = b"\x1b[?25l", b"\x1b[?25h"
+    assert said.rfind(shown) > said.rfind(hidden) > 0
 
 
 def test_two_trainings_never_write_one_folder(trained_twice, refused):

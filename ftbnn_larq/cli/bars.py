@@ -10,7 +10,12 @@ from ftbnn_larq.cli.output import say
 
 
 class EpochBars(tf.keras.callbacks.Callback):
-    """A bar for the epoch under way, on standard error, and a line for each that is done."""
+    """A bar for the epoch under way, on standard error, and a line for each that is done.
+
+    To be closed: Keras says nothing of a training's end by an exception, and the bar has hidden the cursor.
+    """
+
+    bar = None
 
     def on_train_begin(self, logs=None):
         self.bar = Progress(
@@ -39,4 +44,8 @@ class EpochBars(tf.keras.callbacks.Callback):
         )
 
     def on_train_end(self, logs=None):
-        self.bar.stop()
+        self.close()
+
+    def close(self) -> None:
+        if self.bar:
+            self.bar.stop()

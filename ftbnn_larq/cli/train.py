@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from pathlib import Path
 
@@ -112,16 +113,9 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
             f"training {name} on {dataset}: {loaded.train.examples} pictures of {size}, {len(loaded.config.labels)} "
             f"classes, {how.epochs} epochs, batches of {how.batch_size}{together}, learning rate {how.learning_rate:g}"
         )
-        result = loop.start(
-            model,
-            loaded,
-            how,
-            options=options,
-            seed=seed or 0,
-            output=output,
-            callbacks=bars,
-            strategy=strategy,
-        )
+        begin = functools.partial(loop.start, model, loaded, how, options=options, seed=seed or 0, output=output)
+    with contextlib.closing(EpochBars()) as bars:
+        result = begin(callbacks=(bars,) if distribution.is_chief(strategy) else (), strategy=strategy)
 
     def show():
         click.echo(f"top-1 {result['top1']:.2%}  top-5 {result['top5']:.2%} on the test split of {result['dataset']}")

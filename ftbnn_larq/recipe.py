@@ -64,7 +64,9 @@ class Recipe:
     cutmix: float = _key(0.0, "boxes are pasted between pictures, of shares from Beta(a, a); 0 is off", _not_negative)
     random_augment: float = _key(0.0, "strength of two random changes to each training picture; 0 is off", _up_to_one)
     ema: float = _key(0.0, "decay per step of the average of the weights that is kept; 0 is off", _share)
-    patience: int = _key(0, "stop after so many epochs without a better validation top-1; 0 is off", _not_negative)
+    patience: int = _key(
+        0, "stop after so many epochs, with binary weights, without a better validation top-1; 0 is off", _not_negative
+    )
     precision: str = _key(
         "auto",
         "of the binary convolutions in training; auto is bfloat16 if the hardware has it; elsewhere that is emulated",

@@ -276,6 +276,13 @@ def test_early_stopping_ends_a_run_for_good(fit):
     assert loop.resume(run.path)["epochs"] == result["epochs"] == len(history)
 
 
+def test_early_stopping_leaves_the_step_with_float_weights_alone(fit):
+    _, _, history = fit(epochs=8, float_weights_epochs=4, patience=1, learning_rate=1e-12, schedule="linear")
+    # Its schedule has come to its end where the other one's begins.
+    rates = [float(row["learning_rate"]) for row in history]
+    assert len(history) > 5 and rates[3] < min(rates[:3]) and rates[4] > rates[3]
+
+
 def test_two_steps_train_float_weights_first(fit):
     seen = []
 

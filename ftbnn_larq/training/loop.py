@@ -177,8 +177,10 @@ class _Training:
             if record and first < begun:
                 with self.strategy.scope():
                     checkpoints.restore(source, record, model)
-            if begun < last and not checkpoints.has_stopped(history, how.patience, first):
-                self._fit(model, target, history, first, last, callbacks)
+            # The step with float weights has no end but its own: the next one begins where its schedule ends.
+            patience = how.patience if binary else 0
+            if begun < last and not checkpoints.has_stopped(history, patience, first):
+                self._fit(model, target, history, first, last, patience, callbacks)
             if how.ema:
                 use_averages(model)
 
@@ -198,7 +200,7 @@ class _Training:
             model.optimizer.build(model.trainable_variables)
         return model
 
-    def _fit(self, model: Student, target: runs.Run, history: list[dict], first: int, last: int, callbacks) -> None:
+    def _fit(self, model: Student, target, history: list[dict], first: int, last: int, patience: int, callbacks):
         config, how, done = self.data.config, self.how, len(history)
         classes = len(config.labels)
         validation = pipeline.batches(self.data.validation, config, how.batch_size)
@@ -210,7 +212,7 @@ class _Training:
             steps=self.steps,
             first=first,
             last=last,
-            patience=how.patience,
+            patience=patience,
             averaged=bool(how.ema),
         )
         model.fit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import struct
 import time
@@ -20,12 +21,15 @@ from boards import (
     calls,
     check_awkward_names,
     check_interrupt,
+    installed,
     left_on,
     sleeping,
     tool,
     wait_for,
 )
 from conftest import run_command
+
+from ftbnn_larq.deploy.interpreter import host_kernel
 
 
 @pytest.fixture
@@ -55,7 +59,7 @@ def test_one_command_measures_prints_keeps_and_cleans_up(board, tmp_path):
     assert measured["latency_ms"]["mean"] == pytest.approx(98.9494)
     assert measured["latency_ms"]["min"] == 96.813
     assert measured["latency_ms"]["median_of"] == "means of rounds"
-    assert measured["kernel"] == "default" and measured["threads"] == 1
+    assert measured["kernel"] == host_kernel() and measured["threads"] == 1
     assert measured["device"]["cores"] >= 1 and "os" in measured["device"]
     assert kept(tmp_path) == result.out
     assert left_on(board) == []
@@ -74,7 +78,7 @@ def test_people_get_a_table_in_milliseconds(board, tmp_path):
 def test_no_number_is_broken_on_a_narrow_terminal(board, tmp_path):
     narrow = {"FORCE_COLOR": "1", "COLUMNS": "80"}
     result = run_command(*local(PLAIN), "--tool", tool(tmp_path / "tool"), cwd=tmp_path, **narrow)
-    assert all(cell in result.out for cell in ("98.949", "96.813", "1.361", "default", "8 MB", "1.000")), result.out
+    assert all(cell in result.out for cell in ("98.949", "96.813", "1.361", host_kernel(), "8 MB", "1.000")), result.out
 
 
 def test_files_and_threads_are_measured_in_turn(board, tmp_path):
@@ -93,10 +97,11 @@ def test_files_and_threads_are_measured_in_turn(board, tmp_path):
 def test_the_kernel_fits_the_model_and_the_reason_is_told(board, tmp_path):
     program = tool(tmp_path / "tool")
     result = run_command(*local(PLAIN, GROUPED), "--tool", program, "--json", cwd=tmp_path)
-    assert [row["kernel"] for row in result.out] == ["default", "indirect"]
+    assert [row["kernel"] for row in result.out] == [host_kernel(), "indirect"]
+    assert f"plain.tflite: {host_kernel()} kernel, the fastest one on {platform.machine()}" in result.err
     assert "grouped.tflite: indirect kernel, it holds grouped binary convolutions" in result.err
-    told = {("plain", "indirect" in call) for call in calls(program) if "--use_indirect_bgemm=true" in call}
-    assert len(told) == 1
+    grouped = {call.split()[0]: "--use_indirect_bgemm=true" in call for call in calls(program)}
+    assert list(grouped.values()) == [host_kernel() == "indirect", True]
     other = run_command(*local(PLAIN), "--tool", program, "--kernel", "reference", "--json", cwd=tmp_path)
     assert other.out[0]["kernel"] == "reference" and "--use_reference_bconv=true" in calls(program)[-1]
 
@@ -202,6 +207,7 @@ def test_a_runner_stands_in_front_of_the_tool(board, tmp_path):
     )
     assert result.status == 0, result.err
     assert set((tmp_path / "ran").read_text().splitlines()) == {"a b"}
+    assert result.out[0]["kernel"] == "default", "what needs a runner here was built for ARM"
 
 
 @pytest.mark.parametrize(
@@ -295,7 +301,7 @@ def test_what_spoils_a_measurement_is_told(board, tmp_path):
     assert "throttled" in warnings and "scatter" in warnings
 
 
-def test_states_of_boards():
+def test_states_of_boards(monkeypatch):
     from ftbnn_larq.benchmarking.device import describe, parse_facts, warnings
 
     facts = parse_facts(
@@ -308,8 +314,10 @@ def test_states_of_boards():
     assert [word for word in ("powersave", "82 °C", "since it was started") if word in " ".join(warnings(facts))] == [
         "powersave", "82 °C", "since it was started",
     ]  # fmt: skip
+    monkeypatch.setattr(platform, "processor", lambda: "this machine's")
     phone = parse_facts("machine=aarch64\nproduct=Google Pixel\nandroid=14\nbuild=UP1A\ntemperatures=-273 31 127000\n")
     assert phone["os"] == "Android 14 (UP1A)" and phone["board"] == "Google Pixel" and phone["temperature_c"] == 31
+    assert "cpu" not in phone
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -362,7 +370,11 @@ def test_time_by_operator_on_this_machine(tmp_path):
     assert len(list((tmp_path / "measurements").glob("*.png"))) == 1
 
 
-def test_a_board_that_hears_nothing_any_more_cleans_up_by_itself(board, monkeypatch):
+@pytest.mark.parametrize("timeout", ["GNU", "busybox"])
+def test_a_board_that_hears_nothing_any_more_cleans_up_by_itself(board, monkeypatch, tmp_path, timeout):
+    if timeout == "busybox":
+        (tmp_path / "timeout").symlink_to(installed("busybox", "busybox"))
+        monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
     from ftbnn_larq.benchmarking import board as boards
     from ftbnn_larq.benchmarking.targets import Target
     from ftbnn_larq.errors import BoardError

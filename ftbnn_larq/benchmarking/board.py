@@ -33,7 +33,8 @@ store=$base/.ftbnn-larq
 mkdir -p "$store" && work=$(mktemp -d "$store/run.XXXXXX") || exit 1
 printf '\nguard: %s\n' "$work"
 if command -v timeout >/dev/null; then
-  while [ -n "$(timeout "$1" head -n 1)" ]; do :; done
+  # KILL, for what is ignored here is ignored by what it starts.
+  while [ -n "$(timeout -s KILL "$1" head -n 1)" ]; do :; done
 else
   cat >/dev/null
 fi

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import re
 
 # Prints key=value; what a board does not know stays empty. POSIX, and what toybox and busybox have.
@@ -73,7 +72,7 @@ def parse_facts(text: str) -> dict:
     temperature = max((value for value in heats if 0 < value < 120), default=None)
     android = said.get("android")
     facts = {
-        "cpu": _arm_cores(said.get("parts", "")) or said.get("cpu") or platform.processor(),
+        "cpu": _arm_cores(said.get("parts", "")) or said.get("cpu"),
         "board": " ".join(filter(None, (said.get("product"), said.get("soc")))) or said.get("board"),
         "cores": _whole(number("cores")),
         "architecture": said.get("machine"),

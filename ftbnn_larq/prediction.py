@@ -36,7 +36,7 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
         run = open_run(path)
         config = DataConfig.from_json(run.config["data"])
         pictures = _prepare(images, config)
-        probabilities = run.load_model().predict_on_batch(pictures)
+        probabilities = run.load_model().predict(pictures, batch_size=64, verbose=0)
     else:
         config = data_config_beside(path)
         pictures = _prepare(images, config)
@@ -55,8 +55,7 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
 def _prepare(images, config: DataConfig):
     import numpy as np
 
-    # Every file is read before TensorFlow is loaded: a wrong one is told at once.
-    raw = [read_picture(image, config.input_shape[2]) for image in images]
     from ftbnn_larq.data.pipeline import fit, normalise
 
-    return np.stack([normalise(fit(picture, config), config) for picture in raw])
+    # One after the other, for a photograph takes a hundred times the memory of what the network sees of it.
+    return np.stack([normalise(fit(read_picture(image, config.input_shape[2]), config), config) for image in images])

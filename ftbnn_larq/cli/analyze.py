@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import click
@@ -55,11 +54,15 @@ def linearity(run: Path | None, pictures: int, output: Path | None, as_json: boo
     if opened:
         opened.check_weights()
     load_tensorflow()
+    import numpy as np
+
     from ftbnn_larq.analysis import linearity as analysis
     from ftbnn_larq.analysis.figures import draw_linearity
+    from ftbnn_larq.data import pipeline
 
     model, data = _trained(opened) if opened else _untrained()
-    sample = _spread(data, pictures)
+    batches = pipeline.batches(pipeline.spread(data.test, pictures), data.config, 64)
+    sample = np.concatenate([batch for batch, _ in batches.as_numpy_iterator()])
     with progress("measuring") as (on_start, on_step):
         result = analysis.linearity(model, sample, on_start=on_start, on_step=on_step)
     picture = output or (opened.path if opened else Path()) / "linearity.png"
@@ -122,14 +125,3 @@ def _untrained():
     tf.keras.utils.set_random_seed(0)
     shape, classes = data.config.input_shape, len(data.config.labels)
     return zoo.create_model("ftbnn_r18", input_shape=shape, num_classes=classes, width=16), data
-
-
-def _spread(data, pictures: int):
-    """So many pictures of the test split (n, h, w, c), evenly spread, for some splits are sorted by class."""
-    import numpy as np
-
-    from ftbnn_larq.data.pipeline import batches
-
-    every = max(1, data.test.examples // pictures)
-    split = dataclasses.replace(data.test, rows=data.test.rows.shard(every, 0).take(pictures))
-    return np.concatenate([batch for batch, _ in batches(split, data.config, 64).as_numpy_iterator()])

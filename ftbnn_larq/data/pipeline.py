@@ -46,9 +46,12 @@ def pictures(split: Split, config: DataConfig) -> tf.data.Dataset:
 
 
 def spread(split: Split, at_most: int) -> Split:
-    """The split, or if it has more pictures than that every second, third, ... of them: it may be sorted by class."""
-    step = -(-split.examples // at_most)
-    return dataclasses.replace(split, examples=-(-split.examples // step), rows=split.rows.shard(step, 0))
+    """The split, or if it has more pictures than that so many of them, taken evenly: it may be sorted by class."""
+    every, some = split.examples, min(at_most, split.examples)
+    if some == every:
+        return split
+    rows = split.rows.enumerate().filter(lambda index, row: index * some % every < some).map(lambda index, row: row)
+    return dataclasses.replace(split, examples=some, rows=rows)
 
 
 def batches(split: Split, config: DataConfig, batch_size: int) -> tf.data.Dataset:

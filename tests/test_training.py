@@ -359,6 +359,10 @@ def test_larq_zoos_networks_train_at_our_width(fit):
     assert float(history[0]["loss"]) < 4 and result["epochs"] == 1
     with pytest.raises(ConfigError, match="built as published"):
         fit("larq_zoo:QuickNet", {"width": 16})
+    _, tuned, _ = fit("larq_zoo:BiRealNet", {"width": 16}, init_from=str(run.path), learning_rate=1e-12)
+    for one, other in zip(run.load_model().weights, tuned.load_model().weights, strict=True):
+        if "moving" not in one.name:
+            np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_what_can_be_watched(trained_twice):

@@ -50,6 +50,8 @@ def absolute(reference: str) -> str:
 def initialise(network: tf.keras.Model, reference: str) -> list[str]:
     """Give a network the weights of another one, layer by layer, by name.
 
+    Layers of larq-zoo's networks, which Keras numbers anew in each, are taken in their order.
+
     Returns:
         The layers that keep their random weights: those of the head, where the classes differ.
 
@@ -57,24 +59,30 @@ def initialise(network: tf.keras.Model, reference: str) -> list[str]:
         ConfigError: a layer that the other one lacks, or has in another shape.
     """
     source, _ = load(reference)
-    theirs = {layer.name: layer for layer in source.layers}
+    ours, theirs = _weighted(network), _weighted(source)
+    if ours.keys() != theirs.keys() and len(ours) == len(theirs):
+        theirs = dict(zip(ours, theirs.values(), strict=True))
     fresh = []
-    for layer in network.layers:
-        if not layer.weights:
-            continue
-        shapes = [tuple(weight.shape) for weight in layer.weights]
-        other = theirs.get(layer.name)
-        found = [tuple(weight.shape) for weight in other.weights] if other is not None else None
+    for name, layer in ours.items():
+        shapes, found = _shapes(layer), _shapes(theirs.get(name))
         if found == shapes:
-            layer.set_weights(other.get_weights())
-        elif layer.name == "logits":
-            fresh.append(layer.name)
+            layer.set_weights(theirs[name].get_weights())
+        elif name == next(reversed(ours)):
+            fresh.append(name)
         else:
             raise ConfigError(
-                f"{reference} cannot initialise this {network.name}: {layer.name} is {shapes} here and "
+                f"{reference} cannot initialise this {network.name}: {name} is {shapes} here and "
                 f"{found or 'missing'} there; give both the same width and options"
             )
     return fresh
+
+
+def _weighted(network: tf.keras.Model) -> dict[str, tf.keras.layers.Layer]:
+    return {layer.name: layer for layer in network.layers if layer.weights}
+
+
+def _shapes(layer: tf.keras.layers.Layer | None) -> list[tuple]:
+    return [] if layer is None else [tuple(weight.shape) for weight in layer.weights]
 
 
 def freeze(network: tf.keras.Model, patterns: str) -> None:

@@ -359,6 +359,10 @@ def test_larq_zoos_networks_train_at_our_width(fit):
     assert float(history[0]["loss"]) < 4 and result["epochs"] == 1
     with pytest.raises(ConfigError, match="built as published"):
         fit("larq_zoo:QuickNet", {"width": 16})
+    for keys in ({"precision": "bfloat16"}, {"float_weights_epochs": 1, "epochs": 2}):
+        with pytest.raises(ConfigError, match="Larq's own layers"):
+            fit("larq_zoo:BiRealNet", {"width": 16}, **keys)
+    assert recipe.read(run.path / "recipe.toml").precision == "float32"
     _, tuned, _ = fit("larq_zoo:BiRealNet", {"width": 16}, init_from=str(run.path), learning_rate=1e-12)
     for one, other in zip(run.load_model().weights, tuned.load_model().weights, strict=True):
         if "moving" not in one.name:

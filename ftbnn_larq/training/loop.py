@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq import networks, recipe, resnet, runs
+from ftbnn_larq import networks, peers, recipe, resnet, runs
 from ftbnn_larq.data import Data, DataConfig, pipeline
 from ftbnn_larq.data import load as load_data
 from ftbnn_larq.errors import ConfigError, TrainingError, TrainingInterrupted
@@ -53,13 +53,17 @@ def start(
 
     Raises:
         ConfigError: the batch is larger than the training split, the model cannot take the pictures, a teacher with
-            other classes, weights that don't fit.
+            other classes, weights that don't fit, keys that a network of larq-zoo cannot be trained by.
         TrainingError: the loss is no number, the disk is full, another worker is gone.
         TrainingInterrupted: a KeyboardInterrupt; the run can be resumed.
     """
     strategy = strategy or distribution.create_strategy()
+    if model in peers.NAMES and (how.float_weights_epochs or how.precision == "bfloat16"):
+        raise ConfigError(
+            f"{model} has Larq's own layers, which know no float_weights_epochs and no bfloat16: leave both out"
+        )
     how = how.replace(
-        precision=precision.resolve(how.precision),
+        precision="float32" if model in peers.NAMES else precision.resolve(how.precision),
         init_from=sources.absolute(how.init_from),
         teacher=sources.absolute(how.teacher),
     )

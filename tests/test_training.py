@@ -26,7 +26,7 @@ from ftbnn_larq import data, recipe, runs, zoo
 from ftbnn_larq.config import ResNetConfig
 from ftbnn_larq.errors import ConfigError, RunError, TrainingError, TrainingInterrupted, UnknownNameError
 from ftbnn_larq.recipe import Recipe
-from ftbnn_larq.training import loop, precision
+from ftbnn_larq.training import distribution, loop, precision
 from ftbnn_larq.training.student import Student
 
 OPTIONS = {"units": (1, 1), "width": 16, "widening": 2, "group_channels": 32}
@@ -408,6 +408,13 @@ def test_two_processes_take_the_same_steps_as_one():
     assert len(alone) == 20
     for losses in joint:
         np.testing.assert_allclose(losses, alone, rtol=0, atol=1e-9)
+
+
+def test_a_worker_that_writes_no_run_names_none(digits, monkeypatch, tmp_path):
+    monkeypatch.setattr(distribution, "is_chief", lambda strategy: False)
+    how = Recipe(epochs=1, batch_size=64)
+    assert loop.start("ftbnn_r18", digits, how, options=OPTIONS, output=tmp_path)["run"] == "RUN-OF-RANK-0"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_lost_worker_is_told_and_both_resume(tmp_path):

@@ -25,6 +25,9 @@ from ftbnn_larq.training.student import Student
 from ftbnn_larq.training.watching import BOARD, Watcher, draw_curves
 from ftbnn_larq.weights import load_weights
 
+# What a worker that writes no run calls it: rank 0 alone knows its name.
+ELSEWHERE = Path("RUN-OF-RANK-0")
+
 
 def start(
     model: str,
@@ -83,9 +86,9 @@ def start(
     training = _Training(runs.Run(Path(), config), data, how, strategy)
     if distribution.is_chief(strategy):
         run = runs.create_run(output, config)
-    else:
-        run = runs.Run(Path(tempfile.mkdtemp(prefix="ftbnn-larq-")), config)
-    return training.run_in(run, run, None, callbacks)
+        return training.run_in(run, run, None, callbacks)
+    scratch = runs.Run(Path(tempfile.mkdtemp(prefix="ftbnn-larq-")), config)
+    return training.run_in(scratch, runs.Run(ELSEWHERE, config), None, callbacks)
 
 
 def resume(

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import run_command
 from PIL import Image
 from test_bad_input import picture_folder
 
@@ -191,7 +192,9 @@ def test_a_run_goes_on_with_data_that_were_moved(tfds_folder, tmp_path):
     how = Recipe(epochs=1, batch_size=8)
     result = loop.start("bireal_r18", loaded, how, options={"units": (1,), "width": 16}, output=tmp_path)
     new = old.rename(tmp_path / "new")
-    assert loop.resume(result["run"], epochs=2, data_dir=str(new))["epochs"] == 2
+    resumed = run_command("train", "--resume", result["run"], "--epochs", 2, "--data-dir", new, "--json", cwd=tmp_path)
+    assert resumed.status == 0, resumed.err
+    assert resumed.out["epochs"] == 2
 
 
 def test_a_tfds_folder_that_is_damaged_is_told(tfds_folder, tmp_path):

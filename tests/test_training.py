@@ -174,8 +174,13 @@ def test_a_run_is_resumed_as_what_it_is(trained_twice, refused):
     assert "trained on digits, not on mnist" in refused("train", "--resume", run.path, "--dataset", "mnist")
     assert "not width" in refused("train", "--resume", run.path, "--width", 32)
     assert "not learning_rate" in refused("train", "--resume", run.path, "--lr", 0.1)
-    for option, name in (("--input-size=16", "input_size"), ("--no-flip", "flip"), ("--mixup=0", "mixup")):
-        assert f"not {name}" in refused("train", "--resume", run.path, option)
+    for name, *option in (
+        ("input_size", "--input-size=16"),
+        ("flip", "--no-flip"),
+        ("mixup", "--mixup=0"),
+        ("group_channels", "--set", "group_channels=none"),
+    ):
+        assert f"not {name}" in refused("train", "--resume", run.path, *option)
 
 
 def test_a_run_that_is_made_longer_goes_on_as_long_after_an_interruption(fit):

@@ -68,7 +68,8 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
     # Everything that can be refused is refused before TensorFlow is loaded.
     if resume:
         run = runs.open_run(resume)
-        given = {**options, "seed": seed, "input_size": input_size, "flip": flip, "recipe": recipe_file, **changes}
+        given = {"seed": seed, "input_size": input_size, "flip": flip, "recipe": recipe_file, **changes}
+        given = [*options, *(key for key, value in given.items() if value is not None)]
         _check_resumed(run, model, dataset, given)
         name = run.model_name
         how = recipe.read(run.path / runs.RECIPE).replace(**changes)
@@ -100,10 +101,9 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
     if workers:
         distribution.set_workers(workers, rank)
     strategy = distribution.create_strategy()
-    bars = (EpochBars(),) if distribution.is_chief(strategy) else ()
     if resume:
         say(f"resuming {resume}, {name}")
-        result = loop.resume(resume, epochs=changes.get("epochs"), data_dir=data_dir, callbacks=bars, strategy=strategy)
+        begin = functools.partial(loop.resume, resume, epochs=changes.get("epochs"), data_dir=data_dir)
     else:
         loaded = data.load(dataset, data_dir=data_dir, input_size=input_size, flip=flip)
         size = "x".join(map(str, loaded.config.input_shape))
@@ -125,7 +125,7 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
     emit(as_json, result, show)
 
 
-def _check_resumed(run, model, dataset, given: dict) -> None:
+def _check_resumed(run, model, dataset, given: list[str]) -> None:
     """Raises ConfigError where more is asked for than to go on, or to train longer."""
     from ftbnn_larq.errors import ConfigError
 
@@ -133,6 +133,8 @@ def _check_resumed(run, model, dataset, given: dict) -> None:
         raise ConfigError(f"{run.path} is a run of {run.model_name}, not of {model}")
     if dataset and dataset != run.config["data"]["name"]:
         raise ConfigError(f"{run.path} was trained on {run.config['data']['name']}, not on {dataset}")
-    others = [name for name, value in given.items() if value is not None and name != "epochs"]
+    others = [name for name in given if name != "epochs"]
     if others:
-        raise ConfigError(f"{run.path} goes on as it began: only --epochs can be changed, not {', '.join(others)}")
+        raise ConfigError(
+            f"{run.path} goes on as it began: only --epochs and --data-dir can be changed, not {', '.join(others)}"
+        )

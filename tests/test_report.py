@@ -11,6 +11,7 @@ from conftest import run_command
 from ftbnn_larq.benchmarking.figures import operators_figure
 from ftbnn_larq.report import report as write
 from ftbnn_larq.report.figures import pareto_front, scatter
+from ftbnn_larq.report.gather import gather
 
 
 def a_run(folder, name: str, top1: float, /, **model):
@@ -67,18 +68,28 @@ def told(tmp_path):
 
 
 def test_the_page_holds_everything_and_needs_no_network(told):
+    # Of before such slopes were refused.
+    a_run(told, "old", 0.5, options={"width": 16, "slopes": [-1.0, -0.5]})
     result = run_command("report", "--json", cwd=told)
     assert result.status == 0, result.err
-    assert result.out == {**result.out, "path": "report.html", "runs": 2, "measurements": 3, "left_out": []}
+    assert result.out == {**result.out, "path": "report.html", "runs": 3, "measurements": 3, "left_out": []}
     page = (told / "report.html").read_text()
     assert result.out["bytes"] == len(page.encode())
     assert re.findall(r"""(?:src|href)=["']?(?!data:)[^"' >]+|url\(|@import|https?://""", page) == []
     for words in ("first", "81.00%", "93.00%", "4.50", "17.25", "0.21 MB", "stage1_unit1_conv", "82 °C", "Pareto"):
         assert words in page
     assert re.findall(r"<td>([\d.]+) M</td>", page) == ["1.37", "0.08"]
-    # Accuracy over size, OPs and two boards' latency; two curves; one profile.
-    assert page.count('<img src="data:image/svg+xml;base64,') == 3 + 2 + 1
+    # Accuracy over size, OPs and two boards' latency; three curves; one profile.
+    assert page.count('<img src="data:image/svg+xml;base64,') == 3 + 3 + 1
     assert page.count("<html") == page.count("</html>") == 1
+
+
+def test_a_models_latency_is_that_of_its_fastest_kernel(told):
+    a_measurement(told, "second", 99.0, kernel="reference", when="2026-01-03T03:04:05+0000")
+    (told / "measurements" / "second-ssh.json").rename(told / "measurements" / "later.json")
+    a_measurement(told, "second", 7.25)
+    found = gather(told / "runs", told / "measurements", ops=False)
+    assert found.latencies(found.boards[0])["second"] == 7.25
 
 
 def test_names_are_text_and_never_markup(told):

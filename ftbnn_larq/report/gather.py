@@ -12,7 +12,7 @@ from pathlib import Path
 from ftbnn_larq import runs as run_folders
 from ftbnn_larq.benchmarking import device
 from ftbnn_larq.benchmarking.measurements import read_all
-from ftbnn_larq.errors import RunError
+from ftbnn_larq.errors import FtbnnError, RunError
 
 
 @dataclasses.dataclass
@@ -84,12 +84,12 @@ class Found:
     left_out: list[str]
 
     def latencies(self, board: Board) -> dict[str, float]:
-        """Run name to the median in ms of its flatbuffer there, on the fewest threads."""
+        """Run name to the median in ms of its flatbuffer there, on the fewest threads by the fastest kernel."""
         found = {}
         for run in self.runs:
             rows = [row for row in board.newest if run.sha256 and row.get("sha256") == run.sha256]
             if rows:
-                found[run.name] = min(rows, key=lambda row: row["threads"])["latency_ms"]["median"]
+                found[run.name] = min((row["threads"], row["latency_ms"]["median"]) for row in rows)[1]
         return found
 
 
@@ -146,7 +146,7 @@ def _run(run: run_folders.Run) -> tuple[RunRow, dict]:
 
 
 def _count(rows: list[tuple[RunRow, dict]]) -> None:
-    """Set the OPs of finished runs; equal networks are built once."""
+    """Set the OPs of finished runs, but of networks that are no longer built; equal ones are built once."""
     known = {}
     for row, model in rows:
         key = json.dumps(model, sort_keys=True)
@@ -154,7 +154,10 @@ def _count(rows: list[tuple[RunRow, dict]]) -> None:
             from ftbnn_larq import networks
             from ftbnn_larq.analysis.counts import count
 
-            known[key] = count(networks.rebuild(model))["ops"]
+            try:
+                known[key] = count(networks.rebuild(model))["ops"]
+            except (FtbnnError, KeyError, TypeError):
+                known[key] = None
         row.ops = known[key]
 
 

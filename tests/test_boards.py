@@ -207,7 +207,15 @@ def test_a_runner_stands_in_front_of_the_tool(board, tmp_path):
     )
     assert result.status == 0, result.err
     assert set((tmp_path / "ran").read_text().splitlines()) == {"a b"}
-    assert result.out[0]["kernel"] == "default", "what needs a runner here was built for ARM"
+    assert result.out[0]["kernel"] == host_kernel()
+
+
+def test_behind_an_emulator_the_kernel_is_that_of_the_tools_machine(board, tmp_path):
+    emulator = tool(tmp_path / "emulator")
+    (tmp_path / "arm").write_bytes(elf(183))
+    result = run_command(*local(PLAIN), "--tool", "arm", "--runner", emulator, "--json", cwd=tmp_path)
+    assert result.status == 0, result.err
+    assert result.out[0]["kernel"] == "default" and "the fastest one on aarch64" in result.err
 
 
 @pytest.mark.parametrize(
@@ -234,15 +242,16 @@ def test_runners_that_cannot_run_it(refused, board, tmp_path, runner, words):
         ("exit 0", "printed nothing"),
         ("echo 'INFO: count=5 first=10O curr=3'; exit 0", "cannot read this line .*10O"),
         ("echo 'INFO: STARTING!'; exit 0", "no result; it ends in 'INFO: STARTING!': is it"),
-        ("sleep 71234", "no end within 1 s"),
+        ("sleep {mark}", "no end within 1 s"),
     ],
 )  # fmt: skip
 def test_faults_of_the_tool_are_one_line_and_leave_nothing(refused, board, tmp_path, body, words):
     import re
 
-    said = refused(*local(PLAIN), "--tool", tool(tmp_path / "tool", body), "--timeout", 1)
+    mark = f"7{time.time_ns() % 10**8}"
+    said = refused(*local(PLAIN), "--tool", tool(tmp_path / "tool", body.replace("{mark}", mark)), "--timeout", 1)
     assert re.search(words, said), said
-    assert left_on(board) == [] and not sleeping("sleep 71234")
+    assert left_on(board) == [] and not sleeping(f"sleep {mark}")
 
 
 def test_a_fault_in_the_middle_loses_no_measurement(board, tmp_path):

@@ -172,9 +172,8 @@ def test_boards_that_cannot_be_reached(refused, server, tmp_path, fault, words):
 
 
 def children(pid: int) -> list[int]:
-    found = [
-        int(line) for line in subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
-    ]
+    pgrep = [installed("pgrep", "procps"), "-P", str(pid)]
+    found = [int(line) for line in subprocess.run(pgrep, capture_output=True, text=True).stdout.split()]
     return found + [each for child in found for each in children(child)]
 
 

@@ -67,11 +67,11 @@ class Remote:
         with contextlib.ExitStack() as stack:
             self.board = stack.enter_context(Board(target, keep=keep))
             self.facts = self.state()
-            # A runner is there for a tool of another architecture, which LCE's own are: ARM.
-            machine = "aarch64" if self._runner else self.facts.get("architecture", "")
-            self.fastest = fastest_kernel(machine), f"the fastest one on {machine or 'most machines'}"
             path = path or fetched.find(self.facts)
             tool.check_tool(path, None if self._runner else self.facts)
+            # The tool's and not the board's: an emulator may stand in front of it.
+            machine = tool.made_for(path) or self.facts.get("architecture", "unknown machines")
+            self.fastest = fastest_kernel(machine), f"the fastest one on {machine}"
             self._tool = self.board.put(path, "-lce_benchmark_model")
             self._stack = stack.pop_all()
 

@@ -49,16 +49,28 @@ def check_tool(path: str | os.PathLike, facts: dict | None = None) -> Path:
         raise ToolError(f"{path}: cannot be read as the benchmark tool: {error.strerror}") from error
     if not header:
         raise ToolError(f"{path}: an empty file is no benchmark tool: fetch it with `ftbnn-larq tool fetch`")
-    if facts and header[:4] == b"\x7fELF" and len(header) == 20:
-        made_for = _MACHINES.get(struct.unpack("<H", header[18:20])[0], "another machine")
+    if facts and (machine := _machine(header)):
         has = facts.get("architecture", "")
         has = {"armv8l": "armv7l", "armv6l": "armv7l", "arm64": "aarch64"}.get(has, has)
         bits = 64 if header[4] == 2 else 32
         if bits == 64 and facts.get("bits", 64) == 32:
             raise ToolError(f"{path} is for a 64-bit system, the board's is 32-bit: {_NEEDS_64}")
-        if has and made_for != has and (made_for, has) not in {("armv7l", "aarch64"), ("i686", "x86_64")}:
-            raise ToolError(f"{path} is for {made_for}, the board is {has}: {_fetch_for(has)}")
+        if has and machine != has and (machine, has) not in {("armv7l", "aarch64"), ("i686", "x86_64")}:
+            raise ToolError(f"{path} is for {machine}, the board is {has}: {_fetch_for(has)}")
     return path
+
+
+def made_for(path: str | os.PathLike) -> str | None:
+    """The architecture that a program was built for, as `uname -m` tells it; None if it is a script."""
+    with open(path, "rb") as file:
+        return _machine(file.read(20))
+
+
+def _machine(header: bytes) -> str | None:
+    """Of the first 20 bytes of a file."""
+    if header[:4] != b"\x7fELF" or len(header) < 20:
+        return None
+    return _MACHINES.get(struct.unpack("<H", header[18:20])[0], "another machine")
 
 
 _NEEDS_64 = "install the 64-bit Raspberry Pi OS or another 64-bit system, for LCE's fast kernels need it"

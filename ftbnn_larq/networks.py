@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from ftbnn_larq import peers, zoo
-from ftbnn_larq.errors import UnknownNameError
+from ftbnn_larq.errors import ConfigError, UnknownNameError
+from ftbnn_larq.recipe import Recipe
 
 
 def names() -> list[str]:
@@ -25,6 +26,15 @@ def check(name: str, options: dict) -> None:
         zoo.entry(name).config.replace(**options)
     else:
         raise UnknownNameError("model", name, names(), hint=f"(larq-zoo's stand as {peers.PREFIX}NAME)")
+
+
+def check_recipe(name: str, how: Recipe) -> None:
+    """Raises ConfigError for a recipe that the network called `name` cannot be trained by."""
+    if name in peers.NAMES and how.float_weights_epochs:
+        raise ConfigError(
+            f"float_weights_epochs = {how.float_weights_epochs}: {name} has Larq's own layers, whose weights are "
+            "always binary; set it to 0"
+        )
 
 
 def options_of(name: str, options: dict) -> dict:

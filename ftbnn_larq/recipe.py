@@ -69,7 +69,7 @@ class Recipe:
     )
     precision: str = _key(
         "auto",
-        "of the binary convolutions in training; auto is bfloat16 if the hardware has it; elsewhere that is emulated",
+        "of our binary convolutions in training; auto is bfloat16 if the hardware has it; elsewhere that is emulated",
         choices=("auto", "float32", "bfloat16"),
     )
     float_weights_epochs: int = _key(

@@ -120,8 +120,9 @@ def test_grey_pictures_of_16_bits_keep_their_range_and_of_32_are_refused(tmp_pat
     np.testing.assert_array_equal(read_picture(path, 1)[..., 0], ramp >> 8)
     np.testing.assert_array_equal(read_picture(path, 3)[..., 2], ramp >> 8)
     Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "float.tiff")
-    with pytest.raises(DataError, match=r"float\.tiff: its pixels have 32 bits"):
-        check_picture(tmp_path / "float.tiff")
+    for read in (check_picture, lambda path: read_picture(path, 1)):
+        with pytest.raises(DataError, match=r"float\.tiff: its pixels have 32 bits"):
+            read(tmp_path / "float.tiff")
 
 
 def test_a_network_is_not_evaluated_on_other_classes(trained, tmp_path):

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT, run_command
+from test_bad_input import picture_folder
 
 from benchmarks import workers
 from ftbnn_larq import data, recipe, runs, zoo
@@ -141,7 +142,7 @@ def test_a_full_disk_stops_the_run_with_a_word_and_leaves_a_checkpoint_to_go_on_
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_says_where(fit, tmp_path):
-    with pytest.raises(TrainingError, match=r"the loss is nan at step \d+, in epoch 1"):
+    with pytest.raises(TrainingError, match=r"the loss is nan at step \d+, in epoch 1: .* is in .*/ftbnn_r18-digits"):
         fit(learning_rate=1e30)
 
 
@@ -315,18 +316,25 @@ def test_frozen_layers_stay_as_they_were_initialised(fit, trained_twice):
 
 
 def test_a_run_can_be_fine_tuned_to_other_classes(trained_twice, tmp_path):
-    from test_bad_input import picture_folder
+    (_, grey, _), _ = trained_twice
+    pets = data.load(picture_folder(tmp_path / "pets", cat=20, dog=20), input_size=8)
+    birds = data.load(picture_folder(tmp_path / "birds", owl=20, hen=20, swan=20), input_size=8)
+    how = Recipe(epochs=1, batch_size=8)
+    source = runs.open_run(loop.start("ftbnn_r18", pets, how, options=OPTIONS, output=tmp_path)["run"]).load_model()
+    first = runs.open_run(next(tmp_path.glob("ftbnn_r18-pets-*")))
+    how = how.replace(init_from=str(first.path), learning_rate=1e-12)
+    tuned = runs.open_run(loop.start("ftbnn_r18", birds, how, options=OPTIONS, output=tmp_path)["run"]).load_model()
+    assert tuned.output_shape == (None, 3)
+    for layer in source.layers:
+        if layer.name != "logits":
+            for one, other in zip(layer.trainable_weights, tuned.get_layer(layer.name).trainable_weights, strict=True):
+                np.testing.assert_allclose(one, other, atol=1e-6, err_msg=layer.name)
+    # Digits are grey, these are not.
+    with pytest.raises(ConfigError, match=r"stem_conv is \[\(3, 3, 3, 8\)\] here"):
+        loop.start("ftbnn_r18", pets, how.replace(init_from=str(grey.path)), options=OPTIONS, output=tmp_path)
 
-    (_, source, _), _ = trained_twice
-    name = picture_folder(tmp_path / "pets", cat=30, dog=30)
-    arguments = ("--dataset", name, "--epochs", 1, "--batch-size", 8, "--input-size", 8, "--json")
-    (tmp_path / "grey").mkdir()
-    tuned = run_command(*COMMAND, *arguments, "--init-from", source.path, cwd=tmp_path)
-    # Digits are grey, these are not: the stem says so.
-    assert tuned.status == 2 and "stem_conv is [(3, 3, 3, 8)]" in tuned.err
 
-
-def test_a_new_head_for_other_classes(trained_twice):
+def test_a_new_head_for_other_classes(trained_twice, tmp_path):
     from ftbnn_larq.training import sources
 
     (_, source, _), _ = trained_twice
@@ -334,6 +342,16 @@ def test_a_new_head_for_other_classes(trained_twice):
     assert sources.initialise(network, str(source.path)) == ["logits"]
     theirs = source.load_model()
     np.testing.assert_array_equal(network.get_layer("stem_conv").kernel, theirs.get_layer("stem_conv").kernel)
+    # A head may be more than one layer: AlexNet's is a convolution and a batch norm.
+    layers = tf.keras.layers
+
+    def with_head(classes):
+        body = [layers.Conv2D(4, 3), layers.BatchNormalization(), layers.GlobalAveragePooling2D(keepdims=True)]
+        head = [layers.Conv2D(classes, 1), layers.BatchNormalization(name="last")]
+        return tf.keras.Sequential([tf.keras.Input((8, 8, 1)), *body, *head])
+
+    with_head(10).save(tmp_path / "ten.keras")
+    assert len(sources.initialise(with_head(7), str(tmp_path / "ten.keras"))) == 2
     with pytest.raises(ConfigError, match="same width"):
         wide = zoo.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=7, **{**OPTIONS, "width": 32})
         sources.initialise(wide, str(source.path))
@@ -364,11 +382,11 @@ def test_larq_zoos_networks_train_at_our_width(fit):
     assert float(history[0]["loss"]) < 4 and result["epochs"] == 1
     with pytest.raises(ConfigError, match="built as published"):
         fit("larq_zoo:QuickNet", {"width": 16})
-    for keys in ({"precision": "bfloat16"}, {"float_weights_epochs": 1, "epochs": 2}):
-        with pytest.raises(ConfigError, match="Larq's own layers"):
-            fit("larq_zoo:BiRealNet", {"width": 16}, **keys)
-    assert recipe.read(run.path / "recipe.toml").precision == "float32"
-    _, tuned, _ = fit("larq_zoo:BiRealNet", {"width": 16}, init_from=str(run.path), learning_rate=1e-12)
+    with pytest.raises(ConfigError, match="Larq's own layers"):
+        fit("larq_zoo:BiRealNet", {"width": 16}, float_weights_epochs=1, epochs=2)
+    keys = {"precision": "bfloat16", "learning_rate": 1e-12, "init_from": str(run.path)}
+    _, tuned, _ = fit("larq_zoo:BiRealNet", {"width": 16}, **keys)
+    assert recipe.read(tuned.path / "recipe.toml").precision == "float32"
     for one, other in zip(run.load_model().weights, tuned.load_model().weights, strict=True):
         if "moving" not in one.name:
             np.testing.assert_allclose(one, other, atol=1e-6)
@@ -419,6 +437,8 @@ def test_a_worker_that_writes_no_run_names_none(digits, monkeypatch, tmp_path):
     monkeypatch.setattr(distribution, "is_chief", lambda strategy: False)
     how = Recipe(epochs=1, batch_size=64)
     assert loop.start("ftbnn_r18", digits, how, options=OPTIONS, output=tmp_path)["run"] == "RUN-OF-RANK-0"
+    with pytest.raises(TrainingError, match="is in RUN-OF-RANK-0"):
+        loop.start("ftbnn_r18", digits, how.replace(learning_rate=1e30), options=OPTIONS, output=tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -91,6 +91,7 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
         dataset = dataset or "digits"
         data.check_name(dataset, data_dir)
         how = (recipe.read(recipe_file) if recipe_file else recipe.for_dataset(dataset)).replace(**changes)
+        networks.check_recipe(model, how)
         name = model
     if (workers is None) != (rank is None):
         raise ConfigError("--workers and --rank go together: the same list on every machine, and its place in it")

@@ -27,8 +27,6 @@ def check_picture(path: str | Path) -> tuple[int, int]:
     """(width, height) of a picture that can be read to its end. Raises DataError naming the file."""
     with _open(path) as picture:
         size = picture.size
-        if picture.mode in ("I", "F"):
-            raise DataError(f"{path}: its pixels have 32 bits, of which no range is known: store it with 8 or 16")
         # A JPEG is read to its end but decoded at an eighth: enough to find it cut off, and far quicker.
         picture.draft(None, (1, 1))
         _load(picture, path)
@@ -51,6 +49,8 @@ def read_picture(path: str | Path, channels: int):
 
 
 def _load(picture, path) -> None:
+    if picture.mode in ("I", "F"):
+        raise DataError(f"{path}: its pixels have 32 bits, of which no range is known: store it with 8 or 16")
     try:
         picture.load()
     except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:

@@ -50,7 +50,8 @@ def spread(split: Split, at_most: int) -> Split:
     every, some = split.examples, min(at_most, split.examples)
     if some == every:
         return split
-    rows = split.rows.enumerate().filter(lambda index, row: index * some % every < some).map(lambda index, row: row)
+    rows = split.rows.enumerate().filter(lambda index, _: index * some % every < some)
+    rows = rows.map(lambda _, row: row)
     return dataclasses.replace(split, examples=some, rows=rows)
 
 

@@ -100,7 +100,7 @@ class Keeper(tf.keras.callbacks.Callback):
             step = len(self.history) * self.steps + batch + 1
             raise TrainingError(
                 f"the loss is {logs['loss']} at step {step}, in epoch {len(self.history) + 1}: take a lower learning "
-                f"rate; what was kept before is in {self.run.path}"
+                "rate"
             )
 
     def on_test_begin(self, logs=None):

@@ -61,11 +61,9 @@ def start(
         TrainingInterrupted: a KeyboardInterrupt; the run can be resumed.
     """
     strategy = strategy or distribution.create_strategy()
-    if model in peers.NAMES and (how.float_weights_epochs or how.precision == "bfloat16"):
-        raise ConfigError(
-            f"{model} has Larq's own layers, which know no float_weights_epochs and no bfloat16: leave both out"
-        )
+    networks.check_recipe(model, how)
     how = how.replace(
+        # Larq's own layers know nothing else.
         precision="float32" if model in peers.NAMES else precision.resolve(how.precision),
         init_from=sources.absolute(how.init_from),
         teacher=sources.absolute(how.teacher),
@@ -167,6 +165,8 @@ class _Training:
                 return self._evaluate(target, source, history)
             except KeyboardInterrupt as error:
                 raise TrainingInterrupted(source.path) from error
+            except TrainingError as error:
+                raise TrainingError(f"{error}; what was kept before is in {source.path}") from error
             except OSError as error:
                 raise TrainingError(
                     f"cannot go on after epoch {len(history)}: {error.strerror or error}; what was kept is sound: once "

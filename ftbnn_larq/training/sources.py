@@ -62,12 +62,14 @@ def initialise(network: tf.keras.Model, reference: str) -> list[str]:
     ours, theirs = _weighted(network), _weighted(source)
     if ours.keys() != theirs.keys() and len(ours) == len(theirs):
         theirs = dict(zip(ours, theirs.values(), strict=True))
+    # The last convolution or dense layer, and what follows it, depend on the classes.
+    head = max(index for index, layer in enumerate(ours.values()) if hasattr(layer, "kernel"))
     fresh = []
-    for name, layer in ours.items():
+    for index, (name, layer) in enumerate(ours.items()):
         shapes, found = _shapes(layer), _shapes(theirs.get(name))
         if found == shapes:
             layer.set_weights(theirs[name].get_weights())
-        elif name == next(reversed(ours)):
+        elif index >= head:
             fresh.append(name)
         else:
             raise ConfigError(

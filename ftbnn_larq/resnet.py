@@ -64,15 +64,20 @@ def build(
 def up_to_logits(model: tf.keras.Model) -> tf.keras.Model:
     """The same layers and weights without the softmax at the end; a model without one is given back as it is.
 
-    Where the last layer that has weights applies the softmax itself, a copy of it without stands in its place.
+    Where the last layer that has weights applies the softmax itself, a copy of it without stands in its place; where
+    the last layer is a model, the softmax at its end is meant.
     """
-    last = model.layers[-1]
-    if isinstance(last, tf.keras.layers.Softmax) or (isinstance(last, tf.keras.layers.Activation) and _softens(last)):
-        return tf.keras.Model(model.inputs, last.input, name=model.name)
+    node = model.output.node
+    last, front = node.layer, node.keras_inputs[0]
+    if isinstance(last, tf.keras.Model):
+        within = up_to_logits(last)
+        return model if within is last else tf.keras.Model(model.inputs, within(front), name=model.name)
+    if _is_softmax(last):
+        return tf.keras.Model(model.inputs, front, name=model.name)
     if not _softens(last):
         return model
     linear = type(last).from_config({**last.get_config(), "activation": "linear"})
-    logits = tf.keras.Model(model.inputs, linear(last.input), name=model.name)
+    logits = tf.keras.Model(model.inputs, linear(front), name=model.name)
     linear.set_weights(last.get_weights())
     return logits
 
@@ -82,6 +87,13 @@ def up_to_probabilities(model: tf.keras.Model) -> tf.keras.Model:
     if up_to_logits(model) is not model:
         return model
     return tf.keras.Model(model.inputs, tf.keras.layers.Softmax(name="probabilities")(model.output), name=model.name)
+
+
+def _is_softmax(layer: tf.keras.layers.Layer) -> bool:
+    """Whether a layer is nothing else: Keras's, an activation, or tf.nn.softmax."""
+    if isinstance(layer, tf.keras.layers.Activation):
+        return _softens(layer)
+    return isinstance(layer, tf.keras.layers.Softmax) or getattr(layer, "symbol", None) == "nn.softmax"
 
 
 def _softens(layer: tf.keras.layers.Layer) -> bool:

@@ -52,12 +52,16 @@ def test_a_teacher_with_code_is_named_and_never_run(tmp_path, refused):
 
 
 @pytest.mark.parametrize("softmax", [False, True])
-@pytest.mark.parametrize("apart", [None, "layer", "dense"])
-def test_a_flatbuffer_ends_in_probabilities_only_when_asked_to(tmp_path, softmax, apart):
-    """Whether a layer of its own makes probabilities, the dense layer does, or nothing."""
-    model = network(top_activation="softmax" if apart == "dense" else None)
-    if apart == "layer":
+@pytest.mark.parametrize("made_by", [None, "layer", "dense", "function", "model"])
+def test_a_flatbuffer_ends_in_probabilities_only_when_asked_to(tmp_path, softmax, made_by):
+    """Whether a layer of its own makes probabilities, the dense layer, TensorFlow's function, a model in it, nothing"""
+    model = network(top_activation="softmax" if made_by in ("dense", "model") else None)
+    if made_by == "layer":
         model = tf.keras.Model(model.input, keras_layers.Activation("softmax")(model.output))
+    elif made_by == "function":
+        model = tf.keras.Model(model.input, tf.nn.softmax(model.output))
+    elif made_by == "model":
+        model = tf.keras.Sequential([tf.keras.Input((8, 8, 1)), keras_layers.Rescaling(1.0), model])
     model.save(tmp_path / "mine.keras")
     document = convert(tmp_path / "mine.keras", softmax=softmax)
     assert document["output"] == ("probabilities" if softmax else "logits")
@@ -66,6 +70,8 @@ def test_a_flatbuffer_ends_in_probabilities_only_when_asked_to(tmp_path, softmax
     with Interpreter(document["path"]) as interpreter:
         (scores,) = interpreter.predict(pictures()[:1])
     assert (abs(scores.sum() - 1) < 1e-4) == softmax
+    if softmax and made_by:
+        np.testing.assert_allclose(scores, model.predict_on_batch(pictures()[:1])[0], atol=1e-3)
 
 
 def test_a_keras_file_converts_and_its_data_set_gives_proof_labels_and_accuracy(tmp_path):

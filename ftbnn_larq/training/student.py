@@ -22,15 +22,13 @@ class Student(tf.keras.Model):
         self.distribute_reduction_method = "first"
 
     def learn_from(self, teacher: tf.keras.Model | None, recipe: Recipe) -> None:
-        """Before the model is compiled; `teacher` takes the same pictures and gives logits or probabilities."""
+        """Before the model is compiled; `teacher` takes the same pictures and gives logits."""
         # Past Keras, which would take the teacher's weights for the student's.
         object.__setattr__(self, "teacher", teacher)
         object.__setattr__(self, "recipe", recipe)
         object.__setattr__(self, "learning", False)
         if teacher is not None:
             teacher.trainable = False
-            last = getattr(teacher.layers[-1], "activation", None)
-            object.__setattr__(self, "gives_probabilities", last is tf.keras.activations.softmax)
             self.distillation = tf.keras.metrics.Mean(name="distillation")
 
     def train_step(self, data):
@@ -45,8 +43,6 @@ class Student(tf.keras.Model):
         if self.teacher is None or not self.learning:
             return loss
         answers = tf.cast(self.teacher(x, training=False), tf.float32)
-        if self.gives_probabilities:
-            answers = tf.math.log(answers + 1e-7)
         recipe = self.recipe
         heat = recipe.temperature if recipe.distillation == "hinton" else 1.0
         wanted = tf.nn.softmax(answers / heat)

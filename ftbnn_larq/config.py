@@ -79,8 +79,8 @@ class ResNetConfig:
             the weights of the average, for each repetition its own. A batch norm follows each of them.
         transition: where a stage begins, the shortcut leads "around" its first unit, which reads the stage before at
             twice the resolution (Bi-Real Net), or stands "before" it, and all units of a stage are alike. The first
-            unit then reads each channel under several biases; where the network has no groups, it has one for each
-            repetition (if that is of 32 channels), and so costs what it did.
+            unit then reads each channel under several biases, where the shortcut repeats them; if the network has no
+            groups, it has one for each repetition (if that is of 32 channels), and so costs what it did.
         widening: factor on the channels of each stage, or one for all.
         group_channels: channels per group of the binary convolutions in each stage, or one number for all, at width
             64; scales with the width, in multiples of 32 and never below 32. None: no groups. A stage that is no wider
@@ -119,6 +119,8 @@ class ResNetConfig:
                 )
         for field, kind in _NUMBERS.items():
             object.__setattr__(self, field, _checked(field, getattr(self, field), kind))
+        if min(self.units) < 1:
+            raise ConfigError(f"units {self.units}: a stage has at least 1")
         if self.width < 1 or self.width % WIDTH_STEP:
             raise ConfigError(
                 f"width {self.width} is not a multiple of {WIDTH_STEP}: LCE packs {GROUP_STEP} channels into a word; "
@@ -208,8 +210,8 @@ class ResNetConfig:
         begins, channels = stage > 0 and unit == 0, self.channels(stage)
         earlier = self.channels(stage - 1) if begins else channels
         if self.group_channels is None:
-            copies = begins and self.transition == "before" and earlier % GROUP_STEP == channels % earlier == 0
-            return channels // earlier if copies else 1
+            repeated = begins and self.transition == "before" and self.shortcut in ("pool", "depthwise")
+            return channels // earlier if repeated and earlier % GROUP_STEP == channels % earlier == 0 else 1
         inputs = channels if self.transition == "before" else earlier
         if inputs % GROUP_STEP or channels % self._group_size(stage):
             return 1

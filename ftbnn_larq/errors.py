@@ -20,7 +20,7 @@ class UnknownNameError(FtbnnError, ValueError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = ""):
         known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
         offer = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known[:12])}"
         super().__init__(f"unknown {kind} {name!r}: {offer}{' ' + hint if hint else ''}")
 

@@ -49,6 +49,7 @@ def test_unknown_names_come_with_the_nearest(refused):
         (("--set", "slopes=2"), "several numbers"),
         (("--set", "group_channels=16"), "multiple of 32"),
         (("--set", "widening=1.3"), "widening"),
+        (("--set", "units=2,0,2,2"), "at least 1"),
     ],
 )
 def test_values_that_cannot_be_used(refused, arguments, words):

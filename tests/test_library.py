@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import ftbnn_larq
 from ftbnn_larq import zoo
-from ftbnn_larq.errors import ConversionError
+from ftbnn_larq.errors import ConversionError, UnknownNameError
 
 UNSET = "import os; os.environ.pop('TF_USE_LEGACY_KERAS', 0); "
 
@@ -97,6 +97,17 @@ def test_costs_keep_what_the_design_promises():
     assert costs["ftbnn_r18"]["ops"] <= 0.35 * ancestor
     for stage in range(4):
         assert zoo.entry("ftbnn_r18").config.channels(stage) >= 1.5 * zoo.entry("bireal_r18").config.channels(stage)
+
+
+@pytest.mark.parametrize("field", ["nonlinearity", "shuffle", "stem"])
+def test_a_word_that_is_none_is_unknown(field):
+    with pytest.raises(UnknownNameError, match=r"unknown .* None"):
+        zoo.entry("ftbnn_r18").config.replace(**{field: None})
+
+
+def test_only_what_a_shortcut_repeats_is_read_in_groups():
+    for name, groups in (("ftbnn_r18_pure", 2), ("ftbnn_r18_baseline", 1)):
+        assert zoo.entry(name).config.replace(transition="before").groups(stage=2, unit=0) == groups
 
 
 def _grouped(channels: int, groups: int, quantizer="approx_sign"):

@@ -78,6 +78,15 @@ def test_signs_that_cannot_be_compared_excuse_nothing(tmp_path, stem):
         proof.compare(other, path, pictures(1.0))
 
 
+def test_signs_that_are_layers_of_their_own_are_told(tmp_path):
+    inputs = x = tf.keras.Input((4, 4, 64))
+    x = lq.quantizers.SteSign()(x)
+    x = lq.layers.QuantConv2D(64, 3, padding="same", pad_values=1.0, kernel_quantizer="ste_sign")(x)
+    model = tf.keras.Model(inputs, tf.keras.layers.GlobalAveragePooling2D()(x))
+    with pytest.raises(ConversionError, match=r"1 LceBconv2d operators where the layers are 0 .* as input_quantizer"):
+        convert_model(model, tmp_path / "model.tflite", pictures(0.5))
+
+
 def test_a_binary_dense_layer_is_named(tmp_path):
     signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
     inputs = tf.keras.Input((4, 4, 64))

@@ -73,6 +73,8 @@ def test_published_weights_take_another_head_and_none(published, pictures):
         ftbnn_larq.create_model("ftbnn_r18", weights="digits", num_classes=3)
     with pytest.raises(ConfigError, match=r"'imagenet' \(published: digits\)"):
         ftbnn_larq.create_model("ftbnn_r18", weights="imagenet")
+    with pytest.raises(ModelFileError, match="weights of ftbnn_r18, not of bireal_r18"):
+        ftbnn_larq.create_model("bireal_r18", weights=zoo.published("ftbnn_r18", "digits"))
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".tflite"])

@@ -56,6 +56,8 @@ def _model(config: ResNetConfig):
             file = None if weights is None else _weights_file(name, weights)
             if file is not None and file.suffix == ".npz":
                 theirs = read_description(file)["model"]
+                if theirs["name"] != name:
+                    raise ModelFileError(f"{file}: weights of {theirs['name']}, not of {name}")
                 options = {**theirs["options"], **options}
                 input_shape = input_shape or (None if input_tensor is not None else tuple(theirs["input_shape"]))
                 num_classes = num_classes or theirs["classes"]

@@ -58,12 +58,17 @@ def check_census(
         found: the operators of the flatbuffer.
 
     Raises:
-        ConversionError: names the layers that did not, and why.
+        ConversionError: names the layers that did not, and why; or there are more operators than layers.
     """
     wanted = binary_convolutions(layers, groups)
     binary = sum(operator.type == census.BINARY_CONVOLUTION for operator in found)
     if binary == wanted:
         return
+    if binary > wanted:
+        raise ConversionError(
+            f"{binary} {census.BINARY_CONVOLUTION} operators where the layers are {wanted} binary convolutions: signs "
+            "that are layers of their own are not proven; give them to the convolutions behind them, as input_quantizer"
+        )
     floats = [operator.output for operator in found if operator.type in ("CONV_2D", "DEPTHWISE_CONV_2D")]
     lost = [layer for layer in layers if any(layer.name in output.split("/") for output in floats)]
     lost = lost or [layer for layer in layers if known_reason(layer)] or layers

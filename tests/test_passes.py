@@ -120,6 +120,31 @@ def test_every_non_linearity_leaves_as_few_operators_as_it_needs(tmp_path, place
     assert found.get("MUL", 0) <= (more or signs)
 
 
+@pytest.mark.parametrize("name", ["fprelu", "rprelu"])
+def test_what_stands_behind_flat_features_folds_too(tmp_path, name):
+    inputs = tf.keras.Input((8, 8, 32))
+    x = keras_layers.GlobalAveragePooling2D()(binary_conv(32)(inputs))
+    x = nonlinearities.create(name, layer_name="last")(keras_layers.BatchNormalization()(x))
+    model = as_trained(tf.keras.Model(inputs, keras_layers.Dense(5, name="logits")(x)))
+    before = to_flatbuffer(model)[0]
+    after = rewritten(before, "fold")
+    same_answers(before, after, tmp_path)
+    assert counts(after)["PRELU"] == 1 and len(census.operators(after)) < len(census.operators(before))
+
+
+def test_a_batch_norm_behind_a_sum_becomes_no_prelu(tmp_path):
+    tf.keras.utils.set_random_seed(1)
+    inputs = tf.keras.Input((8, 8, 32))
+    x = keras_layers.Add()([inputs, binary_conv(32)(inputs)])
+    x = keras_layers.AveragePooling2D(8)(keras_layers.BatchNormalization()(x))
+    x = keras_layers.Dense(5, name="logits")(keras_layers.Flatten()(x))
+    model = as_trained(tf.keras.Model(inputs, x))
+    before = to_flatbuffer(model)[0]
+    after = rewritten(before, "fold")
+    same_answers(before, after, tmp_path)
+    assert "PRELU" not in counts(after) and len(census.operators(after)) <= len(census.operators(before))
+
+
 def elementwise(flatbuffer: bytes, without: int = 0) -> dict[str, int]:
     """How many of each operator that scales, shifts or bends; `without` so many sums."""
     found = counts(flatbuffer)

@@ -177,7 +177,7 @@ def _behind_convolution(graph: Graph, convolution, final: int, function: Bent, b
     moved = offset.any() and biases.add(graph, final, offset)
     steps = []
     if bent.any():
-        steps.append(("PRELU", slope.reshape(1, 1, -1)))
+        steps.append(("PRELU", slope))
     if (sign < 0).any():
         steps.append(("MUL", sign))
     if offset.any() and not moved:
@@ -200,14 +200,16 @@ def _behind_sum(graph: Graph, total, final: int, function: Bent, before: int) ->
     shifted = function.kink.any() and any(biases.add_before(graph, each, -function.kink) for each in total.inputs)
     moved = function.value.any() and biases.add(graph, final, function.value)
     steps = [("ADD", -function.kink)] if function.kink.any() and not shifted else []
-    steps.append(("PRELU", (function.left / function.right).reshape(1, 1, -1)))
+    if (~function.straight).any():
+        steps.append(("PRELU", function.left / function.right))
     if (function.right != 1).any():
         steps.append(("MUL", function.right))
     if function.value.any() and not moved:
         steps.append(("ADD", function.value))
     if len(steps) >= before and not (shifted or moved):
         return None
-    return [total, *_elementwise(graph, total.outputs[0], steps, final)]
+    first = total.outputs[0] if steps else final
+    return [graph.copy(total, total.inputs, [first]), *_elementwise(graph, first, steps, final)]
 
 
 def _elementwise(graph: Graph, tensor: int, steps: list, final: int) -> list:
@@ -215,6 +217,9 @@ def _elementwise(graph: Graph, tensor: int, steps: list, final: int) -> list:
     for index, (kind, values) in enumerate(steps):
         name = f"{graph.name(final)}/{kind.lower()}"
         output = final if index == len(steps) - 1 else graph.add_tensor(graph.shape(final), final, name)
+        if kind == "PRELU":
+            # Slopes for each place of a picture, of which there are none in a row of features.
+            values = values.reshape(*[1] * (len(graph.shape(final)) - 2), -1)
         constant = graph.add_constant(np.float32(values))
         operators.append(graph.operator(kind, [tensor, constant], [output]))
         tensor = output

@@ -344,7 +344,8 @@ def test_names_and_options_that_do_not_fit_are_refused_at_once(refused):
         (("compare", "bireal_r18", "ftbn_r18"), "did you mean ftbnn_r18"),
         (("compare", "nothing_like_*"), "nothing_like_*"),
         (("compare", "bireal_r18", "--width", 17), "multiple of 16"),
-        (("compare", "larq_zoo:QuickNet", "--width", 32), "width 32: only the zoo's own models"),
+        (("compare", "larq_zoo:QuickNet", "--width", 32), "width 32: not an option of larq_zoo:QuickNet"),
+        (("summary", "larq_zoo:BiRealNet", "--width", 32, "--nonlinearity", "relu"), "relu: not an option of"),
         (("summary", "bireal_*"), "ftbnn-larq compare"),
         (("compare", "--input-size", 0), "--input-size"),
     ):

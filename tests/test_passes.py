@@ -329,6 +329,17 @@ def test_large_float_kernels_take_8_bits_and_the_flatbuffer_is_the_rounded_model
     assert 2.7 * weights < whole["bytes"] - eight["bytes"] < 3 * weights
 
 
+def test_kernels_that_groups_cut_into_small_ones_take_8_bits_too(tmp_path):
+    options = {"width": 32, "shortcut": "float", "units": (1, 1, 2), "widening": (1.0, 1.5, 3.0)}
+    options |= {"group_channels": (32, 32, 64), "transition": "before"}
+    network = ftbnn_larq.create_model("ftbnn_r18", input_shape=(16, 16, 3), num_classes=9, **options)
+    document = convert_model(as_trained(network), tmp_path / "model.tflite", np.zeros((2, 16, 16, 3), np.float32))
+    (saved,) = (row["bytes_saved"] for row in document["passes"] if row["name"] == "int8")
+    weights = sum(np.prod(network.get_layer(name).kernel.shape) for name in document["int8"]["layers"])
+    assert "stage3_unit1_shortcut_conv" in document["int8"]["layers"]
+    assert saved > 2.5 * weights
+
+
 def test_weights_that_lie_on_no_grid_are_left(tmp_path):
     flatbuffer = to_flatbuffer(float_network())[0]
     assert "DEQUANTIZE" not in counts(rewritten(flatbuffer, "int8"))
@@ -395,3 +406,5 @@ def test_a_photographs_stem_is_told_too(tmp_path, stem):
     assert rows["stem_conv"]["operators"] == rows["stem_bn"]["operators"] == {"CONV_2D": 1}
     assert rows["flatten"]["within"] == "logits"
     assert all(row["operators"] for row in layers[1:])
+    floats = [row["layer"] for row in layers if row["float_because"]]
+    assert floats == [name for name in rows if name in ("stem_conv", "stem_depthwise", "stem_pointwise", "logits")]

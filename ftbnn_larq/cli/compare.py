@@ -22,7 +22,7 @@ def compare(models: tuple[str, ...], input_size: int, classes: int, options: dic
 
     MODEL is a name of the zoo, a shell pattern, or larq_zoo:NAME for a model of larq-zoo; without one, the zoo's at
     the depth of ResNet-18 and larq-zoo's Bi-Real Net, Real-to-Binary, QuickNet and MeliusNet. Options that change
-    a model apply to the zoo's own.
+    a model apply to the zoo's own, and the width to larq-zoo's Bi-Real Net and Real-to-Binary too.
 
     \b
     Example:

@@ -30,7 +30,7 @@ def find(given: tuple[str, ...], options: dict) -> list[str]:
 
     Raises:
         UnknownNameError: a name, a pattern or an option that fits nothing.
-        ConfigError: an option with a value that cannot be used, or for models that have none.
+        ConfigError: an option with a value that cannot be used, or one that none of the models has.
     """
     known = networks.names()
     found = []
@@ -41,9 +41,9 @@ def find(given: tuple[str, ...], options: dict) -> list[str]:
         found += [each for each in fitting if each not in found]
     for name in found:
         networks.check(name, networks.options_of(name, options))
-    if options and not any(networks.options_of(name, options) for name in found):
-        changes = ", ".join(f"{name} {value}" for name, value in options.items())
-        raise ConfigError(f"{changes}: only the zoo's own models can be changed, not {', '.join(found)}")
+    taken = {option for name in found for option in networks.options_of(name, options)}
+    if left := [f"{name} {value}" for name, value in options.items() if name not in taken]:
+        raise ConfigError(f"{', '.join(left)}: not an option of {', '.join(found)}, which larq-zoo builds as published")
     return found
 
 

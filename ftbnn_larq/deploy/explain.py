@@ -10,7 +10,8 @@ import tensorflow as tf
 from ftbnn_larq.deploy import census, proof
 from ftbnn_larq.layers import is_binary
 
-_WEIGHING = (tf.keras.layers.Conv2D, tf.keras.layers.Dense)
+_DEPTHWISE = (tf.keras.layers.DepthwiseConv2D, tf.keras.layers.SeparableConv2D)
+_WEIGHING = (tf.keras.layers.Conv2D, tf.keras.layers.Dense, *_DEPTHWISE)
 
 
 def explain(model: tf.keras.Model, found: list[census.Operator]) -> list[dict]:
@@ -98,9 +99,13 @@ def _why_float(layer) -> str | None:
         return None
     if is_binary(layer):
         return proof.known_reason(layer)
+    kernels = ("depthwise", "pointwise") if isinstance(layer, tf.keras.layers.SeparableConv2D) else ("depthwise",)
+    parts = {"input": ("input",), "kernel": kernels if isinstance(layer, _DEPTHWISE) else ("kernel",)}
     lacking = [
         what
-        for what in ("input", "kernel")
-        if getattr(getattr(layer, f"{what}_quantizer", None), "precision", None) != 1
+        for what, names in parts.items()
+        if any(getattr(getattr(layer, f"{name}_quantizer", None), "precision", None) != 1 for name in names)
     ]
+    if not lacking:
+        return "LCE has no binary depthwise convolutions"
     return f"its {' and '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not quantized to one bit"

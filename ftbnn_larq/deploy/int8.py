@@ -30,7 +30,8 @@ def rounded(model: tf.keras.Model) -> Iterator[list[str]]:
     kept = []
     try:
         for layer in model.submodules:
-            if isinstance(layer, _ROUNDED) and _is_float(layer):
+            transposed = isinstance(layer, tf.keras.layers.Conv2DTranspose)
+            if isinstance(layer, _ROUNDED) and not transposed and getattr(layer, "kernel_quantizer", None) is None:
                 values = layer.kernel.numpy()
                 if values.size >= FEWEST_WEIGHTS:
                     kept.append((layer, values))
@@ -39,12 +40,6 @@ def rounded(model: tf.keras.Model) -> Iterator[list[str]]:
     finally:
         for layer, values in kept:
             layer.kernel.assign(values)
-
-
-def _is_float(layer) -> bool:
-    # Depthwise and separable convolutions are convolutions too, with kernels of other shapes.
-    other = (tf.keras.layers.DepthwiseConv2D, tf.keras.layers.SeparableConv2D, tf.keras.layers.Conv2DTranspose)
-    return not isinstance(layer, other) and getattr(layer, "kernel_quantizer", None) is None
 
 
 def _on_grid(values: np.ndarray) -> np.ndarray:
@@ -63,7 +58,8 @@ def store(graph: Graph) -> None:
     for operator in list(graph.operators):
         if graph.type(operator) in _STORED:
             kernel = graph.constant(operator.inputs[1])
-            if kernel is not None and kernel.dtype == np.float32 and kernel.size >= FEWEST_WEIGHTS:
+            # A kernel may have been cut into small ones; so many weights a filter lie on no grid by chance.
+            if kernel is not None and kernel.dtype == np.float32 and kernel[0].size >= 32:
                 _store(graph, operator, kernel)
 
 

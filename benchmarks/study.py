@@ -72,7 +72,7 @@ def read(path: str | Path) -> list[Job]:
         networks.check(variant["model"], {**options, "width": document["width"]})
         common = {key: document[key] for key in ("study", "dataset", "width", "epochs")}
         common["recipe"] = variant.get("recipe", document["recipe"])
-        recipe_of(common["recipe"], common["epochs"])
+        networks.check_recipe(variant["model"], recipe_of(common["recipe"], common["epochs"]))
         seeds = variant.get("seeds", document["seeds"])
         jobs += [Job(model=variant["model"], options=options, seed=seed, **common) for seed in seeds]
     return sorted(jobs, key=lambda job: job.seed)

@@ -67,11 +67,15 @@ def up_to_logits(model: tf.keras.Model) -> tf.keras.Model:
     Where the last layer that has weights applies the softmax itself, a copy of it without stands in its place; where
     the last layer is a model, the softmax at its end is meant.
     """
-    node = model.output.node
+    if len(model.outputs) != 1 or not model.outputs[0].node.keras_inputs:
+        return model
+    node = model.outputs[0].node
     last, front = node.layer, node.keras_inputs[0]
     if isinstance(last, tf.keras.Model):
         within = up_to_logits(last)
-        return model if within is last else tf.keras.Model(model.inputs, within(front), name=model.name)
+        if within is last:
+            return model
+        return tf.keras.Model(model.inputs, within(*node.call_args, **node.call_kwargs), name=model.name)
     if _is_softmax(last):
         return tf.keras.Model(model.inputs, front, name=model.name)
     if not _softens(last):

@@ -74,6 +74,16 @@ def test_a_flatbuffer_ends_in_probabilities_only_when_asked_to(tmp_path, softmax
         np.testing.assert_allclose(scores, model.predict_on_batch(pictures()[:1])[0], atol=1e-3)
 
 
+def test_several_outputs_are_no_teacher_and_one_of_a_models_two_converts(tmp_path, refused):
+    inner = network(top_activation="softmax")
+    two = tf.keras.Model(inner.input, [inner.output, inner.layers[-2].output])
+    two.save(tmp_path / "two.keras")
+    assert "two.keras has 2 outputs" in refused("train", "ftbnn_r18", "--width", 16, "--teacher", "two.keras")
+    inputs = tf.keras.Input((8, 8, 1))
+    tf.keras.Model(inputs, two(inputs)[0]).save(tmp_path / "one.keras")
+    assert convert(tmp_path / "one.keras")["binary_operators"] == 1
+
+
 def test_a_keras_file_converts_and_its_data_set_gives_proof_labels_and_accuracy(tmp_path):
     network().save(tmp_path / "mine.h5")
     result = run_command("convert", "mine.h5", "--dataset", "digits", "--json", cwd=tmp_path)

@@ -340,6 +340,15 @@ def test_kernels_that_groups_cut_into_small_ones_take_8_bits_too(tmp_path):
     assert saved > 2.5 * weights
 
 
+def test_every_kernel_that_is_rounded_is_stored_so(tmp_path):
+    """One of few weights a filter too."""
+    inputs = tf.keras.Input((8, 8, 3))
+    x = binary_conv(160)(keras_layers.Conv2D(160, 3, padding="same", use_bias=False, name="stem")(inputs))
+    model = tf.keras.Model(inputs, keras_layers.GlobalAveragePooling2D()(x))
+    document = convert_model(model, tmp_path / "model.tflite", np.ones((1, 8, 8, 3), np.float32))
+    assert document["int8"]["layers"] == ["stem"] and document["operators"]["DEQUANTIZE"] == 1
+
+
 def test_weights_that_lie_on_no_grid_are_left(tmp_path):
     flatbuffer = to_flatbuffer(float_network())[0]
     assert "DEQUANTIZE" not in counts(rewritten(flatbuffer, "int8"))

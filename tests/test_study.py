@@ -121,6 +121,14 @@ def test_study_files_that_cannot_be_run(here, old, new, error, words):
         study.read(here / "tiny.toml")
 
 
+def test_a_recipe_that_larq_zoos_networks_cannot_take_is_refused_before_anything_is_trained(here):
+    variant = '{ model = "larq_zoo:BiRealNet", recipe = "study float_weights_epochs=1" }'
+    text = STUDY.format(recipe="study").replace("epochs = 1", "epochs = 2", 1).replace("\n]", f"\n    {variant},\n]")
+    (here / "tiny.toml").write_text(text)
+    with pytest.raises(ConfigError, match="float_weights_epochs = 1: larq_zoo:BiRealNet"):
+        study.read(here / "tiny.toml")
+
+
 def row(**changes) -> dict:
     plain = dict.fromkeys(results.COLUMNS, "")
     numbers = {"width": 16, "seed": 0, "epochs": 1, "top1": 0.5, "ops": 1.0, "seconds": 2.0}

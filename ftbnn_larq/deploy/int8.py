@@ -58,9 +58,13 @@ def store(graph: Graph) -> None:
     for operator in list(graph.operators):
         if graph.type(operator) in _STORED:
             kernel = graph.constant(operator.inputs[1])
-            # A kernel may have been cut into small ones; so many weights a filter lie on no grid by chance.
-            if kernel is not None and kernel.dtype == np.float32 and kernel[0].size >= 32:
+            if kernel is not None and kernel.dtype == np.float32 and _may_be_rounded(kernel):
                 _store(graph, operator, kernel)
+
+
+def _may_be_rounded(kernel: np.ndarray) -> bool:
+    # It may also have been cut into small ones; but so many weights a filter lie on no grid by chance.
+    return kernel.size >= FEWEST_WEIGHTS or kernel[0].size >= 32
 
 
 def _store(graph: Graph, operator, kernel: np.ndarray) -> None:

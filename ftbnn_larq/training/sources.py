@@ -74,7 +74,7 @@ def initialise(network: tf.keras.Model, reference: str) -> list[str]:
         else:
             raise ConfigError(
                 f"{reference} cannot initialise this {network.name}: {name} is {shapes} here and "
-                f"{found or 'missing'} there; give both the same width and options"
+                f"{found or 'missing'} there; give both the same width, size of pictures and options"
             )
     return fresh
 
@@ -109,9 +109,11 @@ def teacher(reference: str, input_shape: tuple, labels: tuple[str, ...]) -> tf.k
     """The network to learn from, checked to see the same pictures and to tell the same classes apart.
 
     Raises:
-        ConfigError: it takes other pictures, or has other classes.
+        ConfigError: it takes other pictures, has other classes, or several outputs.
     """
     network, classes = load(reference)
+    if len(network.outputs) != 1:
+        raise ConfigError(f"teacher {reference} has {len(network.outputs)} outputs: one row of scores is learned from")
     network = resnet.up_to_logits(network)
     theirs = tuple(network.input_shape[1:])
     if any(side not in (None, ours) for side, ours in zip(theirs, input_shape, strict=True)):

@@ -26,16 +26,18 @@ def batch_norm(name: str | None, start: list[float] | None = None) -> tf.keras.l
     )
 
 
-def repeat(x, filters: int, name: str):
-    """(N, H, W, C) to (N, H, W, filters): copies of the channels under a batch norm whose biases spread them.
+def repeat(x, filters: int, name: str, average: int = 1):
+    """(N, H, W, C) to (N, H/average, W/average, filters): copies of the channels, spread by the biases of a batch norm.
 
     The binary layers see signs alone. Copies whose signs flip at one threshold tell them the same; spread, they tell
-    how large the channel is.
+    how large the channel is. Where they are brought to a lower resolution, each learns the weights of its average.
     """
     channels = x.shape[-1]
-    last = max(1, (filters - 1) // channels)
-    start = [SPREAD * (1 - 2 * (channel // channels) / last) for channel in range(filters)]
+    last = (filters - 1) // channels
+    start = [SPREAD * (1 - 2 * (channel // channels) / last) for channel in range(filters)] if last else None
     x = RepeatChannels(filters, name=f"{name}_repeat")(x)
+    if average > 1:
+        x = depthwise_conv(average, average, f"{name}_conv", average=True)(x)
     return batch_norm(f"{name}_bn", start)(x)
 
 
@@ -51,13 +53,12 @@ def float_conv(filters: int, kernel_size: int, strides: int, name: str) -> tf.ke
     )
 
 
-def depthwise_conv(kernel_size: int, strides: int, multiplier: int, name: str, average: bool = False):
+def depthwise_conv(kernel_size: int, strides: int, name: str, average: bool = False):
     start = 1 / kernel_size**2
     return keras_layers.DepthwiseConv2D(
         kernel_size,
         strides=strides,
         padding="same",
-        depth_multiplier=multiplier,
         use_bias=False,
         depthwise_initializer=tf.keras.initializers.Constant(start) if average else "he_normal",
         name=name,
@@ -101,7 +102,7 @@ def _light_stem(x, width: int, channels: int, stride: int):
     x = float_conv(width // 4, 3, 2, "stem_conv")(x)
     x = batch_norm("stem_bn")(x)
     x = keras_layers.ReLU(name="stem_act")(x)
-    x = depthwise_conv(3, 2, 1, "stem_depthwise")(x)
+    x = depthwise_conv(3, 2, "stem_depthwise")(x)
     x = batch_norm("stem_depthwise_bn")(x)
     x = float_conv(channels, 1, 1, "stem_pointwise")(x)
     return batch_norm("stem_pointwise_bn")(x)
@@ -113,12 +114,11 @@ def shortcut(x, filters: int, strides: int, config: ResNetConfig, name: str):
     The batch norm in it is needed: outputs that are never negative would pile up on this path until every sign is +1.
     """
     name = f"{name}_shortcut"
-    if config.shortcut == "depthwise" and strides > 1 and filters % x.shape[-1] == 0:
-        x = depthwise_conv(strides, strides, filters // x.shape[-1], f"{name}_conv", average=True)(x)
-        return batch_norm(f"{name}_bn")(x)
+    if config.shortcut == "depthwise" and strides > 1:
+        return repeat(x, filters, name, average=strides)
     if strides > 1:
         x = keras_layers.AveragePooling2D(strides, strides, padding="same", name=f"{name}_pool")(x)
-    if x.shape[-1] == filters:
+    if x.shape[-1] == filters and strides == 1:
         return x
     if config.shortcut == "float":
         x = float_conv(filters, 1, 1, f"{name}_conv")(x)

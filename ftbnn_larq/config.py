@@ -80,9 +80,7 @@ class ResNetConfig:
         transition: where a stage begins, the shortcut leads "around" its first unit, which reads the stage before at
             twice the resolution (Bi-Real Net), or stands "before" it, and all units of a stage are alike. The first
             unit then reads each channel under several biases, where the shortcut repeats them; if the network has no
-            groups, it has as many as there are repetitions (if these are of 32 channels), and so costs what it did:
-            of "pool", one for each repetition; of "depthwise", whose repetitions of a channel stand side by side, each
-            for some of the channels.
+            groups, it has one for each repetition (if these are of 32 channels), and so costs what it did.
         widening: factor on the channels of each stage, or one for all.
         group_channels: channels per group of the binary convolutions in each stage, or one number for all, at width
             64; scales with the width, in multiples of 32 and never below 32. None: no groups. A stage that is no wider

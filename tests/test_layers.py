@@ -213,6 +213,29 @@ def test_behind_a_shortcut_that_stands_before_the_stage_its_copies_are_groups():
         assert (first.strides, first.groups, first.kernel.shape[2]) == ((2, 2), 1, width)
 
 
+@pytest.mark.parametrize("widening", [1.0, (1.0, 1.5, 1.5, 1.5)])
+def test_learned_shortcuts_begin_as_pooled_ones(widening):
+    tf.keras.utils.set_random_seed(1)
+    pool, learned = (
+        ftbnn_larq.create_model(
+            "ftbnn_r18_pure",
+            input_shape=(32, 32, 3),
+            width=16,
+            units=(1, 2, 1, 1),
+            shortcut=shortcut,
+            widening=widening,
+        )
+        for shortcut in ("pool", "depthwise")
+    )
+    for layer in pool.layers:
+        if layer.weights:
+            learned.get_layer(layer.name).set_weights(layer.get_weights())
+    pictures = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
+    assert np.abs(pool(pictures).numpy() - learned(pictures).numpy()).max() < 1e-4
+    averages = [learned.get_layer(f"stage{stage}_unit1_shortcut_conv") for stage in (2, 3, 4)]
+    assert [layer.count_params() for layer in averages] == [4 * layer.input_shape[-1] for layer in averages]
+
+
 @pytest.mark.parametrize(("how", "turn"), [("rotate", 1), ("rotate", 3), ("interleave", 1)])
 def test_a_shuffles_gradient_goes_back_where_the_channels_came_from(how, turn):
     x = tf.random.stateless_normal((2, 3, 3, 12), (1, 2))

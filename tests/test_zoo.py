@@ -95,6 +95,16 @@ def test_factories_follow_keras_applications(name):
         factory((32, 32, 3))
 
 
+@pytest.mark.parametrize("shortcut", ["float", "binary", "pool", "depthwise"])
+def test_a_shortcut_that_halves_the_resolution_alone_has_a_batch_norm_too(shortcut):
+    options = {"widening": (2.0, 1.0, 1.0, 1.0), "shortcut": shortcut, "units": (1, 1, 1, 1)}
+    model = ftbnn_larq.create_model("ftbnn_r18_pure", **{**SMALL, **options})
+    norms = [layer for layer in model.layers if layer.name.endswith("shortcut_bn")]
+    assert [norm.name for norm in norms] == [f"stage{stage}_unit1_shortcut_bn" for stage in (2, 3, 4)]
+    # Nothing is repeated that a bias would tell apart.
+    assert not norms[0].beta.numpy().any()
+
+
 @over_kinds
 @pytest.mark.parametrize("file", ["model.keras", "model.h5", "saved_model", "model.weights.h5"])
 def test_every_format_of_keras_gives_the_same_network_back(name, file, tmp_path):

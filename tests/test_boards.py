@@ -7,6 +7,7 @@ import os
 import platform
 import signal
 import struct
+import subprocess
 import time
 from pathlib import Path
 
@@ -238,6 +239,15 @@ def test_runners_that_cannot_run_it(refused, board, tmp_path, runner, words):
         ("exit 3", r"printed nothing \(exit status 3\): is it LCE's lce_benchmark_model"),
         ("kill -SEGV $$", "crashed .*signal 11"),
         ("echo 'sh: tool: not found' >&2; exit 127", "32-bit"),
+        (
+            "echo 'tool: error while loading shared libraries: libfoo.so.1: cannot open shared object file: No such "
+            "file or directory' >&2; exit 127",
+            "the board lacks libfoo.so.1: install it, or build the tool statically",
+        ),
+        (
+            'echo \'CANNOT LINK EXECUTABLE "./tool": library "libc++_shared.so" not found\' >&2; kill -ABRT $$',
+            r"the board lacks libc\+\+_shared.so: ",
+        ),
         ("echo 'WARN: Unconsumed cmdline flags: --min_secs=0'", "does not know --min_secs"),
         ("exit 0", "printed nothing"),
         ("echo 'INFO: count=5 first=10O curr=3'; exit 0", "cannot read this line .*10O"),
@@ -291,7 +301,7 @@ def test_a_missing_tool_says_where_to_get_one(refused, board, tmp_path):
     cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     path = pretending(tmp_path / "pi", uname="aarch64")
     said = refused(*local(PLAIN), PATH=path, **cache)
-    assert "ftbnn-larq tool fetch --arch aarch64" in said and "--tool" in said
+    assert "`ftbnn-larq tool fetch --arch aarch64 --sha256 CHECKSUM`" in said and "--tool" in said
     phone = pretending(tmp_path / "phone", uname="aarch64", getprop="14")
     assert "tool fetch --arch android-arm64" in refused(*local(PLAIN), PATH=phone, **cache)
     old = pretending(tmp_path / "old", uname="armv8l", getprop="10")
@@ -300,6 +310,13 @@ def test_a_missing_tool_says_where_to_get_one(refused, board, tmp_path):
     assert "none" in refused(*local(PLAIN), "--tool", "none")
     (tmp_path / "empty").touch()
     assert "empty file" in refused(*local(PLAIN), "--tool", "empty")
+
+
+def test_an_emulator_takes_the_tool_of_its_own_machine(refused, board, tmp_path):
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    path = pretending(tmp_path / "x86", uname="x86_64")
+    said = refused(*local(PLAIN), "--runner", "qemu-aarch64-static -L /usr/aarch64-linux-gnu", PATH=path, **cache)
+    assert "no benchmark tool for aarch64 yet" in said
 
 
 def test_what_spoils_a_measurement_is_told(board, tmp_path):
@@ -327,6 +344,42 @@ def test_states_of_boards(monkeypatch):
     phone = parse_facts("machine=aarch64\nproduct=Google Pixel\nandroid=14\nbuild=UP1A\ntemperatures=-273 31 127000\n")
     assert phone["os"] == "Android 14 (UP1A)" and phone["board"] == "Google Pixel" and phone["temperature_c"] == 31
     assert "cpu" not in phone
+
+
+@pytest.mark.parametrize("shell", ["sh", "busybox"])
+def test_only_temperatures_are_taken_for_such(tmp_path, shell):
+    from ftbnn_larq.benchmarking.device import FACTS, parse_facts
+
+    zones = {"cpu-0-0": 41000, "soc": 72, "socd": 98, "pm8150b-ibat-lvl0": 90, "pm8550b-bcl-lvl1": 99, "vbat": 119}
+    for number, (kind, value) in enumerate({**zones, "cpu-hw-trip-0": 95000, "": 43000}.items()):
+        zone = tmp_path / f"thermal_zone{number}"
+        zone.mkdir()
+        (zone / "temp").write_text(f"{value}\n")
+        if kind:
+            (zone / "type").write_text(f"{kind}\n")
+    command = [installed("busybox", "busybox"), "sh"] if shell == "busybox" else ["sh"]
+    script = FACTS.replace("/sys/class/thermal", str(tmp_path))
+    said = subprocess.run([*command, "-c", script], capture_output=True, text=True).stdout
+    assert "temperatures=41000 43000 \n" in said
+    assert parse_facts(said)["temperature_c"] == 43
+
+
+def test_powersave_is_no_fault_of_a_processor_that_sets_its_own_clock():
+    from ftbnn_larq.benchmarking.device import parse_facts, warnings
+
+    said = "governor=powersave \nscaling_driver="
+    assert warnings(parse_facts(f"{said}intel_pstate \n")) == []
+    assert "powersave" in warnings(parse_facts(f"{said}cpufreq-dt \n"))[0]
+
+
+def test_arm64_is_aarch64_by_another_name(tmp_path, monkeypatch):
+    from ftbnn_larq.benchmarking import fetched
+    from ftbnn_larq.benchmarking.device import parse_facts
+    from ftbnn_larq.errors import ToolError
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ToolError, match="no benchmark tool for aarch64 yet"):
+        fetched.find(parse_facts("machine=arm64\nbits=64\n"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -395,6 +448,21 @@ def test_a_board_that_hears_nothing_any_more_cleans_up_by_itself(board, monkeypa
         wait_for(lambda: not left_on(board))
         with pytest.raises(BoardError, match="connection lost"):
             session.execute(["true"], seconds=5)
+
+
+def test_a_board_whose_timeout_takes_its_seconds_otherwise_is_not_left_at_once(board, monkeypatch, tmp_path):
+    # As that of busybox before 1.30: timeout [-t SECS] [-s SIG] PROG ARGS.
+    old = tmp_path / "timeout"
+    old.write_text('#!/bin/sh\nwhile [ "$1" = -s ] || [ "$1" = -t ]; do shift 2; done\nexec "$@"\n')
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
+    from ftbnn_larq.benchmarking.board import Board
+    from ftbnn_larq.benchmarking.targets import Target
+
+    with Board(Target("local")) as session:
+        time.sleep(1)
+        assert session.execute(["true"], seconds=5).status == 0
+    wait_for(lambda: not left_on(board))
 
 
 def test_networks_by_name_are_built_converted_and_measured_beside_files(tmp_path):

@@ -92,6 +92,55 @@ def test_a_models_latency_is_that_of_its_fastest_kernel(told):
     assert found.latencies(found.boards[0])["second"] == 7.25
 
 
+def test_a_file_that_was_made_anew_takes_the_place_of_the_old(told):
+    hot = {"path": "ftbnn_r18", "when": "2026-01-01T03:04:05+0000", "warnings": ["the board is at 99 °C"]}
+    a_measurement(told, "before", 3.0, **hot)
+    a_measurement(told, "after", 4.0, path="ftbnn_r18")
+    (board,) = (each for each in gather(told / "runs", told / "measurements", ops=False).boards if "ssh" in each.name)
+    assert [row["sha256"] for row in board.newest if row["path"] == "ftbnn_r18"] == ["after"]
+    assert board.warnings == []
+
+
+def test_a_curve_that_a_spreadsheet_saved_is_drawn(told):
+    metrics = told / "runs" / "first" / "metrics.csv"
+    metrics.write_text(metrics.read_text(), encoding="utf-8-sig")
+    assert written(told).count('alt="top-1 and loss of') == 2
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"threads": "1"},
+        {"ratio": "1.0"},
+        {"latency_ms": {"median": 4.5}},
+        {"device": {"cpu": "x", "temperature_c": "hot"}},
+        {"when": 20260102},
+        {"layers": [{"layer": "a", "type": "b", "ms": "3"}]},
+    ],
+    ids=str,
+)
+def test_an_odd_measurement_is_left_out_and_the_others_are_told(told, odd):
+    a_measurement(told, "odd", 4.5, **odd)
+    page = written(told)
+    assert "17.25" in page and "odd-ssh.json" in page.partition("Left out")[2]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("metrics.csv", "a,b\n1,2\n"),
+        ("metrics.csv", "epoch,loss\n1," + "2" * 200_000),
+        ("result.json", '{"top1": "0.9"}'),
+        ("model.json", "[]"),
+    ],
+    ids=["columns", "cell", "number", "list"],
+)
+def test_an_odd_run_is_left_out_and_the_others_are_told(told, file, text):
+    (told / "runs" / "first" / file).write_text(text)
+    page = written(told)
+    assert "93.00%" in page and "runs/first" in page.partition("Left out")[2]
+
+
 def test_names_are_text_and_never_markup(told):
     a_measurement(told, "third", 5.0, path="<script>alert(1)</script>", device={"cpu": "<b>x</b>"})
     page = written(told)

@@ -32,7 +32,8 @@ done
 store=$base/.ftbnn-larq
 mkdir -p "$store" && work=$(mktemp -d "$store/run.XXXXXX") || exit 1
 printf '\nguard: %s\n' "$work"
-if command -v timeout >/dev/null; then
+# Old busybox calls the seconds -t, and would start a program named after them.
+if timeout -s KILL 9 true 2>/dev/null; then
   # KILL, for what is ignored here is ignored by what it starts.
   while [ -n "$(timeout -s KILL "$1" head -n 1)" ]; do :; done
 else

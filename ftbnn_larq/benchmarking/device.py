@@ -8,6 +8,16 @@ import re
 FACTS = r"""
 say() { printf '%s=%s\n' "$1" "$(echo "$2" | tr '\n' ' ')"; }
 some() { cat "$@" | sort -u; }
+# Phones have zones that tell a charge, a current, a voltage, or where the hardware would switch off.
+heats() {
+  for zone in /sys/class/thermal/thermal_zone*; do
+    kind=; read -r kind <"$zone/type"
+    case $kind in
+      soc | socd | *[iv]bat* | *bcl* | *hw-trip*) ;;
+      *) cat "$zone/temp" ;;
+    esac
+  done | sort -u
+}
 cpus=/sys/devices/system/cpu
 {
 say machine "$(uname -m)"
@@ -18,9 +28,10 @@ say board "$(tr -d '\000' </proc/device-tree/model)"
 say cpu "$(grep -m 1 -E '^(model name|Hardware)' /proc/cpuinfo | cut -d : -f 2-)"
 say parts "$(grep -E '^CPU (implementer|part)' /proc/cpuinfo | cut -d : -f 2-)"
 say governor "$(some $cpus/cpu*/cpufreq/scaling_governor)"
+say scaling_driver "$(some $cpus/cpu*/cpufreq/scaling_driver)"
 say clock "$(some $cpus/cpu*/cpufreq/scaling_cur_freq | sort -n | tail -n 1)"
 say max_clock "$(some $cpus/cpu*/cpufreq/cpuinfo_max_freq | sort -n | tail -n 1)"
-say temperatures "$(some /sys/class/thermal/thermal_zone*/temp)"
+say temperatures "$(heats)"
 say throttled "$(vcgencmd get_throttled | cut -d = -f 2)"
 say memory "$(grep ^MemTotal /proc/meminfo)"
 say os "$(. /etc/os-release; echo "$PRETTY_NAME")"
@@ -42,6 +53,8 @@ _ARM_PARTS = {
     0xD80: "A520", 0xD81: "A720", 0xD82: "X4",
 }  # fmt: skip
 _SLOW_GOVERNORS = {"powersave", "conservative"}
+# Under these, powersave lets the processor choose any clock.
+_CHOOSING_DRIVERS = {"intel_pstate", "amd-pstate-epp", "amd_pstate_epp"}
 # From here on a Raspberry Pi slows down.
 HOT_CELSIUS = 80
 # Bits of the Raspberry Pi's get_throttled: now, and since it was started.
@@ -57,8 +70,8 @@ def parse_facts(text: str) -> dict:
     """What `FACTS` printed, without what the board did not know.
 
     Returns:
-        Of `{cpu, board, cores, architecture, bits, clock_mhz, max_clock_mhz, governor, temperature_c, throttled,
-        memory_mb, os, kernel, libc, android, load}` those that are known.
+        Of `{cpu, board, cores, architecture, bits, clock_mhz, max_clock_mhz, governor, scaling_driver, temperature_c,
+        throttled, memory_mb, os, kernel, libc, load}` those that are known.
     """
     said = {key: value.strip() for key, _, value in (line.partition("=") for line in text.splitlines())}
 
@@ -70,16 +83,18 @@ def parse_facts(text: str) -> dict:
     heats = [float(value) for value in re.findall(r"-?\d+", said.get("temperatures", ""))]
     heats = [value / 1000 if abs(value) >= 1000 else value for value in heats]
     temperature = max((value for value in heats if 0 < value < 120), default=None)
-    android = said.get("android")
+    android, machine = said.get("android"), said.get("machine")
     facts = {
         "cpu": _arm_cores(said.get("parts", "")) or said.get("cpu"),
         "board": " ".join(filter(None, (said.get("product"), said.get("soc")))) or said.get("board"),
         "cores": _whole(number("cores")),
-        "architecture": said.get("machine"),
+        # Some systems call it by another name.
+        "architecture": "aarch64" if machine == "arm64" else machine,
         "bits": _whole(number("bits")),
         "clock_mhz": _whole(number("clock", 1e-3)),
         "max_clock_mhz": _whole(number("max_clock", 1e-3)),
         "governor": said.get("governor"),
+        "scaling_driver": said.get("scaling_driver"),
         "temperature_c": temperature,
         "throttled": said.get("throttled"),
         "memory_mb": _whole(number("memory", 1.024e-3)),
@@ -130,7 +145,7 @@ def warnings(facts: dict) -> list[str]:
     """What of a board's state spoils measurements, each on one line with what to do."""
     found = []
     governors = _SLOW_GOVERNORS & set(facts.get("governor", "").split())
-    if governors:
+    if governors and facts.get("scaling_driver") not in _CHOOSING_DRIVERS:
         found.append(
             f"the CPU governor is {', '.join(sorted(governors))}, which keeps the clock down: set it to performance "
             "(`echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor`)"

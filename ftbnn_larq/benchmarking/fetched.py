@@ -10,7 +10,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from ftbnn_larq.errors import ConfigError, ToolError, UnknownNameError
 from ftbnn_larq.files import sha256, written_whole
@@ -19,19 +18,17 @@ RELEASES = "https://github.com/larq/compute-engine/releases"
 SECONDS = 60
 
 
-class Asset(NamedTuple):
-    """A file of LCE's release, by address and checksum; the latter is None while no one has verified it here."""
-
-    url: str
-    sha256: str | None
-
-
-def _asset(name: str, digest: str | None = None) -> Asset:
-    return Asset(f"{RELEASES}/download/v0.16.0/lce_benchmark_model_{name}", digest)
+# What `tool fetch --arch` takes, and its address.
+ASSETS = {
+    arch: f"{RELEASES}/download/v0.16.0/lce_benchmark_model_{arch.replace('-', '_')}"
+    for arch in ("aarch64", "android-arm64")
+}
+NEEDS_64 = "install the 64-bit Raspberry Pi OS or another 64-bit system, for LCE's fast kernels need it"
 
 
-# What `tool fetch --arch` takes.
-ASSETS = {"aarch64": _asset("aarch64"), "android-arm64": _asset("android_arm64")}
+def command(arch: str) -> str:
+    """What people type to have the tool for an architecture."""
+    return f"`ftbnn-larq tool fetch --arch {arch} --sha256 CHECKSUM`"
 
 
 def cached(arch: str) -> Path:
@@ -55,13 +52,13 @@ def find(facts: dict) -> Path:
         return cached(arch)
     if arch:
         raise ToolError(
-            f"no benchmark tool for {arch} yet: download {ASSETS[arch].url} and name it with --tool, or "
-            f"have it kept by `ftbnn-larq tool fetch --arch {arch}`"
+            f"no benchmark tool for {arch} yet: download {ASSETS[arch]} and name it with --tool, or have it kept by "
+            f"{command(arch)}"
         )
     if machine.startswith(("arm", "aarch64")) and not facts.get("os", "").startswith("Android"):
         raise ToolError(
-            f"the system there is a 32-bit one ({machine}), LCE's fast kernels need a 64-bit one: install the 64-bit "
-            "Raspberry Pi OS; or build LCE's lce_benchmark_model for it and name it with --tool"
+            f"the system there is a 32-bit one ({machine}): {NEEDS_64}; or build LCE's lce_benchmark_model for it and "
+            "name it with --tool"
         )
     raise ToolError(f"LCE has no benchmark tool for {machine}: build lce_benchmark_model and name it with --tool")
 
@@ -78,7 +75,8 @@ def fetch(
 
     Arguments:
         arch: "aarch64" for Linux, "android-arm64".
-        url, digest: another address, and the SHA-256 that the file must have; those of LCE's release unless given.
+        url: of the file; that of LCE's release unless given.
+        digest: the SHA-256 that it must have; those of LCE's releases are not known here.
         on_start, on_bytes: told the size in bytes where it is known, and the size of each part that arrives.
 
     Returns:
@@ -87,27 +85,27 @@ def fetch(
     Raises:
         UnknownNameError: no such architecture.
         ConfigError: an address or a checksum that is none.
-        ToolError: the download failed, was cut off, or is another file; nothing is left behind.
+        ToolError: no checksum, or the download failed, was cut off, or is another file; nothing is left behind.
     """
     if arch not in ASSETS:
         raise UnknownNameError("architecture", arch, ASSETS)
-    asset = Asset(url or ASSETS[arch].url, digest or ASSETS[arch].sha256)
-    if not re.match(r"https?://", asset.url):
-        raise ConfigError(f"{asset.url}: expected an address that begins with https:// or http://")
-    if asset.sha256 is None:
+    url = url or ASSETS[arch]
+    if not re.match(r"https?://", url):
+        raise ConfigError(f"{url}: expected an address that begins with https:// or http://")
+    if digest is None:
         raise ToolError(
-            f"no checksum of {asset.url} is built in, and nothing is kept unchecked: give the one that it must have "
+            f"no checksum of {url} is built in, and nothing is kept unchecked: give the one that it must have "
             "with --sha256, or download the file yourself and name it with `benchmark --tool`"
         )
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", asset.sha256):
-        raise ConfigError(f"--sha256 {asset.sha256}: a SHA-256 checksum is 64 digits from 0 to f")
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+        raise ConfigError(f"--sha256 {digest}: a SHA-256 checksum is 64 digits from 0 to f")
     path = cached(arch)
     try:
         with written_whole(path) as temporary:
-            _download(asset.url, temporary, on_start, on_bytes)
+            _download(url, temporary, on_start, on_bytes)
             found = sha256(temporary)
-            if found != asset.sha256.lower():
-                raise ToolError(f"{asset.url} is another file: its SHA-256 is {found}, expected {asset.sha256.lower()}")
+            if found != digest.lower():
+                raise ToolError(f"{url} is another file: its SHA-256 is {found}, expected {digest.lower()}")
             temporary.chmod(0o755)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -115,7 +113,7 @@ def fetch(
             path.parent.rmdir()
             path.parent.parent.rmdir()
         raise
-    return {"arch": arch, "path": str(path), "url": asset.url, "bytes": path.stat().st_size, "sha256": found}
+    return {"arch": arch, "path": str(path), "url": url, "bytes": path.stat().st_size, "sha256": found}
 
 
 def _download(url: str, target: Path, on_start, on_bytes) -> None:

@@ -8,6 +8,7 @@ import re
 import time
 from pathlib import Path
 
+from ftbnn_larq.benchmarking.device import describe
 from ftbnn_larq.files import write_json
 
 FOLDER = "measurements"
@@ -34,14 +35,28 @@ class Journal:
 
 
 def read_all(folder: str | os.PathLike = FOLDER) -> tuple[list[dict], list[str]]:
-    """All measurements below a folder, the oldest first, and the files that hold none."""
+    """All measurements below a folder, the oldest first, and the files that hold other things."""
     found, damaged = [], []
     for path in sorted(Path(folder).glob("*.json")):
         try:
             documents = json.loads(path.read_text(encoding="utf-8"))
-            for document in documents if isinstance(documents, list) else [documents]:
-                document["path"], document["latency_ms"]["median"], dict(document["device"])
-                found.append(document)
-        except (OSError, ValueError, KeyError, TypeError):
+            documents = documents if isinstance(documents, list) else [documents]
+            for document in documents:
+                _check(document)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             damaged.append(str(path))
+        else:
+            found += documents
     return found, damaged
+
+
+def _check(document: dict) -> None:
+    """Raises what comes of it where a document of `benchmark` lacks a figure or name, or has one of another type."""
+    latency = document["latency_ms"]
+    profile = [*document["operators"], *document["layers"]] if "layers" in document else []
+    figures = [document[name] for name in ("threads", "runs", "ratio", "bytes")]
+    figures += [latency[name] for name in ("mean", "median", "min", "std")]
+    sum([*figures, document["peak_memory_mb"] or 0, *(each["ms"] for each in profile)])
+    names = [document[name] for name in ("path", "on", "when", "kernel")]
+    "".join([*names, *document["warnings"], *(each["type"] for each in profile)])
+    describe(document["device"])

@@ -119,11 +119,11 @@ def _timing(line: str) -> Timing:
         return Timing(0, 0.0, 0.0, 0.0, 0.0)
     # Runs that took all the same time, such as a single one, are told once.
     if values.keys() <= {"curr", "p5", "median", "p95"}:
-        values = {**dict.fromkeys(("avg", "min", "max", "p5", "median", "p95"), values["curr"]), "std": 0.0}
+        values = {**dict.fromkeys(("avg", "min", "max", "median", "p95"), values["curr"]), "std": 0.0}
     if not {"avg", "min", "max", "std"} <= values.keys():
         raise ToolError(f"cannot read this line of the benchmark tool, it lacks a figure: {line.strip()!r}")
-    percentiles = (values.get(name) for name in ("p5", "median", "p95"))
-    return Timing(count, values["avg"], values["min"], values["max"], values["std"], *percentiles)
+    spread = values.get("median"), values.get("p95")
+    return Timing(count, values["avg"], values["min"], values["max"], values["std"], *spread)
 
 
 def _profile(lines: list[str]) -> tuple[list[Row], Timing | None]:

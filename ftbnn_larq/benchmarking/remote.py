@@ -67,13 +67,17 @@ class Remote:
         with contextlib.ExitStack() as stack:
             self.board = stack.enter_context(Board(target, keep=keep))
             self.facts = self.state()
-            path = path or fetched.find(self.facts)
+            path = path or fetched.find({**self.facts, **self._emulated()})
             tool.check_tool(path, None if self._runner else self.facts)
             # The tool's and not the board's: an emulator may stand in front of it.
             machine = tool.made_for(path) or self.facts.get("architecture", "unknown machines")
             self.fastest = fastest_kernel(machine), f"the fastest one on {machine}"
             self._tool = self.board.put(path, "-lce_benchmark_model")
             self._stack = stack.pop_all()
+
+    def _emulated(self) -> dict:
+        """The facts of the architecture that an emulator in front of the tool is called after, as qemu-aarch64 is."""
+        return {"architecture": "aarch64", "bits": 64} if "aarch64" in "".join(self._runner[:1]) else {}
 
     def state(self) -> dict:
         return device.parse_facts(self.board.run(device.FACTS).out.decode(errors="replace"))

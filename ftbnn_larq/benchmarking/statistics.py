@@ -18,7 +18,7 @@ class Timing:
     Attributes:
         count: inferences.
         mean, min, max, std: over them.
-        p5, median, p95: percentiles; builds of the benchmark tool before TensorFlow 2.17 do not print them.
+        median, p95: percentiles; builds of the benchmark tool before TensorFlow 2.17 do not print them.
         times: each of them, where they are known.
     """
 
@@ -27,14 +27,13 @@ class Timing:
     min: float
     max: float
     std: float
-    p5: float | None = None
     median: float | None = None
     p95: float | None = None
     times: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, times: Sequence[float]) -> Timing:
-        spread = (percentile(times, 5), percentile(times, 50), percentile(times, 95))
+        spread = percentile(times, 50), percentile(times, 95)
         least, most = min(times), max(times)
         return cls(
             len(times), statistics.fmean(times), least, most, statistics.pstdev(times), *spread, times=tuple(times)

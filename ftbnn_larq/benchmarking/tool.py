@@ -7,7 +7,7 @@ import re
 import struct
 from pathlib import Path
 
-from ftbnn_larq.benchmarking import output
+from ftbnn_larq.benchmarking import fetched, output
 from ftbnn_larq.benchmarking.board import Board, Done, reason_of
 from ftbnn_larq.benchmarking.models import Model
 from ftbnn_larq.deploy.passes import INDIRECT_FLAG
@@ -48,13 +48,13 @@ def check_tool(path: str | os.PathLike, facts: dict | None = None) -> Path:
     except OSError as error:
         raise ToolError(f"{path}: cannot be read as the benchmark tool: {error.strerror}") from error
     if not header:
-        raise ToolError(f"{path}: an empty file is no benchmark tool: fetch it with `ftbnn-larq tool fetch`")
+        raise ToolError(f"{path}: an empty file is no benchmark tool: fetch it with {fetched.command('ARCH')}")
     if facts and (machine := _machine(header)):
         has = facts.get("architecture", "")
-        has = {"armv8l": "armv7l", "armv6l": "armv7l", "arm64": "aarch64"}.get(has, has)
+        has = "armv7l" if has in ("armv8l", "armv6l") else has
         bits = 64 if header[4] == 2 else 32
         if bits == 64 and facts.get("bits", 64) == 32:
-            raise ToolError(f"{path} is for a 64-bit system, the board's is 32-bit: {_NEEDS_64}")
+            raise ToolError(f"{path} is for a 64-bit system, the board's is 32-bit: {fetched.NEEDS_64}")
         if has and machine != has and (machine, has) not in {("armv7l", "aarch64"), ("i686", "x86_64")}:
             raise ToolError(f"{path} is for {machine}, the board is {has}: {_fetch_for(has)}")
     return path
@@ -73,14 +73,11 @@ def _machine(header: bytes) -> str | None:
     return _MACHINES.get(struct.unpack("<H", header[18:20])[0], "another machine")
 
 
-_NEEDS_64 = "install the 64-bit Raspberry Pi OS or another 64-bit system, for LCE's fast kernels need it"
-
-
 def _fetch_for(machine: str) -> str:
     if machine == "aarch64":
-        return "fetch the right one with `ftbnn-larq tool fetch --arch aarch64` (Android: android-arm64)"
+        return f"fetch the right one with {fetched.command(machine)} (Android: android-arm64)"
     if machine.startswith("arm"):
-        return _NEEDS_64
+        return fetched.NEEDS_64
     return "build LCE's lce_benchmark_model for it and name it with --tool"
 
 
@@ -133,6 +130,9 @@ def _failure(done: Done, said: str, runner: list[str], model: Model) -> str:
         )
     if re.search(r"Exec format error|cannot execute binary file|not executable: \d+-bit ELF|[Ss]yntax error", said):
         return f"the benchmark tool is for another architecture (Exec format error): {_fetch_for('aarch64')}"
+    # As glibc's loader says it, musl's, and Android's.
+    if lacking := re.search(r'(?:libraries:|library) "?([^\s":]+)(?:: cannot open|: No such|" not found)', said):
+        return f"the board lacks {lacking[1]}: install it, or build the tool statically"
     first = runner[0] if runner else "the benchmark tool"
     loader = re.search(r"ld-linux|linker64", said)
     if runner and loader:
@@ -145,7 +145,7 @@ def _failure(done: Done, said: str, runner: list[str], model: Model) -> str:
     if loader or done.status == 127:
         return (
             f"{first} does not start, its loader is missing: Linux needs the tool for aarch64, Android the one for "
-            f"android-arm64, and a 32-bit system has neither: {_NEEDS_64}"
+            f"android-arm64, and a 32-bit system has neither: {fetched.NEEDS_64}"
         )
     if done.status == 126:
         return f"{first} may not be run there ({reason_of(said)}): mount the folder's file system without noexec"
@@ -164,7 +164,7 @@ def _failure(done: Done, said: str, runner: list[str], model: Model) -> str:
 
 
 def timing_flags(threads: int, kernel: str, *, runs: int, warmup: int) -> list[str]:
-    """The flags that make it time exactly so many runs: unless told otherwise it goes on for a second."""
+    """The flags that make it time so many runs, or as many as 150 s hold; without them it goes on for a second."""
     return [
         f"--num_threads={threads}",
         f"--num_runs={runs}",

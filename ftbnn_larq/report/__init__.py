@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+from ftbnn_larq.benchmarking.measurements import FOLDER
 from ftbnn_larq.benchmarking.statistics import SCATTER
 from ftbnn_larq.files import write_text
 from ftbnn_larq.report import figures
@@ -19,7 +20,7 @@ def report(
     path: str | os.PathLike = "report.html",
     *,
     runs: str | os.PathLike = "runs",
-    measurements: str | os.PathLike = "measurements",
+    measurements: str | os.PathLike = FOLDER,
     ops: bool = True,
 ) -> dict:
     """Write the page.

@@ -63,7 +63,7 @@ class Board:
     @property
     def warnings(self) -> list[str]:
         """What spoiled the rows that are shown; of runs that scatter the table tells."""
-        lines = [line for row in self.newest for line in row.get("warnings", ())]
+        lines = [line for row in self.newest for line in row["warnings"]]
         return [line for line in dict.fromkeys(lines) if "scatter" not in line]
 
     @property
@@ -71,7 +71,7 @@ class Board:
         """One row a file, number of threads and kernel."""
         seen = {}
         for row in self.rows:
-            seen.setdefault((row.get("sha256"), row["path"], row.get("threads"), row.get("kernel")), row)
+            seen.setdefault((row["path"], row["threads"], row["kernel"]), row)
         return list(seen.values())
 
 
@@ -99,7 +99,7 @@ def gather(runs: str | os.PathLike, measurements: str | os.PathLike, *, ops: boo
     for config in sorted(Path(runs).glob("*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             found.append(_run(run_folders.open_run(config.parent)))
-        except (RunError, OSError, ValueError, KeyError, TypeError):
+        except (RunError, OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):
             left_out.append(str(config.parent))
     documents, damaged = read_all(measurements)
     if not found and not documents:
@@ -120,6 +120,13 @@ def _number(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _figures(document: dict, *names: str) -> dict:
+    """Those numbers of a document; None where it has none. Raises TypeError for what is no number."""
+    found = {name: document.get(name) for name in names}
+    sum(value for value in found.values() if value is not None)
+    return found
+
+
 def _json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
@@ -127,8 +134,10 @@ def _json(path: Path) -> dict:
 def _run(run: run_folders.Run) -> tuple[RunRow, dict]:
     metrics, history = run.path / "metrics.csv", []
     if metrics.is_file():
-        with open(metrics, encoding="utf-8", newline="") as file:
+        # A spreadsheet puts a byte order mark in front.
+        with open(metrics, encoding="utf-8-sig", newline="") as file:
             history = [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        history = [row for row in history if row["epoch"] is not None]
     result, converted = _json(run.path / run_folders.RESULT), _json(run.path / "model.json")
     row = RunRow(
         name=run.path.name,
@@ -136,11 +145,9 @@ def _run(run: run_folders.Run) -> tuple[RunRow, dict]:
         dataset=run.config["data"]["name"],
         input="x".join(map(str, run.config["model"]["input_shape"])),
         history=history,
-        top1=result.get("top1"),
-        top5=result.get("top5"),
-        seconds=result.get("seconds"),
-        bytes=converted.get("bytes"),
         sha256=converted.get("sha256"),
+        **_figures(result, "top1", "top5", "seconds"),
+        **_figures(converted, "bytes"),
     )
     return row, run.config["model"]
 
@@ -164,9 +171,9 @@ def _count(rows: list[tuple[RunRow, dict]]) -> None:
 def _boards(documents: list[dict]) -> list[Board]:
     grouped = {}
     # A session's own order is kept.
-    for document in sorted(documents, key=lambda document: document.get("when", ""), reverse=True):
+    for document in sorted(documents, key=lambda document: document["when"], reverse=True):
         facts = document["device"]
-        key = document.get("on", "host"), facts.get("board"), facts.get("cpu")
+        key = document["on"], facts.get("board"), facts.get("cpu")
         grouped.setdefault(key, []).append(document)
     return [
         Board(_name(on, board, cpu), device.describe(rows[0]["device"]), rows)

@@ -98,7 +98,10 @@ def _stored(path: Path) -> tuple[dict | None, str]:
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
             metadata = json.loads(archive.read("metadata.json"))
-            return json.loads(archive.read("config.json")), str(metadata["keras_version"])
+            config = json.loads(archive.read("config.json"))
+        # Optimizer, loss and metrics, which `load` leaves out; those of a model in the model it would not.
+        config.pop("compile_config", None)
+        return config, str(metadata["keras_version"])
     import h5py
 
     with h5py.File(path, "r") as file:

@@ -87,10 +87,29 @@ def up_to_logits(model: tf.keras.Model) -> tf.keras.Model:
 
 
 def up_to_probabilities(model: tf.keras.Model) -> tf.keras.Model:
-    """The same with a softmax at the end; a model that has one is given back as it is."""
-    if up_to_logits(model) is not model:
+    """The same with a softmax at the end; a model that has one, or sigmoids, is given back as it is.
+
+    Raises:
+        ConfigError: it gives one score.
+    """
+    if up_to_logits(model) is not model or _ends_in_sigmoid(model):
         return model
-    return tf.keras.Model(model.inputs, tf.keras.layers.Softmax(name="probabilities")(model.output), name=model.name)
+    if model.output_shape[-1] == 1:
+        raise ConfigError(
+            f"{model.name} gives one score, whose softmax is always 1: leave the softmax out, or end in a sigmoid"
+        )
+    taken, name = [layer.name for layer in model.layers], "probabilities"
+    while name in taken:
+        name += "_"
+    return tf.keras.Model(model.inputs, tf.keras.layers.Softmax(name=name)(model.output), name=model.name)
+
+
+def _ends_in_sigmoid(model: tf.keras.Model) -> bool:
+    last = model.outputs[0].node.layer
+    if isinstance(last, tf.keras.Model):
+        return _ends_in_sigmoid(last)
+    symbol = getattr(last, "symbol", None)
+    return getattr(last, "activation", None) is tf.keras.activations.sigmoid or symbol == "math.sigmoid"
 
 
 def _is_softmax(layer: tf.keras.layers.Layer) -> bool:

@@ -7,6 +7,7 @@ import zipfile
 
 import ftbnn_larq  # isort: skip (before TensorFlow)
 import h5py
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,8 +16,9 @@ from conftest import run_command
 from ftbnn_larq import keras_files
 from ftbnn_larq.deploy.convert import convert, convert_model
 from ftbnn_larq.deploy.interpreter import Interpreter
-from ftbnn_larq.errors import ConversionError, ModelFileError
+from ftbnn_larq.errors import ConfigError, ConversionError, ModelFileError
 from ftbnn_larq.layers import binary_conv
+from ftbnn_larq.resnet import up_to_probabilities
 
 assert ftbnn_larq
 keras_layers = tf.keras.layers
@@ -72,6 +74,28 @@ def test_a_flatbuffer_ends_in_probabilities_only_when_asked_to(tmp_path, softmax
     assert (abs(scores.sum() - 1) < 1e-4) == softmax
     if softmax and made_by:
         np.testing.assert_allclose(scores, model.predict_on_batch(pictures()[:1])[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(("made_by", "softmax"), [("dense", False), ("function", True), ("model", True)])
+def test_sigmoids_at_the_end_are_probabilities_and_take_no_softmax(tmp_path, made_by, softmax):
+    model = network(top_activation=None if made_by == "function" else "sigmoid")
+    if made_by == "function":
+        model = tf.keras.Model(model.input, tf.nn.sigmoid(model.output))
+    elif made_by == "model":
+        model = tf.keras.Sequential([tf.keras.Input((8, 8, 1)), model])
+    model.save(tmp_path / "mine.keras")
+    document = convert(tmp_path / "mine.keras", softmax=softmax)
+    assert document["output"] == "probabilities" and "SOFTMAX" not in document["operators"]
+    with Interpreter(document["path"]) as interpreter:
+        np.testing.assert_allclose(interpreter.predict(pictures()), model.predict_on_batch(pictures()), atol=1e-2)
+
+
+def test_a_softmax_of_one_score_is_refused_and_its_layers_name_may_be_taken():
+    model = network()
+    with pytest.raises(ConfigError, match="gives one score, whose softmax is always 1"):
+        up_to_probabilities(tf.keras.Model(model.input, keras_layers.Dense(1)(model.output)))
+    named = tf.keras.Model(model.input, keras_layers.Dense(4, name="probabilities")(model.output))
+    np.testing.assert_allclose(tf.reduce_sum(up_to_probabilities(named)(pictures()), 1), 1, rtol=1e-5)
 
 
 def test_several_outputs_are_no_teacher_and_one_of_a_models_two_converts(tmp_path, refused):
@@ -187,6 +211,18 @@ def test_functions_of_tensorflow_that_write_files_are_not_called(tmp_path, kind,
         keras_files.load(path)
 
 
+def test_what_a_model_was_trained_with_is_not_loaded_and_refuses_nothing(tmp_path):
+    model = network()
+    optimizer = lq.optimizers.CaseOptimizer(
+        (lq.optimizers.Bop.is_binary_variable, lq.optimizers.Bop()),
+        default_optimizer=tf.keras.optimizers.legacy.Adam(),
+    )
+    for trained_with in ({"optimizer": optimizer}, {"metrics": [lq.metrics.FlipRatio()]}):
+        model.compile(**{"optimizer": "adam", "loss": "mse", **trained_with})
+        model.save(tmp_path / "mine.keras")
+        assert keras_files.load(tmp_path / "mine.keras").output_shape == (None, 10)
+
+
 def test_slices_of_pictures_are_no_code(tmp_path):
     inputs = tf.keras.Input((8, 8, 2))
     tf.keras.Model(inputs, network()(inputs[:, :, :, :1])).save(tmp_path / "sliced.keras")
@@ -239,6 +275,9 @@ def test_one_row_of_scores_is_asked_for(tmp_path, refused):
     assert "one row of scores" in refused("convert", "two.keras")
     tf.keras.Model(model.input, model.get_layer("stem").output).save(tmp_path / "map.keras")
     assert "one row of scores" in refused("convert", "map.keras")
+    # Which nobody but a flatbuffer needs.
+    for to in ("saved_model", "keras"):
+        assert convert(tmp_path / "two.keras", to=to, output=tmp_path / to / "two.keras")["bytes"] > 0
 
 
 def test_a_layer_that_lce_has_no_operator_for_is_named(tmp_path, refused):
@@ -250,7 +289,7 @@ def test_a_layer_that_lce_has_no_operator_for_is_named(tmp_path, refused):
 def test_layers_that_no_pass_knows_are_left_and_listed(tmp_path):
     network(keras_layers.UpSampling2D(2, interpolation="bilinear", name="up")).save(tmp_path / "mine.keras")
     document = convert(tmp_path / "mine.keras")
-    assert document["left_as_they_are"]["RESIZE_BILINEAR"] == ["up"]
+    assert document["left_as_they_are"] == {"RESIZE_BILINEAR": ["up"]}
     assert document["top1_agreement"] == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -27,11 +28,15 @@ def normal(*shape):
     return np.random.default_rng(shape).normal(size=shape).astype(np.float32)
 
 
-def one_layer(kernel, *, groups=1, strides=1, nonlinearity=None, batch_norm=True) -> tf.keras.Model:
+def one_layer(
+    kernel, *, groups=1, strides=1, nonlinearity=None, batch_norm=True, quantizer="ste_sign"
+) -> tf.keras.Model:
     """A binary convolution with that kernel, a batch norm that has learned something, a non-linearity."""
     filters = kernel.shape[-1]
     inputs = tf.keras.Input((8, 8, kernel.shape[2] * groups))
-    x = binary_conv(filters, 3, groups=groups, strides=strides, name="conv")(inputs)
+    conv = binary_conv(filters, 3, groups=groups, strides=strides, name="conv")
+    conv.kernel_quantizer = lq.quantizers.get_kernel_quantizer(quantizer)
+    x = conv(inputs)
     if batch_norm:
         x = tf.keras.layers.BatchNormalization(name="bn")(x)
     if nonlinearity:
@@ -139,6 +144,19 @@ def test_non_linearities_take_linearity_away():
     assert shares["identity"] == pytest.approx(scale(document, "linearity")["batch norm"], abs=1e-6)
     assert shares["as trained"] < shares["relu"] < shares["leaky_relu"] < shares["prelu"] < shares["identity"]
     assert "the network's own" in document["verdict"]
+
+
+def test_a_scale_of_the_layers_own_kernel_is_what_its_batch_norm_learned():
+    kernel = 0.1 * normal(3, 3, 8, 8)
+    scaled = one_layer(kernel, nonlinearity="relu", quantizer="magnitude_aware_sign")
+    plain = one_layer(kernel, nonlinearity="relu")
+    alpha = np.abs(kernel).mean(axis=(0, 1, 2))
+    gamma, beta, mean, variance = plain.get_layer("bn").get_weights()
+    scaled.get_layer("bn").set_weights([gamma, beta, alpha * mean, alpha**2 * variance])
+    scaled.get_layer("bn").epsilon = plain.get_layer("bn").epsilon = 0.0
+    documents = [only(linearity(model, normal(64, 8, 8, 8))) for model in (scaled, plain)]
+    shares, expected = (document["nonlinearities"] for document in documents)
+    assert shares == pytest.approx(expected, rel=1e-4)
 
 
 def test_without_a_batch_norm_its_rows_are_missing():

@@ -87,6 +87,16 @@ def test_signs_that_are_layers_of_their_own_are_told(tmp_path):
         convert_model(model, tmp_path / "model.tflite", pictures(0.5))
 
 
+@pytest.mark.parametrize("quantizer", [lq.quantizers.SteHeaviside(), lq.quantizers.DoReFa(1)])
+def test_a_quantizer_to_0_and_1_is_named(tmp_path, quantizer):
+    inputs = tf.keras.Input((4, 4, 64))
+    x = tf.keras.layers.Conv2D(64, 1)(inputs)
+    x = lq.layers.QuantConv2D(64, 3, input_quantizer=quantizer, kernel_quantizer="ste_sign", name="odd")(x)
+    model = tf.keras.Model(inputs, tf.keras.layers.GlobalAveragePooling2D()(x))
+    with pytest.raises(ConversionError, match=f"odd: its input quantizer {type(quantizer).__name__} gives 0 and 1"):
+        convert_model(model, tmp_path / "model.tflite", pictures(0.5))
+
+
 def test_a_binary_dense_layer_is_named(tmp_path):
     signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
     inputs = tf.keras.Input((4, 4, 64))

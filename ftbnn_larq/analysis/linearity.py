@@ -8,7 +8,8 @@ sign(0) = +1, under four scales:
     none                   B
     weight                 alpha B, with alpha the mean of |W| in each output channel (XNOR-Net, arXiv 1603.05279)
     weight and activation  alpha K B, with K the mean of |X| over the window and (the group's) channels (the same)
-    batch norm             gamma (B - mean) / sqrt(variance + epsilon) + beta, as the layer behind learned it
+    batch norm             gamma (B - mean) / sqrt(variance + epsilon) + beta, as the layer behind learned it (of B
+                           with the scale that the layer's own quantizer gives the kernel, if it does)
 
 and with each non-linearity behind the batch norm. Only positions whose window holds no padding are looked at.
 
@@ -99,7 +100,10 @@ def linearity(
 
 
 def _samples(model, binary, pictures, on_step) -> dict[str, list]:
-    """Of each layer and batch: F, B and K at random positions, each (pictures, positions, groups, channels)."""
+    """Of each layer and batch: F, B, K and what the layer gives, but for its bias, at random positions.
+
+    Each is (pictures, positions, groups, channels).
+    """
     inputs = tf.keras.Model(model.inputs, [layer.get_input_at(0) for layer in binary])
     random = np.random.default_rng(0)
     samples = {layer.name: [] for layer in binary}
@@ -123,6 +127,7 @@ def _convolutions(layer, x, pictures: int, random) -> list[np.ndarray]:
         return tf.nn.conv2d(x, kernel, layer.strides, "VALID", dilations=layer.dilation_rate).numpy()
 
     results = [convolve(x, weights), convolve(_sign(x), _sign(weights)), convolve(tf.abs(x), window)]
+    results.append(convolve(layer.input_quantizer(x), layer.kernel_quantizer(weights)))
     count, height, width = results[0].shape[:3]
     kept = random.permutation(height * width)[: max(1, POSITIONS // pictures)]
     return [result.reshape(count, height * width, groups, -1)[:, kept] for result in results]
@@ -144,19 +149,19 @@ def _why_left_out(layer, parts, pictures: int) -> str | None:
     return None
 
 
-def _measure(layer, full, signs, magnitude) -> dict:
-    """The numbers of one layer from F, B (n, positions, groups, c) and K (n, positions, groups, 1)."""
+def _measure(layer, full, signs, magnitude, own) -> dict:
+    """The numbers of one layer from what `_samples` took of it."""
     alpha = np.abs(layer.kernel.numpy()).mean(axis=(0, 1, 2)).reshape(full.shape[2:])
     scales = {NONE: signs, WEIGHT: alpha * signs, WEIGHT_AND_ACTIVATION: alpha * magnitude * signs}
     behind = {}
     norm = _reader(layer, tf.keras.layers.BatchNormalization)
     if norm is not None:
-        flat = signs.reshape(-1, 1, 1, layer.filters)
+        flat = own.reshape(-1, 1, 1, layer.filters)
         normed = norm(flat if layer.bias is None else flat + layer.bias.numpy(), training=False)
         tried = {name: nonlinearities.create(name) for name in NONLINEARITIES}
-        own = _reader(norm, tuple(type(act) for act in tried.values()))
-        if own is not None:
-            tried[AS_TRAINED] = own
+        trained = _reader(norm, tuple(type(act) for act in tried.values()))
+        if trained is not None:
+            tried[AS_TRAINED] = trained
         scales[BATCH_NORM] = normed.numpy().reshape(signs.shape)
         behind = {name: act(normed).numpy().reshape(signs.shape) for name, act in tried.items()}
     shares = _linear_shares(full, {**scales, **behind})

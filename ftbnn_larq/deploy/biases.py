@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ftbnn_larq.deploy.census import BINARY_CONVOLUTION
+from ftbnn_larq.deploy.census import BINARY_CONVOLUTION, POOLS
 from ftbnn_larq.deploy.flatbuffer import FLOAT32, Graph
 
 # Operator -> which of its inputs is its bias.
 _BIAS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, BINARY_CONVOLUTION: 3}
-_POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 
 
 def channelwise(values: np.ndarray | None, channels: int) -> np.ndarray | None:
@@ -36,6 +35,9 @@ def add_before(graph: Graph, tensor: int, offset: np.ndarray) -> bool:
     """Have what computes `tensor` add `offset`, if it adds or scales by a constant and only one operator reads it."""
     producer = graph.producers().get(tensor)
     if producer is None or graph.only_reader(tensor) is None or _is_activated(producer):
+        return False
+    if graph.shape(tensor)[-1:] != offset.shape:
+        # One number for all channels, as of an attention map.
         return False
     kind = graph.type(producer)
     if kind in _BIAS:
@@ -66,12 +68,12 @@ def _add_behind(graph: Graph, tensor: int, offset: np.ndarray) -> bool:
             kernel = graph.constant(reader.inputs[1])
             fits = kernel is not None and kernel.dtype == np.float32 and kernel.shape[1] == len(offset)
             return fits and _add_to_bias(graph, reader, 2, kernel.astype(np.float64) @ offset)
-        if _is_activated(reader) or graph.shape(output)[-1] != len(offset):
+        if _is_activated(reader) or graph.shape(output)[-1:] != offset.shape:
             return False
         same_shape = graph.shape(output) == graph.shape(tensor)
         flat = np.prod(graph.shape(output)) == len(offset)
         averaged = kind == "MEAN" and len(graph.shape(tensor)) - 1 not in graph.constant(reader.inputs[1])
-        hands_on = (kind == "ADD" and same_shape) or kind in _POOLS or (flat and (averaged or kind == "RESHAPE"))
+        hands_on = (kind == "ADD" and same_shape) or kind in POOLS or (flat and (averaged or kind == "RESHAPE"))
         if not hands_on:
             return False
         tensor = output

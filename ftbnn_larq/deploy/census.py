@@ -9,7 +9,7 @@ from ftbnn_larq.deploy import flatbuffer as fb
 from ftbnn_larq.errors import ModelFileError
 
 BINARY_CONVOLUTION = "LceBconv2d"
-
+POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 
 # Operators that, with a constant on one side, do to each element what a layer in front could have done.
 _FOLDABLE = ("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM")

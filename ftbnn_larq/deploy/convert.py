@@ -49,7 +49,8 @@ def convert(
         source: a run folder, or a .keras or .h5 file.
         to: "tflite" (LCE's flatbuffer, proven), "saved_model" or "keras".
         output: path of the result; in the run folder, or beside the file, unless given.
-        softmax: let the flatbuffer end in probabilities; it ends in logits otherwise.
+        softmax: let the flatbuffer end in probabilities; it ends in logits otherwise. One that ends in sigmoids does
+            so either way.
         groups: "split" or "fused", see `passes.GROUPS`.
         without: names of `passes.PASSES` to leave out.
         dataset, data_dir: the data set of a Keras file, for the proof and for the labels, and where TFDS keeps it; a
@@ -64,13 +65,14 @@ def convert(
 
     Raises:
         UnknownNameError: no such format, pass or way with groups.
-        ConfigError: the flatbuffer's JSON would take the place of another file, or a data set for a run.
+        ConfigError: the flatbuffer's JSON would take the place of another file, a data set for a run, or a softmax of
+            one score.
         RunError, ModelFileError: the run has no sound weights, or the file cannot be loaded; see `keras_files`.
         ConversionError: the proof failed; nothing is written then.
     """
     passes.chosen(groups, without)
     path = destination(Path(source), to, output)
-    network, data, details = _network(Path(source), dataset, data_dir)
+    network, data, details = _network(Path(source), to, dataset, data_dir)
     if to != "tflite":
         with written_whole(path) as temporary, quiet_native_stderr():
             network.save(temporary, save_format="tf" if to == "saved_model" else "keras")
@@ -93,7 +95,7 @@ def convert(
     return document
 
 
-def _network(source: Path, dataset: str | None, data_dir: str | None):
+def _network(source: Path, to: str, dataset: str | None, data_dir: str | None):
     """The Keras model, its data set or None, and what the JSON file shall say of where it came from."""
     if not keras_files.is_model_file(source):
         run = runs.open_run(source)
@@ -107,8 +109,12 @@ def _network(source: Path, dataset: str | None, data_dir: str | None):
             # A run can be converted on a machine that does not hold its pictures.
             return run.load_model(), None, details | {"no_data": str(error)}
         return run.load_model(), data, details
-    network = prepared(keras_files.load(source))
+    network = keras_files.load(source)
     details = {"model": {"name": network.name, "file": str(source)}}
+    if to != "tflite":
+        # Nothing is proven.
+        return network, None, details
+    network = prepared(network)
     if dataset is None:
         return network, None, details
     shape, classes = network.input_shape[1:], network.output_shape[-1]
@@ -195,7 +201,7 @@ def convert_model(
             "path": str(path),
             "bytes": len(flatbuffer),
             "sha256": sha256(temporary),
-            "output": "probabilities" if found[-1].type == "SOFTMAX" else "logits",
+            "output": "probabilities" if found[-1].type in ("SOFTMAX", "LOGISTIC") else "logits",
             "groups": groups,
             "needs": passes.INDIRECT_FLAG if "default" not in kernels else None,
             "passes": report,

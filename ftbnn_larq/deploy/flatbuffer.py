@@ -10,6 +10,7 @@ import numpy as np
 from flatbuffers import flexbuffers
 
 from ftbnn_larq.deploy import lce
+from ftbnn_larq.errors import ConversionError
 
 IDENTIFIER = b"TFL3"
 # Kernels read constants as vectors of 16 bytes (schema.fbs: Buffer.data, force_align).
@@ -78,11 +79,18 @@ class Graph:
     Attributes:
         operators: a list to change; `outputs` and `inputs` of an operator are lists of tensors, -1 for one left out.
         tensors: TFLite's, by number.
+
+    Raises:
+        ConversionError: the flatbuffer holds several graphs, as those of loops are.
     """
 
     def __init__(self, flatbuffer: bytes):
         self.model = unpack(flatbuffer)
-        (subgraph,) = self.model.subgraphs
+        subgraph, *others = self.model.subgraphs
+        if others:
+            raise ConversionError(
+                "the network holds a loop, which cannot be rewritten: unroll it, such as by GRU(..., unroll=True)"
+            )
         self._subgraph, self.operators, self.tensors = subgraph, subgraph.operators, subgraph.tensors
         self.inputs, self.outputs = [int(i) for i in subgraph.inputs], [int(i) for i in subgraph.outputs]
         for operator in self.operators:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ftbnn_larq.deploy import biases
 from ftbnn_larq.deploy.census import BINARY_CONVOLUTION
-from ftbnn_larq.deploy.flatbuffer import Graph
+from ftbnn_larq.deploy.flatbuffer import FLOAT32, Graph
 
 # Beyond it, a slope of PRELU stands for two slopes of which the other is rather the small one.
 _STEEP = 1e6
@@ -36,8 +36,8 @@ class Bent(NamedTuple):
 
     def plus(self, other: Bent) -> Bent | None:
         """The sum; None if the two bend at different points."""
-        one, other = self.at(np.where(other.straight, self.kink, other.kink)), other.at(self.kink)
-        other = other.at(one.kink)
+        other = other.at(self.kink)
+        one = self.at(other.kink)
         if not np.allclose(one.kink, other.kink, rtol=1e-5, atol=1e-7):
             return None
         return Bent(one.kink, one.value + other.value, one.left + other.left, one.right + other.right)
@@ -83,7 +83,8 @@ def fold(graph: Graph) -> None:
     for operator in list(graph.operators):
         kind = graph.type(operator)
         output = operator.outputs[0]
-        if output not in done and (kind == BINARY_CONVOLUTION or kind == "ADD") and graph.tensors[output].type == 0:
+        starts = kind in (BINARY_CONVOLUTION, "ADD") and graph.tensors[output].type == FLOAT32 and graph.shape(output)
+        if starts and output not in done:
             region, functions = _region(graph, output)
             done |= set(functions)
             _rewrite(graph, operator, region, functions)
@@ -94,9 +95,10 @@ def _region(graph: Graph, start: int):
     functions = {start: identity(graph.shape(start)[-1])}
     region = []
     for operator in graph.operators:
-        if any(tensor in functions for tensor in operator.inputs):
+        same_shape = graph.shape(operator.outputs[0]) == graph.shape(start)
+        if same_shape and any(tensor in functions for tensor in operator.inputs):
             function = _function(graph, operator, functions)
-            if function is not None and graph.shape(operator.outputs[0]) == graph.shape(start):
+            if function is not None:
                 functions[operator.outputs[0]] = function
                 region.append(operator)
     return region, functions

@@ -7,15 +7,19 @@ from typing import NamedTuple
 import numpy as np
 from flatbuffers import flexbuffers
 
+from ftbnn_larq.config import GROUP_STEP
 from ftbnn_larq.deploy.census import BINARY_CONVOLUTION
-from ftbnn_larq.deploy.flatbuffer import Graph
+from ftbnn_larq.deploy.flatbuffer import INT32, Graph
+from ftbnn_larq.errors import ConversionError
 
 # LCE packs the signs of so many channels into a word.
-WORD = 32
+WORD = GROUP_STEP
 
 
 def lower(graph: Graph) -> None:
     """Cut the packed signs that a grouped convolution reads, give each group a convolution, and join the outputs.
+
+    Raises ConversionError where words of packed outputs would hold the signs of several groups.
 
     Signs are cut behind LceQuantize, as words of 32 channels, where a copy is a thirty-second of the floats'. Where the
     groups were put in another order before, each takes its words from where they are, and nothing is moved.
@@ -33,15 +37,17 @@ def groups(graph: Graph, convolution) -> int:
 def _lowered(graph: Graph, convolution) -> list:
     count = groups(graph, convolution)
     packed, output = convolution.inputs[0], convolution.outputs[0]
-    channels = graph.shape(output)[-1]
-    if channels % count:
-        # Packed outputs of less than a word each: the signs of several groups share one.
-        return [convolution]
+    # Of a packed output the words.
+    channels, filters = graph.shape(output)[-1], graph.shape(convolution.inputs[1])[0] // count
+    if graph.tensors[output].type == INT32 and filters % WORD:
+        raise ConversionError(
+            f"the grouped convolution behind {graph.name(packed)} has {filters} filters per group, and its output is "
+            f"signs packed in words of {WORD}: take a multiple of {WORD} filters per group, or --groups fused"
+        )
     moved = _before_moving(graph, packed, count)
     pieces = split(graph, moved.packed, count)
     options = flexbuffers.Loads(bytes(convolution.customOptions))
     operators, outputs = [*moved.operators, pieces], []
-    filters = graph.shape(convolution.inputs[1])[0] // count
     for group in range(count):
         name = f"{graph.name(output)}/group{group + 1}"
         inputs = [pieces.outputs[moved.order[group]]]

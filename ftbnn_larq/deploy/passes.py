@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ftbnn_larq.errors import UnknownNameError
+from ftbnn_larq.errors import ConversionError, FtbnnError, UnknownNameError, one_line
 
 # "split" makes one ordinary convolution of each group, which every LCE kernel runs; "fused" keeps LCE's grouped
 # operator, which only the indirect and the reference kernel run.
@@ -68,11 +68,12 @@ PASSES = (
     ),
 )
 
-# Operators that the passes make or know what to do with; any other is left as it is, and told.
+# Operators that the passes make or know what to do with, and the end that --softmax asks for; any other is left as it
+# is, and told.
 KNOWN = (
     *("LceQuantize", "LceBconv2d", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "DEQUANTIZE", "SOFTMAX"),
     *("PRELU", "RELU", "LEAKY_RELU", "NEG", "ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM"),
-    *("SPLIT", "CONCATENATION", "STRIDED_SLICE", "AVERAGE_POOL_2D", "MAX_POOL_2D"),
+    *("SPLIT", "CONCATENATION", "STRIDED_SLICE", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "RESHAPE"),
 )
 
 # What can be left out by name. Groups are no matter of taste: see `GROUPS`.
@@ -95,7 +96,11 @@ def chosen(groups: str = SPLIT, without: Iterable[str] = ()) -> tuple[Pass, ...]
 
 
 def run(flatbuffer: bytes, passes: Iterable[Pass]) -> tuple[bytes, list[dict]]:
-    """The flatbuffer rewritten, and of each pass `{name, bytes_saved, operators_saved}`, negative where it adds."""
+    """The flatbuffer rewritten, and of each pass `{name, bytes_saved, operators_saved}`, negative where it adds.
+
+    Raises:
+        ConversionError: a pass cannot take the network.
+    """
     from ftbnn_larq.deploy.flatbuffer import Graph
 
     report, graph = [], Graph(flatbuffer)
@@ -104,8 +109,17 @@ def run(flatbuffer: bytes, passes: Iterable[Pass]) -> tuple[bytes, list[dict]]:
     for row in passes:
         module, function = row.home.split(":")
         before, operators = len(flatbuffer), len(graph.operators)
-        getattr(importlib.import_module(f"{__package__}.{module}"), function)(graph)
-        flatbuffer = graph.pack()
+        try:
+            getattr(importlib.import_module(f"{__package__}.{module}"), function)(graph)
+            flatbuffer = graph.pack()
+        except FtbnnError:
+            raise
+        except Exception as error:  # whatever an operator raises that a pass did not expect
+            way_out = f"--no-{row.name}" if row.name in OPTIONAL else f"--groups {FUSED}"
+            raise ConversionError(
+                f"the pass {row.name} cannot take this network ({type(error).__name__}: {one_line(error, 160)}): "
+                f"convert it with {way_out}"
+            ) from error
         report.append(
             {
                 "name": row.name,

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from ftbnn_larq.analysis import calls
-from ftbnn_larq.deploy import census, signs
+from ftbnn_larq.deploy import census, passes, signs
+from ftbnn_larq.deploy.groups import WORD
 from ftbnn_larq.deploy.interpreter import Interpreter
 from ftbnn_larq.errors import ConversionError
 from ftbnn_larq.layers import is_binary
@@ -45,11 +46,11 @@ def binary_layers(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
 
 def binary_convolutions(layers: list, groups: str) -> int:
     """How many LceBconv2d a flatbuffer needs: one a binary layer, or one a group of it where groups were "split"."""
-    return sum(getattr(layer, "groups", 1) if groups == "split" else 1 for layer in layers)
+    return sum(getattr(layer, "groups", 1) if groups == passes.SPLIT else 1 for layer in layers)
 
 
 def check_census(
-    layers: list, found: list[census.Operator], converter_said: str = "", *, groups: str = "fused"
+    layers: list, found: list[census.Operator], converter_said: str = "", *, groups: str = passes.FUSED
 ) -> None:
     """Every binary layer must have become an LceBconv2d, or one a group.
 
@@ -90,10 +91,12 @@ def known_reason(layer) -> str | None:
         return "a binary dense layer, LCE has binary convolutions only"
     groups = getattr(layer, "groups", 1)
     channels = layer.kernel.shape[2]
-    if groups > 1 and channels % 32:
-        return f"{channels} channels per group, LCE needs a multiple of 32"
+    if groups > 1 and channels % WORD:
+        return f"{channels} channels per group, LCE needs a multiple of {WORD}"
     if layer.padding == "same" and getattr(layer, "pad_values", 0.0) not in (0.0, 1.0):
         return f"padded with {layer.pad_values}, LCE pads with 0 or 1"
+    if not np.all(layer.input_quantizer(-tf.ones((1, 1, 1, groups * channels)))):
+        return f"its input quantizer {type(layer.input_quantizer).__name__} gives 0 and 1, LCE needs -1 and 1"
     return None
 
 

@@ -30,7 +30,7 @@ def merge(graph: Graph) -> None:
         if graph.type(operator) == "AVERAGE_POOL_2D":
             _merge_pool(graph, operator)
     for operator in list(graph.operators):
-        if graph.type(operator) == "CONCATENATION" and _repeats(graph, operator):
+        if _is_of_channels(graph, operator) and _repeats(graph, operator):
             scaling = _scaling(graph, operator.outputs[0])
             if scaling.operators:
                 new = _depthwise(graph, operator.inputs, scaling, (1, 1), padding=0)
@@ -45,7 +45,7 @@ def _merge_pool(graph: Graph, pool) -> None:
         return
     chain, copies, tensor = [pool], 1, pool.outputs[0]
     following = graph.readers()[tensor]
-    if len(following) == 1 and _joins(graph, following[0], tensor):
+    if len(following) == 1 and _is_of_channels(graph, following[0]) and set(following[0].inputs) == {tensor}:
         chain += following
         copies, tensor = len(following[0].inputs), following[0].outputs[0]
     scaling = _scaling(graph, tensor)
@@ -54,9 +54,11 @@ def _merge_pool(graph: Graph, pool) -> None:
         graph.replace([*chain, *scaling.operators], new)
 
 
-def _joins(graph: Graph, operator, tensor: int) -> bool:
-    """Whether an operator puts a tensor beside itself and nothing else."""
-    return operator is not None and graph.type(operator) == "CONCATENATION" and set(operator.inputs) == {tensor}
+def _is_of_channels(graph: Graph, operator) -> bool:
+    """Whether an operator puts channels of pictures side by side."""
+    if operator is None or graph.type(operator) != "CONCATENATION":
+        return False
+    return len(graph.shape(operator.outputs[0])) == 4 and operator.builtinOptions.axis in (-1, 3)
 
 
 def _repeats(graph: Graph, concatenation) -> bool:
@@ -67,8 +69,7 @@ def _repeats(graph: Graph, concatenation) -> bool:
         producer = producers.get(tensor)
         return producer is not None and graph.type(producer) == "STRIDED_SLICE" and producer.inputs[0] == source
 
-    last = concatenation.builtinOptions.axis in (-1, len(graph.shape(source)) - 1)
-    return last and all(tensor == source or is_part(tensor) for tensor in concatenation.inputs)
+    return all(tensor == source or is_part(tensor) for tensor in concatenation.inputs)
 
 
 def _scaling(graph: Graph, tensor: int) -> Scaling:

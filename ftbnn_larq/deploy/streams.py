@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 
-from ftbnn_larq.deploy.census import BINARY_CONVOLUTION
+from ftbnn_larq.deploy.census import BINARY_CONVOLUTION, POOLS
 from ftbnn_larq.deploy.flatbuffer import Graph
 from ftbnn_larq.deploy.groups import WORD, join, split
 
 _BY_ELEMENT = ("ADD", "SUB", "MUL", "PRELU", "RELU", "LEAKY_RELU")
-_POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
 
 
 def keep_apart(graph: Graph) -> None:
@@ -79,19 +78,23 @@ class _Streams:
         output = operator.outputs[0]
         if kind == "CONCATENATION":
             return self._concatenation(operator, inputs)
-        if kind == "CONV_2D" and output in self.cut and self.graph.constant(inputs[1]) is not None:
+        if kind == "CONV_2D" and output in self.cut:
             return self._convolution(operator, inputs)
-        if kind == "SPLIT" and inputs[1] in self.apart:
+        if kind == "SPLIT" and inputs[1] in self.apart and self._is_of_channels(operator):
             sizes = [self._channels(tensor) for tensor in operator.outputs]
             self._alias.update(zip(operator.outputs, self._in(inputs[1], sizes), strict=True))
             return True
         if not any(tensor in self.apart for tensor in inputs):
             return False
-        if kind in _BY_ELEMENT or kind in _POOLS or kind == "LceQuantize":
+        if kind in _BY_ELEMENT or kind in POOLS or kind == "LceQuantize":
             return self._by_piece(operator, inputs, kind)
         if kind == "DEPTHWISE_CONV_2D" and operator.builtinOptions.depthMultiplier == 1:
             return self._by_piece(operator, inputs, kind)
         return False
+
+    def _is_of_channels(self, split) -> bool:
+        """Whether a SPLIT cuts channels, not rows or columns."""
+        return self.graph.constant(split.inputs[0]) in (-1, len(self.graph.shape(split.inputs[1])) - 1)
 
     def _concatenation(self, operator, inputs: list[int]) -> bool:
         output = operator.outputs[0]
@@ -112,6 +115,10 @@ class _Streams:
 
     def _convolution(self, operator, inputs: list[int]) -> bool:
         """Filters are independent of each other: the output in pieces costs nothing but the operators."""
+        kernel = self.graph.constant(inputs[1])
+        if kernel is None or kernel.shape[-1] != self._channels(inputs[0]):
+            # Of groups, each filter sees some of the channels.
+            return False
         source, begin, pieces = self._whole(inputs[0]), 0, []
         for size in self.cut[operator.outputs[0]]:
             piece = self._new(operator.outputs[0], size, len(pieces))
@@ -205,7 +212,7 @@ class _Streams:
         self.apart.add(tensor)
 
     def _channels(self, tensor: int) -> int:
-        return self.graph.shape(tensor)[-1]
+        return (self.graph.shape(tensor) or (1,))[-1]
 
     def _new(self, like: int, channels: int, index: int) -> int:
         shape = (*self.graph.shape(like)[:-1], channels)

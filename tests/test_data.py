@@ -13,10 +13,10 @@ from PIL import Image
 from test_bad_input import picture_folder
 
 from ftbnn_larq import data
-from ftbnn_larq.data import pipeline
+from ftbnn_larq.data import augmentation, pipeline
 from ftbnn_larq.data.pictures import check_picture, read_picture
 from ftbnn_larq.errors import DataError
-from ftbnn_larq.evaluation import evaluate
+from ftbnn_larq.evaluation import accuracy, evaluate
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import loop
 
@@ -109,6 +109,109 @@ def test_three_pictures_of_a_class_are_enough(tmp_path):
     assert (loaded.train.examples, loaded.validation.examples, loaded.test.examples) == (2, 2, 2)
     with pytest.raises(DataError, match="class 'cow' has 2 pictures: at least 3"):
         data.load(picture_folder(tmp_path / "fewer", cow=2, cat=3))
+
+
+def test_folders_of_splits_are_known_by_what_people_call_them(tmp_path):
+    for part, count in (("Train", 6), ("valid", 3), ("test", 2)):
+        picture_folder(tmp_path / "pets" / part, cat=count, dog=count)
+    loaded = data.load(f"folder:{tmp_path / 'pets'}")
+    assert loaded.config.labels == ("cat", "dog")
+    assert (loaded.train.examples, loaded.validation.examples, loaded.test.examples) == (12, 6, 4)
+    picture_folder(tmp_path / "pets" / "unlabelled", cat=3)
+    with pytest.raises(DataError, match="unlabelled stands beside a folder of training pictures"):
+        data.check_name(f"folder:{tmp_path / 'pets'}")
+    # Without a folder of folders called train, it is a class as any other.
+    assert data.load(picture_folder(tmp_path / "rails", train=3, tram=3)).config.labels == ("train", "tram")
+
+
+def test_a_folder_is_not_read_class_by_class(tmp_path):
+    """Its mean and its batches are those of all classes, however many pictures each has."""
+    for label, value in (("dark", 10), ("light", 240)):
+        (tmp_path / label).mkdir()
+        for number in range(1500):
+            Image.new("L", (8, 8), value).save(tmp_path / label / f"{number:04d}.png")
+    loaded = data.load(f"folder:{tmp_path}")
+    assert loaded.train.examples > 2 * pipeline.STATISTICS_SAMPLE
+    assert loaded.config.mean[0] == pytest.approx(125 / 255, abs=0.05)
+    assert loaded.config.std[0] == pytest.approx(115 / 255, abs=0.01)
+    assert loaded.train.shuffle_buffer == loaded.train.examples
+
+
+@pytest.mark.parametrize("size", [8, 20])
+def test_jitter_leaves_what_touches_the_border(size):
+    """A shift of a tenth of a pixel darkens a line by a tenth, and does not take it away."""
+    picture = tf.fill((size, size, 1), tf.constant(255, tf.uint8))
+    seen = np.stack([augmentation.jitter(picture, (seed, 1)).numpy()[..., 0] for seed in range(200)])
+    # Half a pixel and a tenth of the picture, at worst.
+    reach = 0.5 + 0.05 * (size - 1)
+    assert seen[:, 1:-1, 1:-1].min() >= 255 * min(1, 2 - reach) - 1
+    border = np.concatenate([seen[:, 0, size // 2], seen[:, -1, size // 2], seen[:, size // 2, 0]])
+    assert border.min() >= 255 * max(0, 1 - reach) - 1
+    assert (border > 200).mean() > 0.6 and border.min() < 200
+
+
+def test_changes_of_colour_change_parts_of_photographs(monkeypatch):
+    colour = augmentation._CHANGES[8]
+    monkeypatch.setattr(augmentation, "_CHANGES", (colour,))
+    config = data.DataConfig("photographs", (16, 16, 3), ("a", "b"), crop="resized", flip=False)
+    picture = tf.fill((32, 48, 3), tf.constant(0, tf.uint8)) + tf.constant([200, 0, 0], tf.uint8)
+    rows = tf.data.Dataset.range(20).map(lambda seed: augmentation.augment(picture, config, (seed, 1), 1.0))
+    assert len({tuple(changed[8, 8]) for changed in rows.as_numpy_iterator()}) > 10
+
+
+def test_solarizing_by_nothing_changes_nothing():
+    ramp = tf.reshape(tf.range(256), (16, 16, 1))
+    ramp = tf.cast(ramp, tf.uint8)
+    np.testing.assert_array_equal(augmentation._solarized(ramp, 0.0), ramp)
+    np.testing.assert_array_equal(augmentation._solarized(ramp, 0.5), np.where(ramp < 128, ramp, 255 - ramp))
+
+
+def test_what_tfds_tells_of_a_download_is_not_on_standard_output(tmp_path, capsys, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    class Tiny(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(8, 8, 3)),
+                "label": tfds.features.ClassLabel(names=["a", "b"]),
+            }
+            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for index in range(20):
+                yield index, {"image": np.zeros((8, 8, 3), np.uint8), "label": index % 2}
+
+    monkeypatch.setattr(tfds, "builder", lambda name, data_dir: Tiny(data_dir=data_dir))
+    monkeypatch.setattr("ftbnn_larq.data.tfds._known_names", lambda: {"tiny"})
+    assert data.load("tiny", data_dir=str(tmp_path)).train.examples == 14
+    assert capsys.readouterr().out == ""
+
+
+def test_pictures_without_a_class_are_not_counted():
+    """TFDS gives -1 where labels were kept back, as those of the test split of iNaturalist."""
+    batches = [(np.zeros((3, 8, 8, 3)), np.array([0, 1, -1]))]
+    with pytest.raises(DataError, match="pictures of class -1, where classes are 0 to 9"):
+        accuracy(lambda pictures: np.zeros((3, 10)), batches)
+
+
+def test_classes_count_alike_where_pictures_are_mixed_too():
+    """Nine of ten are of one class; with weights, each class has half of the targets."""
+    labels = np.repeat([0, 1], [576, 64])
+    rows = tf.data.Dataset.from_tensor_slices((np.zeros((640, 8, 8, 1), np.uint8), labels))
+    split = data.Split(640, rows)
+    config = data.DataConfig("two", (8, 8, 1), ("many", "few"), mean=(0.0,), std=(1.0,), crop="none", flip=False)
+    for keys in ({}, {"mixup": 1.0}, {"cutmix": 1.0}):
+        how = Recipe(epochs=4, batch_size=64, class_weights="balanced", **keys)
+        batches = pipeline.training_batches(split, config, how, seed=0)
+        targets, weights = (np.concatenate(each) for each in list(zip(*batches.as_numpy_iterator(), strict=True))[1:])
+        total = (weights[:, None] * targets).sum(axis=0)
+        assert total[1] / total.sum() == pytest.approx(0.5, abs=0.05), keys
+        np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])

@@ -30,10 +30,13 @@ def jitter(picture, seed):
     """A uint8 picture (h, w, c) shifted by up to half a pixel and zoomed by up to a tenth, either way; black around."""
     height, width = picture.shape[:2]
     zoom, down, right = tf.unstack(tf.random.stateless_uniform((3,), seed, -1.0, 1.0))
-    reach = 0.5 + 0.05 * zoom
-    middle = tf.stack([0.5 + 0.5 * down / (height - 1), 0.5 + 0.5 * right / (width - 1)])
+    # What lies outside, be it by a hundredth of a pixel, is black at once; a border lets it become so by degrees.
+    picture = tf.pad(tf.cast(picture, tf.float32), [[1, 1], [1, 1], [0, 0]])
+    last = tf.constant([height + 1.0, width + 1.0])
+    reach = (0.5 + 0.05 * zoom) * (last - 2) / last
+    middle = 0.5 + 0.5 * tf.stack([down, right]) / last
     box = tf.concat([middle - reach, middle + reach], 0)
-    return _as_pixels(tf.image.crop_and_resize(tf.cast(picture, tf.float32)[None], box[None], [0], (height, width))[0])
+    return _as_pixels(tf.image.crop_and_resize(picture[None], box[None], [0], (height, width))[0])
 
 
 def augment(picture, config: DataConfig, seed, strength: float = 0.0):
@@ -61,9 +64,9 @@ def augment(picture, config: DataConfig, seed, strength: float = 0.0):
         picture = jitter(picture, crop_seed)
     if config.flip:
         picture = tf.image.stateless_random_flip_left_right(picture, flip_seed)
-    if strength:
-        picture = random_augment(picture, strength, change_seed)
-    return tf.ensure_shape(picture, (height, width, channels))
+    # A part of a picture has lost its number of channels, which tells the changes of colour what is grey.
+    picture = tf.ensure_shape(picture, (height, width, channels))
+    return random_augment(picture, strength, change_seed) if strength else picture
 
 
 def random_augment(picture, strength: float, seed):
@@ -128,8 +131,8 @@ def _grey(picture):
 
 
 def _solarized(picture, amount):
-    limit = tf.cast(255 * (1 - tf.abs(amount)), tf.uint8)
-    return tf.where(picture < limit, picture, 255 - picture)
+    limit = 256 * (1 - tf.abs(amount))
+    return tf.where(tf.cast(picture, tf.float32) < limit, picture, 255 - picture)
 
 
 def _posterized(picture, amount):

@@ -1,7 +1,8 @@
-"""`folder:PATH`: a folder of class folders, or of `train`, `test` and perhaps `val`, each a folder of class folders."""
+"""`folder:PATH`: a folder of class folders, or of `train`, `val` and `test` folders, each a folder of class folders."""
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from ftbnn_larq.data.pictures import SUFFIXES, check_picture, read_picture
 from ftbnn_larq.errors import DataError
 
 LAYOUT = "expected PATH/CLASS/picture.png, or PATH/train/CLASS/... and PATH/test/CLASS/..."
+# What people call the folders of the splits, in small letters.
+SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 
 
 def _root(name: str) -> Path:
@@ -46,18 +49,28 @@ def _listing(name: str) -> tuple[dict[str, list[Path]], dict[str, list[Path]] | 
         raise DataError(f"{root}: no such folder")
     if not root.is_dir():
         raise DataError(f"{root} is a file, not a folder: {LAYOUT}")
-    names = {path.name for path in _class_folders(root)}
-    if not ("train" in names and names <= {"train", "val", "validation", "test"} and len(names) > 1):
+    folders = _class_folders(root)
+    # A class may be called train, too: its pictures then lie in it.
+    if not any(path.name.lower() == "train" and _has_folders_alone(path) for path in folders):
         return _pictures(root), None, None
-    train = _pictures(root / "train")
-    others = []
-    for candidates in (("val", "validation"), ("test",)):
-        part = next((_pictures(root / each) for each in candidates if each in names), None)
-        if part is not None and set(part) != set(train):
-            odd = sorted(set(part) ^ set(train))[0]
-            raise DataError(f"{root}: class {odd!r} is not in all of {', '.join(sorted(names))}")
-        others.append(part)
-    return train, others[0], others[1]
+    parts: dict[str, dict[str, list[Path]]] = {}
+    for folder in folders:
+        split = SPLITS.get(folder.name.lower())
+        if split is None or split in parts:
+            raise DataError(
+                f"{folder} stands beside a folder of training pictures, where one folder called val (or valid, "
+                "validation) and one called test may be: move it away"
+            )
+        parts[split] = _pictures(folder)
+    train = parts["train"]
+    for part in parts.values():
+        if odd := sorted(set(part) ^ set(train)):
+            raise DataError(f"{root}: class {odd[0]!r} is not in all of {', '.join(path.name for path in folders)}")
+    return train, parts.get("validation"), parts.get("test")
+
+
+def _has_folders_alone(root: Path) -> bool:
+    return bool(_class_folders(root)) and not any(path.suffix.lower() in SUFFIXES for path in root.iterdir())
 
 
 def check(name: str, data_dir: str | None) -> None:
@@ -102,6 +115,8 @@ def load(name: str, *, data_dir: str | None, input_size: int | None) -> Data:
 
     def split(classes) -> Split:
         rows = [(str(path), labels.index(label)) for label, pictures in classes.items() for path in pictures]
+        # What reads a part of them, such as the measurement of their mean, sees all classes.
+        random.Random(0).shuffle(rows)
         paths, targets = zip(*rows, strict=True)
 
         def read(path, target):
@@ -109,7 +124,8 @@ def load(name: str, *, data_dir: str | None, input_size: int | None) -> Data:
             picture.set_shape((None, None, 3))
             return picture, target
 
-        return Split(len(rows), tf.data.Dataset.from_tensor_slices((list(paths), tf.constant(targets, tf.int64))), read)
+        dataset = tf.data.Dataset.from_tensor_slices((list(paths), tf.constant(targets, tf.int64)))
+        return Split(len(rows), dataset, read, shuffle_buffer=len(rows))
 
     config = DataConfig(
         name=f"folder:{_root(name).resolve()}",

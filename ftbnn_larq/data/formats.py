@@ -54,11 +54,13 @@ class Split:
         rows: `tf.data` of what is shuffled: small things such as paths or encoded pictures, in an order that never
             changes.
         read: a row's elements in; (uint8 picture (h, w, c), int64 class) out.
+        shuffle_buffer: rows that may wait in memory to be shuffled.
     """
 
     examples: int
     rows: Any
     read: Callable = lambda picture, label: (picture, label)
+    shuffle_buffer: int = 50_000
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,6 @@ from ftbnn_larq.data.augmentation import augment, fit, mix
 from ftbnn_larq.data.formats import Data, DataConfig, Split
 from ftbnn_larq.recipe import Recipe
 
-# Rows that wait to be shuffled: all of CIFAR; of photographs, about a gigabyte of encoded ones.
-SHUFFLE_BUFFER = 50_000
 # Pictures that mean and deviation are measured on.
 STATISTICS_SAMPLE = 1_000
 
@@ -80,7 +78,7 @@ def training_batches(
     Returns:
         float32 pictures (n, h, w, c), float32 targets (n, classes) and, with class weights, float32 weights (n,).
     """
-    buffer = min(split.examples, SHUFFLE_BUFFER)
+    buffer = min(split.examples, split.shuffle_buffer)
     steps = split.examples // how.batch_size
     classes = len(config.labels)
     weights = class_weights(split, classes) if how.class_weights == "balanced" else None
@@ -101,10 +99,14 @@ def training_batches(
     def finish(index, batch):
         pictures, labels = batch
         targets = tf.one_hot(labels, classes)
-        extra = () if weights is None else (tf.gather(weights, labels),)
         seeds = tf.stack([index * workers + worker, seed])
-        mixed = mix(normalise(pictures, config), targets, mixup=how.mixup, cutmix=how.cutmix, seed=seeds)
-        return (*mixed, *extra)
+        mixed, shares = mix(normalise(pictures, config), targets, mixup=how.mixup, cutmix=how.cutmix, seed=seeds)
+        if weights is None:
+            return mixed, shares
+        # Each class of a mixed picture has its own weight; their sum is the picture's.
+        weighted = shares * weights
+        whole = tf.reduce_sum(weighted, axis=1)
+        return mixed, weighted / whole[:, None], whole
 
     dataset = tf.data.Dataset.range(first_epoch, how.epochs).flat_map(one_epoch)
     return dataset.map(finish).prefetch(2)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 from ftbnn_larq.data.formats import Data, DataConfig, Split
 from ftbnn_larq.errors import DataError, UnknownNameError, one_line
 
 # Splits to report accuracy on where TFDS's "test" has no labels.
-TEST_SPLITS = {"imagenet2012": "validation"}
+TEST_SPLITS = {
+    "imagenet2012": "validation",
+    "i_naturalist2018": "validation",
+    "i_naturalist2021": "val",
+    "visual_domain_decathlon": "validation",
+}
+# Encoded photographs that wait to be shuffled, about a gigabyte of them.
+WAITING = 10_000
 # A mirrored character or number is another one, or none.
 NOT_MIRRORED = ("mnist", "svhn", "binary_alpha_digits", "cmaterdb", "smallnorb", "omniglot", "quickdraw")
 # Decoded pictures that may stay in memory.
@@ -55,7 +64,9 @@ def _prepared(name: str, data_dir: str | None):
         )
     if not builder.data_path.exists():
         try:
-            builder.download_and_prepare()
+            # TFDS tells what it does on standard output, which is for results.
+            with contextlib.redirect_stdout(sys.stderr):
+                builder.download_and_prepare()
         except Exception as error:  # network, disk, checksums, manual downloads: TFDS's message says which
             raise DataError(
                 f"{name} is not in {builder.data_path.parent} and could not be downloaded: {one_line(error, 200)}"
@@ -108,7 +119,7 @@ def load(name: str, *, data_dir: str | None, input_size: int | None) -> Data:
 
         if fixed and examples * height * width * channels <= CACHE_BYTES:
             return Split(examples, rows.map(read, num_parallel_calls=tf.data.AUTOTUNE).cache())
-        return Split(examples, rows, read)
+        return Split(examples, rows, read, shuffle_buffer=WAITING)
 
     small = fixed and max(height, width) <= 96
     config = DataConfig(

@@ -46,10 +46,10 @@ def _losses(workers, rank, model, options, dataset, data_dir, dtype, steps) -> l
     import tensorflow as tf
 
     from ftbnn_larq.layers import BinaryConv2D
-    from ftbnn_larq.training import distribution, loop
+    from ftbnn_larq.training import cluster, distribution, loop
 
     if workers:
-        distribution.set_workers(workers, rank)
+        cluster.set_workers(workers, rank)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.keras.backend.set_floatx(dtype)
     # Made before anything else of TensorFlow's, and once.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,8 @@ class Recipe:
         return dataclasses.replace(self, **{key: value for key, value in changes.items() if value is not None})
 
     def save(self, path: Path) -> None:
-        # JSON writes strings and numbers as TOML does.
-        rows = [f"{key} = {json.dumps(value)}\n" for key, value in dataclasses.asdict(self).items()]
+        # JSON writes strings and numbers as TOML does, but for characters that it escapes in two halves.
+        rows = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in dataclasses.asdict(self).items()]
         write_text(path, "".join(rows))
 
 
@@ -146,8 +147,8 @@ def from_table(table: dict[str, Any], source: str | Path, base: Recipe | None = 
 
 
 def for_dataset(name: str) -> Recipe:
-    """The zoo's recipe for a data set: its own, or the default one."""
+    """The zoo's recipe for a data set of any version and configuration: its own, or the default one."""
     from ftbnn_larq import zoo
 
-    own = zoo.HERE / "recipes" / f"{name}.toml"
+    own = zoo.HERE / "recipes" / f"{re.split('[/:]', name)[0]}.toml"
     return read(own if own.is_file() else zoo.HERE / "recipes" / "default.toml")

@@ -138,14 +138,13 @@ def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
     from importlib import metadata
 
-    names = ["ftbnn-larq", "tensorflow", "larq", "larq-compute-engine"]
+    from ftbnn_larq import __version__
 
-    def version(name):
+    def version(name: str) -> str:
         try:
             return metadata.version(name)
         except metadata.PackageNotFoundError:
-            from ftbnn_larq import __version__
+            return "unknown"
 
-            return __version__
-
-    return {name: version(name) for name in names}
+    names = ("tensorflow", "larq", "larq-compute-engine")
+    return {"ftbnn-larq": __version__, **{name: version(name) for name in names}}

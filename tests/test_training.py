@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import json
 import os
 import pty
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import h5py
@@ -22,9 +24,11 @@ import tensorflow as tf
 from conftest import ROOT, run_command
 from test_bad_input import picture_folder
 
+import ftbnn_larq
 from benchmarks import workers
 from ftbnn_larq import data, recipe, runs, zoo
 from ftbnn_larq.config import ResNetConfig
+from ftbnn_larq.data import pipeline
 from ftbnn_larq.errors import ConfigError, RunError, TrainingError, TrainingInterrupted, UnknownNameError
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import distribution, loop, precision
@@ -210,6 +214,24 @@ def test_a_stored_recipe_repeats_the_run(tmp_path):
     assert_same(weights(run), weights(again))
 
 
+def test_a_run_goes_on_without_what_it_began_from_and_tells_no_result_until_it_has_one(fit, trained_twice, tmp_path):
+    (_, source, _), _ = trained_twice
+    moved = shutil.copytree(source.path, tmp_path / "source")
+    _, run, _ = fit(init_from=str(moved))
+    shutil.rmtree(moved)
+    assert loop.resume(run.path)["epochs"] == 1
+
+    class Interrupt(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    with pytest.raises(TrainingInterrupted):
+        loop.resume(run.path, epochs=4, callbacks=(Interrupt(),))
+    # Its weights may be those of a later epoch now.
+    assert not (run.path / "result.json").exists()
+    assert loop.resume(run.path)["epochs"] == 4
+
+
 def test_a_run_tells_its_whole_network_whatever_becomes_of_the_zoos_choices(trained_twice):
     (_, run, _), _ = trained_twice
     assert ResNetConfig(**run.config["model"]["options"]) == zoo.entry("ftbnn_r18").config.replace(**OPTIONS)
@@ -220,6 +242,23 @@ def test_the_zoo_has_a_complete_recipe_for_imagenet_and_says_what_it_is():
     assert "not been run" in text
     how = recipe.for_dataset("imagenet2012")
     assert (how.epochs, how.schedule, how.batch_size) == (256, "linear", 512)
+    assert recipe.for_dataset("imagenet2012:5.1.0") == how
+
+
+def test_recipes_keep_paths_of_any_characters(tmp_path):
+    how = Recipe(teacher='runs/ftbnn_r18-\N{CAT FACE}-\N{LATIN SMALL LETTER E WITH ACUTE}"\\')
+    how.save(tmp_path / "recipe.toml")
+    assert recipe.read(tmp_path / "recipe.toml") == how
+
+
+def test_packages_that_are_not_installed_by_their_names_have_no_version_of_ours(monkeypatch):
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    found = runs.versions()
+    assert found.pop("ftbnn-larq") == ftbnn_larq.__version__
+    assert set(found.values()) == {"unknown"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "zoo/recipes").glob("*.toml")), ids=lambda path: path.stem)
@@ -271,6 +310,17 @@ def test_ema_keeps_averages_of_the_weights(fit):
     stored = weights(run, last_checkpoint(run))
     kept = weights(run)
     assert np.abs(stored["layers/dense/vars/0"] - kept["layers/dense/vars/0"]).max() > 1e-5
+
+
+def test_flips_are_those_of_the_weights_that_go_on(fit):
+    """Whether a run was resumed or not: what is validated are averages."""
+    keys = {"ema": 0.9, "schedule": "constant", "precision": "float32"}
+    _, _, whole = fit(epochs=2, **keys)
+    _, run, _ = fit(epochs=1, **keys)
+    loop.resume(run.path, epochs=2)
+    resumed = list(csv.DictReader((run.path / "metrics.csv").open()))
+    assert [row["flips"] for row in whole] == [row["flips"] for row in resumed]
+    assert float(whole[1]["flips"]) > 0
 
 
 def test_early_stopping_ends_a_run_for_good(fit):
@@ -364,7 +414,23 @@ def test_a_student_comes_nearer_to_its_teacher(fit, trained_twice, distillation)
     _, run, history = fit(seed=3, **keys)
     parts = [float(row["distillation"]) for row in history]
     assert parts[-1] < parts[0]
+    assert "val_distillation" not in history[0], "the teacher is not asked in validation"
     assert len(weights(run)) == len(weights(teacher)), "the teacher's weights are not the student's"
+
+
+def test_a_teacher_sees_pictures_as_it_learned_to(digits, trained_twice):
+    """Whatever the data's mean and deviation are now: a folder may have got pictures since."""
+    from ftbnn_larq.training import sources
+
+    (_, run, _), _ = trained_twice
+    other = dataclasses.replace(digits.config, mean=(0.2,), std=(0.7,))
+    own, seeing = (sources.teacher(str(run.path), config) for config in (digits.config, other))
+    pictures = next(digits.test.rows.batch(8).as_numpy_iterator())[0]
+    answers = [
+        teacher.predict_on_batch(pipeline.normalise(pictures, config))
+        for teacher, config in ((own, digits.config), (seeing, other))
+    ]
+    np.testing.assert_allclose(*answers, atol=1e-3)
 
 
 def test_a_teacher_with_other_classes_is_refused(fit, digits, tmp_path):

@@ -86,7 +86,7 @@ def progress(description: str) -> Iterator[tuple[Callable[[int], None], Callable
 
 
 def newest_run() -> Path:
-    """The newest run with weights, told on standard error."""
+    """The newest finished run, told on standard error."""
     from ftbnn_larq import runs
 
     path = runs.newest(RUNS, lambda folder: (folder / runs.RESULT).is_file(), "finished run")

@@ -13,7 +13,7 @@ from ftbnn_larq.cli.output import emit, json_option, load_tensorflow
 @click.command()
 @click.argument("file", type=ModelFile())
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--top", default=5, show_default=True, help="How many classes of each picture.")
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes of each picture.")
 @json_option
 def predict(file: Path, images: tuple[Path, ...], top: int, as_json: bool):
     """Classes of pictures, by FILE: a run, a .tflite file with its .json beside it, or a published NAME:DATASET.

@@ -39,7 +39,7 @@ def _recipe_options(command):
 @click.option(
     "--flip/--no-flip", default=None, help="Mirror half of the training pictures.  [default: as fits the data]"
 )
-@click.option("--seed", type=int, help="Of initialisation, order and augmentation.  [default: 0]")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Of all that is random.  [default: 0]")
 @model_options
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with an interrupted run.")
 @click.option("--output", default=RUNS, show_default=True, help="Where the run folder is made.")
@@ -63,6 +63,7 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
     """
     from ftbnn_larq import data, networks, runs
     from ftbnn_larq.errors import ConfigError
+    from ftbnn_larq.training import cluster
 
     recipe_file, changes, as_json = rest["recipe_file"], rest["changes"], rest["as_json"]
     # Everything that can be refused is refused before TensorFlow is loaded.
@@ -95,12 +96,12 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
         name = model
     if (workers is None) != (rank is None):
         raise ConfigError("--workers and --rank go together: the same list on every machine, and its place in it")
+    if workers:
+        cluster.set_workers(workers, rank)
     load_tensorflow(look_for_devices=not workers)
     from ftbnn_larq.cli.bars import EpochBars
     from ftbnn_larq.training import distribution, loop
 
-    if workers:
-        distribution.set_workers(workers, rank)
     strategy = distribution.create_strategy()
     if resume:
         say(f"resuming {resume}, {name}")

@@ -50,7 +50,7 @@ def restore(run: Run, record: dict, model: tf.keras.Model) -> None:
 
 
 def has_stopped(history: list[dict], patience: int, first: int = 0) -> bool:
-    """Whether validation top-1 was best more than `patience` epochs ago; epochs up to `first` don't count."""
+    """Whether validation top-1 was best `patience` epochs ago or earlier; epochs up to `first` don't count."""
     values = [row["val_top1"] for row in history[first:]]
     return bool(patience and values) and len(values) - 1 - values.index(max(values)) >= patience
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
-import os
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -13,37 +11,12 @@ import tensorflow as tf
 from ftbnn_larq.data import Data, pipeline
 from ftbnn_larq.errors import ConfigError, TrainingError, one_line
 from ftbnn_larq.recipe import Recipe
-
-
-def set_workers(workers: str, rank: int) -> None:
-    """Set TF_CONFIG for this process, one of several; before TensorFlow is used.
-
-    Arguments:
-        workers: `host:port` of each, separated by commas, the same list in the same order on all of them.
-        rank: this one's place in the list, from 0; number 0 writes the run.
-
-    Raises:
-        ConfigError: no port, one worker only, or a rank outside the list.
-    """
-    addresses = [address.strip() for address in workers.split(",")]
-    for address in addresses:
-        host, colon, port = address.rpartition(":")
-        if not (host and colon and port.isdigit()):
-            raise ConfigError(f"--workers: {address!r} is not host:port, such as 192.168.0.2:2222")
-    if len(addresses) < 2 or len(set(addresses)) < len(addresses):
-        raise ConfigError(f"--workers {workers}: give two different ones or more, separated by commas")
-    if not 0 <= rank < len(addresses):
-        raise ConfigError(f"--rank {rank}: there are {len(addresses)} workers, take 0 to {len(addresses) - 1}")
-    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}})
-
-
-def several_machines() -> bool:
-    return "worker" in json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+from ftbnn_larq.training import cluster
 
 
 def create_strategy() -> tf.distribute.Strategy:
     """What the machine and TF_CONFIG ask for: several machines, several GPUs of this one, or plain TensorFlow."""
-    if several_machines():
+    if cluster.several_machines():
         return _across_machines()
     if len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()

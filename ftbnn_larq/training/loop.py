@@ -81,7 +81,7 @@ def start(
         "versions": runs.versions(),
     }
     # Built before anything is written: what cannot be built leaves no folder behind.
-    training = _Training(runs.Run(Path(), config), data, how, strategy)
+    training = _Training(runs.Run(Path(), config), data, how, strategy, init_from=how.init_from)
     if distribution.is_chief(strategy):
         run = runs.create_run(output, config)
         return training.run_in(run, run, None, callbacks)
@@ -116,7 +116,8 @@ def resume(
     record = checkpoints.newest(run)
     if record and how.epochs < record["epoch"]:
         raise ConfigError(f"{run.path} has {record['epoch']} epochs already: {how.epochs} are no more to go on to")
-    training = _Training(run, data, how, strategy)
+    # A checkpoint has its own weights; where the first ones came from may be gone.
+    training = _Training(run, data, how, strategy, init_from="" if record else how.init_from)
     target = run
     if not distribution.is_chief(strategy):
         target = dataclasses.replace(run, path=Path(tempfile.mkdtemp(prefix="ftbnn-larq-")))
@@ -135,19 +136,17 @@ def _check(data: Data, how: Recipe, strategy: tf.distribute.Strategy) -> None:
 class _Training:
     """What a training needs while it goes on; nothing is written before `run_in`."""
 
-    def __init__(self, run: runs.Run, data: Data, how: Recipe, strategy: tf.distribute.Strategy):
+    def __init__(self, run: runs.Run, data: Data, how: Recipe, strategy: tf.distribute.Strategy, *, init_from: str):
         self.data, self.how, self.strategy, self.seed = data, how, strategy, run.config["seed"]
         self.steps = data.train.examples // how.batch_size
         with strategy.scope():
             # First, for it is refused more often than the network, and leaves no trace in the network's random numbers.
-            self.teacher = (
-                sources.teacher(how.teacher, data.config.input_shape, data.config.labels) if how.teacher else None
-            )
+            self.teacher = sources.teacher(how.teacher, data.config) if how.teacher else None
             # Not 0: with that global seed tf.data cannot take the seed of a shuffle from a tensor.
             tf.keras.utils.set_random_seed(self.seed + 1)
             self.network = run.build_model()
-            if how.init_from:
-                sources.initialise(self.network, how.init_from)
+            if init_from:
+                sources.initialise(self.network, init_from)
             sources.freeze(self.network, how.freeze)
 
     def run_in(self, target: runs.Run, source: runs.Run, record: dict | None, callbacks: tuple) -> dict:
@@ -222,6 +221,8 @@ class _Training:
             patience=patience,
             averaged=bool(how.ema),
         )
+        # That of a shorter run, which is no longer what the folder holds.
+        (target.path / runs.RESULT).unlink(missing_ok=True)
         model.fit(
             distribution.training_batches(self.strategy, self.data, how, seed=self.seed, first_epoch=done),
             steps_per_epoch=self.steps,

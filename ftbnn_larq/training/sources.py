@@ -6,9 +6,11 @@ import fnmatch
 import os
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from ftbnn_larq import keras_files, resnet, runs, zoo
+from ftbnn_larq.data import DataConfig
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 
 
@@ -23,8 +25,8 @@ def check(reference: str) -> None:
         zoo.published(name, dataset)
 
 
-def load(reference: str) -> tuple[tf.keras.Model, list[str] | None]:
-    """A trained network, and the names of its classes where they are known.
+def load(reference: str) -> tuple[tf.keras.Model, DataConfig | None]:
+    """A trained network, and what it was trained on where that is known.
 
     Arguments:
         reference: a run folder, NAME:DATASET of the zoo, or a Keras model file, whose code is not run.
@@ -36,7 +38,7 @@ def load(reference: str) -> tuple[tf.keras.Model, list[str] | None]:
     path = Path(reference)
     if path.is_dir():
         run = runs.open_run(path)
-        return run.load_model(), list(run.config["data"]["labels"])
+        return run.load_model(), DataConfig.from_json(run.config["data"])
     if path.is_file():
         return keras_files.load(path), None
     return zoo.pretrained(*reference.split(":", 1))
@@ -105,20 +107,34 @@ def freeze(network: tf.keras.Model, patterns: str) -> None:
         raise ConfigError(f"freeze = {patterns!r} leaves nothing to train")
 
 
-def teacher(reference: str, input_shape: tuple, labels: tuple[str, ...]) -> tf.keras.Model:
-    """The network to learn from, checked to see the same pictures and to tell the same classes apart.
+def teacher(reference: str, data: DataConfig) -> tf.keras.Model:
+    """The network to learn from, up to its logits, checked to tell the classes of `data` apart by its pictures.
+
+    It takes them normalised as `data` says; a Keras file is taken to have been trained so.
 
     Raises:
         ConfigError: it takes other pictures, has other classes, or several outputs.
     """
-    network, classes = load(reference)
+    network, described = load(reference)
+    labels = data.labels
     if len(network.outputs) != 1:
         raise ConfigError(f"teacher {reference} has {len(network.outputs)} outputs: one row of scores is learned from")
     network = resnet.up_to_logits(network)
     theirs = tuple(network.input_shape[1:])
-    if any(side not in (None, ours) for side, ours in zip(theirs, input_shape, strict=True)):
-        raise ConfigError(f"teacher {reference} takes pictures of {theirs}, the data are {tuple(input_shape)}")
-    if network.output_shape[-1] != len(labels) or (classes and classes != list(labels)):
-        said = f"classes {', '.join(classes[:4])}..." if classes else f"{network.output_shape[-1]} classes"
+    if any(side not in (None, ours) for side, ours in zip(theirs, data.input_shape, strict=True)):
+        raise ConfigError(f"teacher {reference} takes pictures of {theirs}, the data are {tuple(data.input_shape)}")
+    if network.output_shape[-1] != len(labels) or (described and described.labels != labels):
+        known = described.labels if described else ()
+        said = f"classes {', '.join(known[:4])}..." if known else f"{network.output_shape[-1]} classes"
         raise ConfigError(f"teacher {reference} has {said}, the data {len(labels)}: {', '.join(labels[:4])}...")
+    if described and (described.mean, described.std) != (data.mean, data.std):
+        return _seeing(network, described, data)
     return network
+
+
+def _seeing(network: tf.keras.Model, theirs: DataConfig, ours: DataConfig) -> tf.keras.Model:
+    """A network that was trained on pictures normalised in `theirs` way, for those normalised in `ours`."""
+    scale, shift = np.divide(ours.std, theirs.std), np.subtract(ours.mean, theirs.mean) / theirs.std
+    pictures = tf.keras.Input(network.input_shape[1:])
+    rescaled = tf.keras.layers.Rescaling(scale.tolist(), shift.tolist())(pictures)
+    return tf.keras.Model(pictures, network(rescaled), name=network.name)

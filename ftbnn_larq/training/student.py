@@ -38,6 +38,12 @@ class Student(tf.keras.Model):
         finally:
             object.__setattr__(self, "learning", False)
 
+    def test_step(self, data):
+        # The teacher is not asked about validation pictures: zero would be told.
+        told = super().test_step(data)
+        told.pop("distillation", None)
+        return told
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
         loss = super().compute_loss(x, y, y_pred, sample_weight)
         if self.teacher is None or not self.learning:

@@ -22,7 +22,8 @@ class Watcher(tf.keras.callbacks.Callback):
     most memory that the process has held so far; writes the first, and the slopes of the non-linearities as
     histograms, for TensorBoard; draws curves.png at most every `interval` seconds.
 
-    Gives free memory back to the system. To stand before what writes the metrics down.
+    Gives free memory back to the system. To stand before what writes the metrics down and puts averages in the weights'
+    place.
     """
 
     def __init__(self, run: Run, network: tf.keras.Model, history: list[dict], interval: float = 60):
@@ -40,8 +41,12 @@ class Watcher(tf.keras.callbacks.Callback):
     def _signs(self) -> list[np.ndarray]:
         return [kernel.numpy() >= 0 for kernel in self.kernels]
 
+    def on_test_begin(self, logs=None):
+        # Of the weights that go on: what is validated after this may be their averages.
+        self.trained_signs = self._signs()
+
     def on_epoch_end(self, epoch, logs=None):
-        signs = self._signs()
+        signs = self.trained_signs
         changed = [int((old != new).sum()) for old, new in zip(self.signs, signs, strict=True)]
         self.signs = signs
         logs["flips"] = sum(changed) / max(1, sum(sign.size for sign in signs))

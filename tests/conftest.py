@@ -11,10 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 
-import ftbnn_larq  # noqa: F401  (asks for Keras 2 before any test imports TensorFlow)
+from ftbnn_larq import cli  # The package asks for Keras 2, before any test imports TensorFlow.
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -44,19 +45,33 @@ def run_command(*arguments, cwd, **environment) -> SimpleNamespace:
     return SimpleNamespace(status=done.returncode, out=out, err=done.stderr)
 
 
+def line_of_refusal(result) -> str:
+    """The one clear line that a command has failed with."""
+    assert result.status == 2, result
+    assert result.out == ""
+    lines = [line for line in result.err.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("ftbnn-larq: ")]
+    assert told == lines[-1:], result.err
+    assert "Traceback" not in result.err
+    return told[0]
+
+
 @pytest.fixture
-def refused(tmp_path):
-    """Run a command that has to fail with one clear line, which is returned."""
+def refused(tmp_path, monkeypatch, capfd):
+    """Run a command that has to fail with one clear line, which is returned.
+
+    In this process, for most of a command's time is TensorFlow's start.
+    """
 
     def run(*arguments, cwd=tmp_path, **environment) -> str:
-        result = run_command(*arguments, cwd=cwd, **environment)
-        assert result.status == 2, result
-        assert result.out == ""
-        lines = [line for line in result.err.splitlines() if line.strip()]
-        told = [line for line in lines if line.startswith("ftbnn-larq: ")]
-        assert told == lines[-1:], result.err
-        assert "Traceback" not in result.err
-        return told[0]
+        with monkeypatch.context() as patch, mock.patch.dict(os.environ, environment):
+            patch.chdir(cwd)
+            patch.setattr(sys, "argv", ["ftbnn-larq", *map(str, arguments)])
+            capfd.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        written = capfd.readouterr()
+        return line_of_refusal(SimpleNamespace(status=ended.value.code, out=written.out, err=written.err))
 
     return run
 

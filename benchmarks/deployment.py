@@ -19,14 +19,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks.results import HERE
+from benchmarks.results import HERE, STEPS
 from ftbnn_larq import cli, networks, runs
 from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.files import write_json
 
 FILE = HERE / "deployment.json"
 
-OURS = ("bireal_r18", "ftbnn_r18_baseline", "ftbnn_r18_pure", "ftbnn_r18")
 PEERS = ("larq_zoo:BiRealNet", "larq_zoo:QuickNet")
 # Whose conversions are compared: ours with all passes, and LCE's own of the peer.
 CONVERTED, CONVERTED_PEER = "ftbnn_r18", PEERS[0]
@@ -121,7 +120,7 @@ def measure(rounds: int, conversions: int) -> dict:
 
     rows, files = {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in (*OURS, *PEERS):
+        for name in (*STEPS, *PEERS):
             say(f"converting {name} ...")
             files[name] = Path(folder) / f"{name.replace(':', '-')}.tflite"
             rows[name] = (convert_peer if name in PEERS else convert_ours)(name, files[name])

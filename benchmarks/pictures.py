@@ -7,24 +7,22 @@ from pathlib import Path
 
 from benchmarks import results
 from ftbnn_larq.files import written_whole
-from ftbnn_larq.report.figures import label_points
+from ftbnn_larq.report.figures import BLUE, ORANGE, label_points
 
-# Of Okabe and Ito's palette, distinct to colour-blind readers too.
-OURS, PEER, POSITIVE, NEGATIVE = "#0072B2", "#777777", "#0072B2", "#D55E00"
-# Step by step.
-PATH = ("bireal_r18", "ftbnn_r18_baseline", "ftbnn_r18_pure", "ftbnn_r18")
+GREY = "#777777"
 
 
 def path_data() -> list[dict]:
     """The points of the first picture, OPs and top-1 of each network of study 2 and of the peers."""
+    variants = results.variants("path") + results.variants("peers")
     return [
         {
-            "model": "\n".join([each.model, *each.changes]),
+            "model": "\n".join([each.model, *each.changes, *each.unlike(variants[0])]),
             "ops": each.ops,
             "top1": each.top1,
             "deviation": each.deviation,
         }
-        for each in results.variants("path") + results.variants("peers")
+        for each in variants
     ]
 
 
@@ -57,10 +55,10 @@ def path_figure(points: list[dict]):
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
     places = [(point["ops"] / 1e6, point["top1"]) for point in points]
-    colours = [PEER if ":" in point["model"] else OURS for point in points]
+    colours = [GREY if ":" in point["model"] else BLUE for point in points]
     plain = {point["model"]: place for point, place in zip(points, places, strict=True)}
-    path = [plain[model] for model in PATH if model in plain]
-    axes.plot([ops for ops, _ in path], [top1 for _, top1 in path], color=OURS, alpha=0.25, zorder=1)
+    path = [plain[model] for model in results.STEPS if model in plain]
+    axes.plot([ops for ops, _ in path], [top1 for _, top1 in path], color=BLUE, alpha=0.25, zorder=1)
     for point, place, colour in zip(points, places, colours, strict=True):
         full = "none" if "\n" in point["model"] else "full"
         axes.errorbar(*place, yerr=point["deviation"] or None, color=colour, marker="o", capsize=3, fillstyle=full)
@@ -82,7 +80,7 @@ def slopes_figure(curves: dict[str, list]):
     for axes in grid.flat[len(curves) :]:
         axes.set_axis_off()
     for axes, (name, both) in zip(grid.flat, curves.items(), strict=False):
-        for quartiles, colour, label in zip(both, (POSITIVE, NEGATIVE), ("p, x > 0", "n, x < 0"), strict=True):
+        for quartiles, colour, label in zip(both, (BLUE, ORANGE), ("p, x > 0", "n, x < 0"), strict=True):
             low, middle, high = zip(*quartiles, strict=True)
             layers = range(1, len(middle) + 1)
             axes.fill_between(layers, low, high, color=colour, alpha=0.2, linewidth=0)

@@ -6,6 +6,7 @@ python -m benchmarks.publish zoo/results/weights/STUDY/NAME.npz --data-dir DIR
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -24,36 +25,40 @@ def publish(run_path: str | Path, here: Path | None = None) -> Path:
     """Write NAME-DATASET.npz, .tflite and .json of a finished run to `here`, by default the zoo's; gives the first.
 
     The description in the .npz holds model, data, seed, recipe, versions, date, and top-1 of Keras and of LCE on the
-    test split, from the weights as they are stored.
+    test split, from the weights as they are stored. Where anything fails, `here` stays as it was.
     """
     from ftbnn_larq.deploy.convert import convert
     from ftbnn_larq.evaluation import evaluate
     from ftbnn_larq.weights import save_compact
 
     here = here or zoo.WEIGHTS
+    here.mkdir(parents=True, exist_ok=True)
     run = runs.open_run(run_path)
     data = {**run.config["data"], "data_dir": None}
-    target = here / f"{run.model_name}-{data['name']}.npz"
-    flatbuffer = target.with_suffix(".tflite")
-    convert(run.path, output=flatbuffer)
-    sidecar = target.with_suffix(".json")
-    write_json(sidecar, {**read_json(sidecar), "path": flatbuffer.name, "run": None, "data": data})
-    data_dir = run.config["data"]["data_dir"]
-    description = {
-        "model": run.config["model"],
-        "data": data,
-        "seed": run.config["seed"],
-        "recipe": tomllib.loads((run.path / runs.RECIPE).read_text()),
-        "versions": run.config["versions"],
-        "date": time.strftime("%Y-%m-%d"),
-        "keras": _accuracy(evaluate(run.path)),
-        "lce": _accuracy(evaluate(flatbuffer, data_dir=data_dir)),
-    }
-    save_compact(run.load_model(), target, description)
-    names = [target.name, flatbuffer.name, sidecar.name]
-    known = read_json(here / zoo.CHECKSUMS) if (here / zoo.CHECKSUMS).is_file() else {}
-    write_json(here / zoo.CHECKSUMS, {**known, **{name: sha256(here / name) for name in names}})
-    return target
+    name = f"{run.model_name}-{data['name']}.npz"
+    with tempfile.TemporaryDirectory(prefix=".publishing-", dir=here) as folder:
+        target = Path(folder) / name
+        flatbuffer, sidecar = target.with_suffix(".tflite"), target.with_suffix(".json")
+        convert(run.path, output=flatbuffer)
+        write_json(sidecar, {**read_json(sidecar), "path": flatbuffer.name, "run": None, "data": data})
+        data_dir = run.config["data"]["data_dir"]
+        description = {
+            "model": run.config["model"],
+            "data": data,
+            "seed": run.config["seed"],
+            "recipe": tomllib.loads((run.path / runs.RECIPE).read_text()),
+            "versions": run.config["versions"],
+            "date": time.strftime("%Y-%m-%d"),
+            "keras": _accuracy(evaluate(run.path)),
+            "lce": _accuracy(evaluate(flatbuffer, data_dir=data_dir)),
+        }
+        save_compact(run.load_model(), target, description)
+        checksums = read_json(here / zoo.CHECKSUMS) if (here / zoo.CHECKSUMS).is_file() else {}
+        for file in (target, flatbuffer, sidecar):
+            checksums[file.name] = sha256(file)
+            os.replace(file, here / file.name)
+        write_json(here / zoo.CHECKSUMS, checksums)
+    return here / name
 
 
 def run_of_line(weights: Path, output: str | Path, data_dir: str | None) -> Path:
@@ -70,7 +75,9 @@ def run_of_line(weights: Path, output: str | Path, data_dir: str | None) -> Path
         raise ConfigError(f"{weights}: weights of no line of {results.path(weights.parent.name)}")
     config = read_description(weights)
     run = runs.create_run(output, {**config, "data": {**config["data"], "data_dir": data_dir}})
-    study.recipe_of(row["recipe"], row["epochs"]).save(run.path / runs.RECIPE)
+    told = dict(each.split(" ") for each in row["versions"].split("; "))
+    how = study.recipe_of(row["recipe"], row["epochs"])
+    how.replace(precision=told.get("precision")).save(run.path / runs.RECIPE)
     network = run.build_model()
     load_weights(network, weights)
     save_weights(network, run.weights)

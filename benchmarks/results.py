@@ -28,6 +28,10 @@ _NUMBERS = {"width": int, "seed": int, "epochs": int, "top1": float, "ops": floa
 _MAY_BE_MISSING = {"params_binary": int, "params_float": int, "bytes": int, "flatbuffer_top1": float}
 # What makes two runs the same.
 KEY = COLUMNS[:8]
+# The networks from the ancestor to the whole idea, step by step.
+STEPS = ("bireal_r18", "ftbnn_r18_baseline", "ftbnn_r18_pure", "ftbnn_r18")
+# Data set and recipe of the first studies, of which names of runs tell nothing.
+_UNNAMED = ["cifar10", "study"]
 
 
 def path(study: str) -> Path:
@@ -73,7 +77,10 @@ def recipe_name_and_changes(words: str) -> tuple[str, list[str]]:
 
 
 def run_name(row: dict) -> str:
-    changes = " ".join([row["options"], *recipe_name_and_changes(row["recipe"])[1]])
+    """The name of its folder and of its weights: another one for each `KEY` of a study."""
+    recipe, changes = recipe_name_and_changes(row["recipe"])
+    trained = [row["dataset"], recipe]
+    changes = " ".join([row["options"], *changes, *(trained if trained != _UNNAMED else [])])
     digest = hashlib.sha256(changes.encode()).hexdigest()[:6] if changes != "{}" else "plain"
     return f"{row['model'].replace(':', '-')}-{digest}-w{row['width']}-e{row['epochs']}-s{row['seed']}"
 
@@ -102,6 +109,16 @@ class Variant:
         """In what the network and its training differ from the zoo's of that name and from the recipe, a key each."""
         trained = [change.replace("=", " ") for change in recipe_name_and_changes(self.recipe)[1]]
         return [f"{name} {in_words(value)}" for name, value in self.options.items()] + trained
+
+    @property
+    def setting(self) -> dict:
+        """What a table tells of all of its rows at once."""
+        recipe, _ = recipe_name_and_changes(self.recipe)
+        return {"data set": self.dataset, "width": self.width, "epochs": self.epochs, "recipe": recipe}
+
+    def unlike(self, first: Variant) -> list[str]:
+        """In what its setting is not that of a table's first row."""
+        return [f"{name} {value}" for name, value in self.setting.items() if value != first.setting[name]]
 
     @property
     def seeds(self) -> int:

@@ -69,6 +69,10 @@ def read(path: str | Path) -> list[Job]:
         _check(variant, _VARIANT_KEYS, f"{path}, a variant", optional=("options", "recipe", "seeds"))
         # As on the command line, and as a run's config.json gives them back.
         options = {name: tuple(v) if isinstance(v, list) else v for name, v in variant.get("options", {}).items()}
+        if "width" in options:
+            raise ConfigError(
+                f"{path}, a variant: width = {options['width']!r}: a study's `width` is that of all of them"
+            )
         networks.check(variant["model"], {**options, "width": document["width"]})
         common = {key: document[key] for key in ("study", "dataset", "width", "epochs")}
         common["recipe"] = variant.get("recipe", document["recipe"])
@@ -119,7 +123,8 @@ def commit() -> str:
     head = git("rev-parse", "--short", "HEAD")
     if head.returncode:
         return ""
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "../ftbnn_larq", "../zoo/__init__.py")
+    sources = ("../ftbnn_larq", "../zoo/__init__.py", "../zoo/recipes")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", *sources)
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
@@ -152,7 +157,7 @@ def train(job: Job, folder: Path, data_dir: str | None) -> dict:
     try:
         with contextlib.closing(EpochBars()) as bars:
             if begun:
-                result = loop.resume(begun[0], callbacks=(bars,))
+                result = loop.resume(begun[0], data_dir=data_dir, callbacks=(bars,))
             else:
                 loaded = data.load(job.dataset, data_dir=data_dir)
                 options = {**job.options, "width": job.width}
@@ -162,7 +167,7 @@ def train(job: Job, folder: Path, data_dir: str | None) -> dict:
                 )
         row |= {"top1": result["last"]["top1"], "seconds": result["seconds"]}
         run = runs.open_run(result["run"])
-        row |= measure(run, job)
+        row |= measure(run, job, data_dir)
         versions["precision"] = recipe.read(run.path / runs.RECIPE).precision
     except TrainingError as error:
         if "the loss is" not in str(error):
@@ -173,7 +178,7 @@ def train(job: Job, folder: Path, data_dir: str | None) -> dict:
     return {**row, "versions": told, "date": time.strftime("%Y-%m-%d"), "commit": started}
 
 
-def measure(run: runs.Run, job: Job) -> dict:
+def measure(run: runs.Run, job: Job, data_dir: str | None) -> dict:
     """Costs of a run's network, and size and top-1 of the flatbuffer that its last epoch makes."""
     from ftbnn_larq.analysis.counts import count
     from ftbnn_larq.weights import load_weights, save_compact
@@ -187,7 +192,7 @@ def measure(run: runs.Run, job: Job) -> dict:
     params = counted["params"]
     row = {"ops": counted["ops"], "params_binary": params["binary"], "params_float": params["float"]}
     described = run.config["data"]
-    return {**row, **flatbuffer(network, described, described["data_dir"])}
+    return {**row, **flatbuffer(network, described, data_dir or described["data_dir"])}
 
 
 def again(row: dict, data_dir: str | None) -> dict:
@@ -204,7 +209,10 @@ def again(row: dict, data_dir: str | None) -> dict:
 
 
 def flatbuffer(network, data: dict, data_dir: str | None) -> dict:
-    """Bytes and top-1 of a network's flatbuffer on the test split of the data set that it was trained on."""
+    """Bytes and top-1 of a network's flatbuffer on the test split of the data set that it was trained on.
+
+    Both are None where the conversion is refused.
+    """
     import tempfile
 
     from ftbnn_larq import resnet
@@ -222,7 +230,7 @@ def flatbuffer(network, data: dict, data_dir: str | None) -> dict:
             document = convert_model(resnet.up_to_logits(network), path, next(batches.as_numpy_iterator())[0])
         except ConversionError as error:
             say(f"no flatbuffer: {error}")
-            return {}
+            return {"bytes": None, "flatbuffer_top1": None}
         with Interpreter(path) as interpreter:
             top1 = accuracy(interpreter.predict, batches.as_numpy_iterator())["top1"]
     return {"bytes": document["bytes"], "flatbuffer_top1": top1}

@@ -10,18 +10,23 @@ import dataclasses
 import statistics
 from pathlib import Path
 
+import click
+
 from benchmarks import pictures, results
 from benchmarks.deployment import FILE as DEPLOYMENT
 from benchmarks.deployment import PEERS
 from benchmarks.training import FILE as TRAINING
-from ftbnn_larq import zoo
+from ftbnn_larq import cli, recipe, zoo
 from ftbnn_larq.cli.output import human, load_tensorflow
+from ftbnn_larq.config import FULL_WIDTH
 from ftbnn_larq.files import read_json, write_json, write_text
 from ftbnn_larq.weights import read_description
 
 CARDS = zoo.HERE / "cards"
 README = zoo.HERE.parent / "README.md"
 END = "<!-- end -->"
+# Keys of a recipe that a card tells whatever they are.
+TOLD = ("optimizer", "learning_rate", "schedule", "warmup_epochs", "batch_size", "precision")
 
 
 def counted_costs() -> dict[str, dict]:
@@ -39,7 +44,7 @@ def models() -> list[str]:
         numbers = (cost["ops"], cost["macs"]["binary"], cost["macs"]["float"], cost["weights_bytes"])
         link = f"[`{name}`](zoo/cards/{name}.md)"
         rows.append([link, zoo.entry(name).summary, *map(human, numbers[:3]), human(numbers[3]) + "B"])
-    return _table(["model", "", "OPs", "BOPs", "FLOPs", "weights"], rows)
+    return _table(["model", "", "OPs", "BOPs", "FLOPs", "weights, in 1 or 32 bits"], rows)
 
 
 def training() -> list[str]:
@@ -51,7 +56,7 @@ def training() -> list[str]:
         layers = ", ".join(f"{ratio:.2f} ({shape} groups)" for shape, ratio in speed["grouped_layers"].items())
         words.append(
             f"With {processor}: measured {speed['date']} on {speed['dataset']} in batches of {speed['batch_size']}, "
-            f"{speed['cores']} cores of {speed['machine']}, TensorFlow {speed['versions']['tensorflow']}; a step of a "
+            f"{speed['cores']} cores of {speed['machine']}, TensorFlow {speed['versions']['tensorflow']}. A step of a "
             f"layer in groups, to that of one without, with fewer channels and as many multiply-accumulates: {layers}."
         )
     rows = [
@@ -78,7 +83,7 @@ def training() -> list[str]:
             f"`{joint['model']}` at width {joint['width']} on {joint['dataset']}: in {joint['steps']} steps, the loss "
             f"in two processes and that in one were never further apart than {apart}."
         )
-    return [*_table(["pictures a second, to `ftbnn_r18`", *columns], rows), "", " ".join(words)]
+    return [*_table(["speed relative to `ftbnn_r18`", *columns], rows), "", *(f"* {each}" for each in words)]
 
 
 def deployment() -> list[str]:
@@ -90,13 +95,32 @@ def deployment() -> list[str]:
         rows.append([f"`{name}`", sum(row["operators"].values()), f"{row['bytes']:,}", over, *ratios])
     versions, conversion = document["versions"], document["conversion_time"]
     return [
-        *_table(["network", "operators", "bytes", "over its bits", *(f"time / {peer}" for peer in PEERS)], rows),
+        *_table(
+            ["network", "operators", "bytes", "beyond the weights themselves", *(f"time / {peer}" for peer in PEERS)],
+            rows,
+        ),
         "",
         f"Measured {document['date']} with LCE {versions['larq-compute-engine']} and TensorFlow "
         f"{versions['tensorflow']} on {document['machine']}, {document['kernel']} kernel, one thread, median of "
         f"{document['rounds']} in turn. Converting `{conversion['of']}` with all passes takes "
         f"{conversion['ratio']:.2f} of the time that LCE alone takes for `{conversion['to']}`.",
     ]
+
+
+def published() -> list[str]:
+    """What comes with the package."""
+    rows = []
+    for name in zoo.list_models():
+        for data in zoo.published_weights(name):
+            file = _published(zoo.published(name, data))
+            how, width = file["recipe"], file["model"]["options"].get("width", FULL_WIDTH)
+            top1 = [f"{file[where]['top1']:.1%}" for where in ("keras", "lce")]
+            sizes = [f"{file[size]:,} B" for size in ("bytes", "flatbuffer_bytes")]
+            rows.append([f"`{name}:{data}`", width, how["epochs"], f"{how['learning_rate']:g}", *top1, *sizes])
+    return _table(
+        ["network", "width", "epochs", "learning rate", "top-1", "in LCE", "weights", "flatbuffer"],
+        sorted(rows, key=lambda row: row[4], reverse=True),
+    )
 
 
 def path() -> list[str]:
@@ -114,7 +138,7 @@ def _compared(variants, reference: str, told: str) -> list[str]:
     standing = next((each for each in variants if each.model == reference and not each.changes), None)
     rows = []
     for each in variants:
-        words = ", ".join([f"`{each.model}`", *each.changes])
+        words = ", ".join([f"`{each.model}`", *each.changes, *each.unlike(variants[0])])
         rows.append([words, _percent(each), _gain(each, standing), *_costs(each)])
     columns = ["network", "top-1", f"points to {told}", "OPs", "flatbuffer", "its top-1 in LCE"]
     return [*_table(columns, rows), "", _how(variants)]
@@ -131,7 +155,8 @@ def nonlinearity() -> list[str]:
         bend = f"{statistics.fmean(abs(p - n).mean() for p, n in learned):.2f}" if learned else ""
         words = [results.in_words(start) if start else ""]
         words += [made.placement.replace("_", " "), made.sharing] if made.nonlinearity != "identity" else ["", ""]
-        rows.append([f"`{made.nonlinearity}`", *words, _percent(each), _gain(each, ancestor), bend])
+        name = ", ".join([f"`{made.nonlinearity}`", *each.unlike(variants[0])])
+        rows.append([name, *words, _percent(each), _gain(each, ancestor), bend])
     columns = ["non-linearity", "from slopes", "placement", "per", "top-1", "points to identity", "learned bend"]
     return [*_table(columns, rows), "", _how(variants)]
 
@@ -148,8 +173,10 @@ def _percent(each) -> str:
 
 
 def _gain(each, reference) -> str:
-    """In points of top-1; nothing for the reference itself, or where there is none yet."""
-    return f"{100 * (each.top1 - reference.top1):+.1f}" if reference and each is not reference else ""
+    """In points of top-1; nothing for the reference itself, or where none has been trained in the same way yet."""
+    if not reference or each is reference or each.setting != reference.setting:
+        return ""
+    return f"{100 * (each.top1 - reference.top1):+.1f}"
 
 
 def _costs(each) -> list[str]:
@@ -158,17 +185,14 @@ def _costs(each) -> list[str]:
 
 
 def _how(variants) -> str:
-    """One line on what the rows of a table share; nothing has been trained: that."""
+    """One line on what the rows of a table share, but where they say otherwise; nothing has been trained: that."""
     if not variants:
         return "Nothing has been trained yet."
-    lengths = {each.epochs for each in variants}
     fewest, most = min(each.seeds for each in variants), max(each.seeds for each in variants)
     counts = str(most) if fewest == most else f"{fewest} to {most}"
-    first = variants[0]
-    recipe, _ = results.recipe_name_and_changes(first.recipe)
+    data, width, epochs, recipe = variants[0].setting.values()
     return (
-        f"Top-1 of the last epoch on the test split of {first.dataset}; width {first.width}, "
-        f"{' or '.join(map(str, sorted(lengths)))} epochs of recipe `{recipe}`, "
+        f"Top-1 of the last epoch on the test split of {data}; width {width}, {epochs} epochs of recipe `{recipe}`, "
         f"{counts} seed{'' if counts == '1' else 's'} each"
         f"{'' if counts == '1' else ': mean ± standard deviation'}. OPs at the size of its pictures."
     )
@@ -178,6 +202,7 @@ TABLES = {
     "models": models,
     "training": training,
     "deployment": deployment,
+    "published": published,
     "path": path,
     "search": search,
     "nonlinearity": nonlinearity,
@@ -218,6 +243,7 @@ def card(name: str) -> str:
 def _published(file: Path) -> dict:
     """What the card tells of a published file; `changed` are the options in which it is not the model as it stands."""
     flatbuffer, description = file.with_suffix(".tflite"), read_description(file)
+    checksums = read_json(zoo.WEIGHTS / zoo.CHECKSUMS)
     chosen, standing = description["model"]["options"], zoo.entry(description["model"]["name"]).config
     made = dataclasses.asdict(standing.replace(**chosen))
     changed = {name: value for name, value in made.items() if value != getattr(standing, name) and name != "width"}
@@ -228,11 +254,20 @@ def _published(file: Path) -> dict:
         "bytes": file.stat().st_size,
         "flatbuffer": flatbuffer.name,
         "flatbuffer_bytes": flatbuffer.stat().st_size,
-        "sha256": read_json(zoo.WEIGHTS / zoo.CHECKSUMS)[file.name],
+        "sha256": checksums[file.name],
+        "flatbuffer_sha256": checksums[flatbuffer.name],
+        # What it is trained with, and what is not as in every recipe that says nothing of it.
+        "trained": {
+            field.name: description["recipe"][field.name]
+            for field in recipe.fields()
+            if field.name in TOLD or description["recipe"][field.name] != field.default
+        },
     }
 
 
+@click.command()
 def main() -> None:
+    """Write the README's tables, the pictures, the model cards and the costs of the models anew."""
     load_tensorflow()
     write_json(zoo.HERE / "results" / "costs.json", counted_costs())
     pictures.draw()
@@ -242,4 +277,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.main(main, "python -m benchmarks.tables")

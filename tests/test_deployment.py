@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import deployment
+from benchmarks import deployment, results
 
 DOCUMENT = json.loads(deployment.FILE.read_text(encoding="utf-8"))
 NETWORKS = DOCUMENT["networks"]
@@ -15,7 +15,7 @@ BIREAL, QUICKNET = (f"time_to_{peer}" for peer in deployment.PEERS)
 
 def test_files_are_as_small_as_their_bits():
     assert NETWORKS["ftbnn_r18_pure"]["bytes"] <= 2_100_000
-    for name in deployment.OURS:
+    for name in results.STEPS:
         assert NETWORKS[name]["bytes"] <= 1.1 * NETWORKS[name]["bytes_needed"]
 
 
@@ -26,7 +26,7 @@ def test_networks_are_as_fast_as_promised_on_this_kind_of_machine():
     assert DOCUMENT["conversion_time"]["ratio"] <= 1.3
 
 
-@pytest.mark.parametrize("name", deployment.OURS)
+@pytest.mark.parametrize("name", results.STEPS)
 def test_nothing_stands_between_stem_and_classifier_but_what_the_network_needs(name):
     found = NETWORKS[name]["operators"]
     units = {"LceQuantize", "LceBconv2d", "PRELU", "ADD", "SPLIT", "CONCATENATION"}

@@ -77,6 +77,18 @@ def test_published_weights_take_another_head_and_none(published, pictures):
         ftbnn_larq.create_model("bireal_r18", weights=zoo.published("ftbnn_r18", "digits"))
 
 
+def test_a_publication_that_fails_leaves_what_was_published(library, trained, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError("no space")
+
+    here = shutil.copytree(library, tmp_path / "weights")
+    before = {path.name: path.read_bytes() for path in here.iterdir()}
+    monkeypatch.setattr("ftbnn_larq.weights.save_compact", fail)
+    with pytest.raises(OSError, match="no space"):
+        publish(trained.run, here)
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == before
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".tflite"])
 def test_a_file_that_is_not_the_published_one_is_refused(library, tmp_path, monkeypatch, suffix):
     here = shutil.copytree(library, tmp_path / "weights")

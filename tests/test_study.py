@@ -12,10 +12,12 @@ import sys
 import pytest
 from conftest import ROOT
 
+import ftbnn_larq
 from benchmarks import publish, results, study
-from ftbnn_larq import recipe
-from ftbnn_larq.errors import ConfigError, DataError, UnknownNameError
+from ftbnn_larq import recipe, runs, zoo
+from ftbnn_larq.errors import ConfigError, ConversionError, DataError, UnknownNameError
 from ftbnn_larq.evaluation import evaluate
+from ftbnn_larq.weights import save_compact
 
 STUDY = """
 study = "tiny"
@@ -110,6 +112,7 @@ def test_a_run_that_ends_in_nan_is_recorded_and_the_study_goes_on(here, monkeypa
         ("study learning_rate=0.001", "study 0.001", ConfigError, "KEY=VALUE"),
         ("study learning_rate=0.001", "study epochs=7", ConfigError, "study's `epochs`"),
         ("width = 16", "width = 17", ConfigError, "multiple of 16"),
+        ("units = [1], slopes", "width = 32, slopes", ConfigError, "width = 32: a study's `width`"),
         ("seeds = [0]\n", "", ConfigError, "seeds is missing"),
         ("epochs = 1", 'epochs = "1"', ConfigError, "not of type int"),
         ("variant = [", "variant = ", ConfigError, "no study file"),
@@ -133,6 +136,71 @@ def row(**changes) -> dict:
     plain = dict.fromkeys(results.COLUMNS, "")
     numbers = {"width": 16, "seed": 0, "epochs": 1, "top1": 0.5, "ops": 1.0, "seconds": 2.0}
     return {**plain, **numbers, "study": "tiny", "model": "m", "options": "{}", **changes}
+
+
+def test_runs_of_another_data_set_or_recipe_have_another_name():
+    recipes = ("study", "digits", "study learning_rate=0.004")
+    rows = [row(dataset=dataset, recipe=recipe) for dataset in ("cifar10", "digits") for recipe in recipes]
+    assert len({results.run_name(each) for each in rows}) == 6
+    # Weights are stored under these.
+    assert results.run_name(rows[0]) == "m-plain-w16-e1-s0" and results.run_name(rows[2]) == "m-df4960-w16-e1-s0"
+
+
+def test_an_edited_recipe_is_told_with_the_commit(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a", *arguments], cwd=tmp_path, check=True)
+
+    recipes = tmp_path / "zoo" / "recipes"
+    recipes.mkdir(parents=True)
+    (recipes / "study.toml").touch()
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "a")
+    monkeypatch.setattr(zoo, "HERE", tmp_path / "zoo")
+    assert re.fullmatch("[0-9a-f]+", study.commit())
+    (recipes / "study.toml").write_text("epochs = 2")
+    assert study.commit().endswith("+")
+
+
+@pytest.fixture
+def begun(here):
+    """A job, its row, and its run without a line yet; data are nowhere."""
+    (job, *_) = study.read(here / "tiny.toml")
+    model = {"name": job.model, "options": {**job.options, "width": 16}, "input_shape": [8, 8, 1], "classes": 10}
+    run = runs.create_run(here / "runs", {"model": model, "data": {"name": "digits", "data_dir": "old"}})
+    recipe.Recipe().save(run.path / runs.RECIPE)
+    (run.path / "checkpoints").mkdir()
+    run.build_model().save_weights(run.path / "checkpoints" / "1.weights.h5")
+    return job, row(**job.key, bytes=7, flatbuffer_top1=0.5), run
+
+
+def test_a_begun_run_goes_on_with_data_that_were_moved(begun, here, monkeypatch):
+    job, *_ = begun
+    asked = []
+
+    def resume(path, *, data_dir=None, callbacks):
+        asked.append(data_dir)
+        return {"run": path, "last": {"top1": 0.5}, "seconds": 1.0}
+
+    monkeypatch.setattr("ftbnn_larq.training.loop.resume", resume)
+    monkeypatch.setattr(study, "flatbuffer", lambda network, data, data_dir: asked.append(data_dir) or {})
+    study.train(job, here / "runs", "new")
+    study.train(job, here / "runs", None)
+    assert asked == ["new", "new", None, "old"]
+
+
+def test_a_conversion_that_is_refused_leaves_no_figures_of_an_older_one(begun, here, monkeypatch):
+    def refuse(*arguments):
+        raise ConversionError("no")
+
+    _, line, run = begun
+    described = {"model": run.config["model"], "data": ftbnn_larq.data.load("digits").config.to_json()}
+    save_compact(run.build_model(), results.weights_path(line), described)
+    monkeypatch.setattr("ftbnn_larq.deploy.convert.convert_model", refuse)
+    results.add("tiny", study.again(line, None))
+    (read,) = results.read("tiny")
+    assert read["bytes"] is read["flatbuffer_top1"] is None
+    assert results.variants("tiny")[0].bytes is None
 
 
 def test_a_damaged_line_is_named(here):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from click.testing import CliRunner
 
 from benchmarks import pictures, results, tables
 from ftbnn_larq import zoo
@@ -56,6 +57,23 @@ def test_a_path_is_told_by_means_and_gains(studied):
     assert not any("pure" in line for line in lines)
     assert "1 to 2 seeds each" in lines[-1] and "30 epochs" in lines[-1]
     assert "71.0% ± 1.4" in tables.card("ftbnn_r18_baseline")
+
+
+def test_rows_that_were_trained_otherwise_than_the_first_say_so(studied):
+    (wide,) = (row for row in results.read("path") if row["model"] == "ftbnn_r18")
+    results.add("path", {**wide, "width": 32, "top1": 0.8})
+    results.add("peers", {**wide, "study": "peers", "model": "larq_zoo:BiRealNet", "dataset": "digits", "epochs": 20})
+    lines = tables.path()
+    assert any(line.startswith("| `ftbnn_r18`, width 32 | 80.0% |  |") for line in lines)
+    assert any(line.startswith("| `larq_zoo:BiRealNet`, data set digits, epochs 20 | 76.0% |  |") for line in lines)
+    assert any(line.startswith("| `ftbnn_r18` | 76.0% | +5.0 |") for line in lines)
+    assert "test split of cifar10; width 16, 30 epochs of recipe `study`" in lines[-1]
+    assert "ftbnn_r18\nwidth 32" in [point["model"] for point in pictures.path_data()]
+
+
+def test_asked_for_help_the_tables_are_left_alone():
+    asked = CliRunner().invoke(tables.main, ["--help"])
+    assert asked.exit_code == 0 and "README" in asked.output
 
 
 def test_pictures_hold_what_they_show(studied):

@@ -41,8 +41,12 @@ def run_command(*arguments, cwd, **environment) -> SimpleNamespace:
         text=True,
         timeout=600,
     )
-    out = json.loads(done.stdout) if "--json" in arguments and done.returncode == 0 else done.stdout
-    return SimpleNamespace(status=done.returncode, out=out, err=done.stderr)
+    return _told(arguments, done.returncode, done.stdout, done.stderr)
+
+
+def _told(arguments, status: int, out: str, err: str) -> SimpleNamespace:
+    parsed = json.loads(out) if "--json" in arguments and status == 0 else out
+    return SimpleNamespace(status=status, out=parsed, err=err)
 
 
 def line_of_refusal(result) -> str:
@@ -57,13 +61,10 @@ def line_of_refusal(result) -> str:
 
 
 @pytest.fixture
-def refused(tmp_path, monkeypatch, capfd):
-    """Run a command that has to fail with one clear line, which is returned.
+def command(tmp_path, monkeypatch, capfd):
+    """`run_command` in this process, for most of a command's time is TensorFlow's start."""
 
-    In this process, for most of a command's time is TensorFlow's start.
-    """
-
-    def run(*arguments, cwd=tmp_path, **environment) -> str:
+    def run(*arguments, cwd=tmp_path, **environment) -> SimpleNamespace:
         with monkeypatch.context() as patch, mock.patch.dict(os.environ, environment):
             patch.chdir(cwd)
             patch.setattr(sys, "argv", ["ftbnn-larq", *map(str, arguments)])
@@ -71,9 +72,15 @@ def refused(tmp_path, monkeypatch, capfd):
             with pytest.raises(SystemExit) as ended:
                 cli.main()
         written = capfd.readouterr()
-        return line_of_refusal(SimpleNamespace(status=ended.value.code, out=written.out, err=written.err))
+        return _told(arguments, ended.value.code, written.out, written.err)
 
     return run
+
+
+@pytest.fixture
+def refused(command):
+    """Run a command that has to fail with one clear line, which is returned."""
+    return lambda *arguments, **place: line_of_refusal(command(*arguments, **place))
 
 
 @pytest.fixture

@@ -97,11 +97,11 @@ def test_an_unreadable_picture_is_named(refused, tmp_path):
     assert str(victim) in refused(*train("--dataset", name))
 
 
-def test_a_folder_of_class_folders_trains(tmp_path):
+def test_a_folder_of_class_folders_trains(tmp_path, command):
     name = picture_folder(tmp_path / "pets", cat=30, dog=30)
-    result = run_command(*train("--dataset", name, "--width", 16, "--batch-size", 8, "--json"), cwd=tmp_path)
+    result = command(*train("--dataset", name, "--width", 16, "--batch-size", 8, "--json"), cwd=tmp_path)
     assert result.status == 0, result.err
-    evaluated = run_command("evaluate", "--json", cwd=tmp_path)
+    evaluated = command("evaluate", "--json", cwd=tmp_path)
     assert evaluated.out["examples"] == 12
     assert evaluated.out["top1"] == result.out["top1"]
 
@@ -145,26 +145,26 @@ def test_pictures_that_are_none(refused, trained, tmp_path):
     assert "--top" in refused("predict", trained.flatbuffer, "none.png", "--top", 0)
 
 
-def test_a_flatbuffer_without_its_json_says_what_is_missing(refused, trained, tmp_path):
+def test_a_flatbuffer_without_its_json_says_what_is_missing(refused, trained, tmp_path, command):
     shutil.copy(trained.flatbuffer, tmp_path / "lone.tflite")
     assert "lone.json is missing" in refused("evaluate", "lone.tflite")
-    result = run_command("evaluate", "lone.tflite", "--dataset", "digits", "--json", cwd=tmp_path)
+    result = command("evaluate", "lone.tflite", "--dataset", "digits", "--json", cwd=tmp_path)
     assert result.out["top1"] == about(trained.result["top1"])
 
 
-def test_a_run_whose_pictures_are_gone_is_converted_and_says_what_is_not_proven(trained, tmp_path):
+def test_a_run_whose_pictures_are_gone_is_converted_and_says_what_is_not_proven(trained, tmp_path, command):
     run = shutil.copytree(trained.run, tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
     config["data"]["name"] = f"folder:{tmp_path / 'gone'}"
     (run / "config.json").write_text(json.dumps(config))
-    result = run_command("convert", run, "--json", cwd=tmp_path)
+    result = command("convert", run, "--json", cwd=tmp_path)
     assert result.status == 0, result.err
     assert result.out["proven_on"] == "noise" and result.out["top1"] is None
     assert "gone: no such folder" in result.out["no_data"]
     assert result.out["data"]["labels"] == config["data"]["labels"]
     config["data"]["name"] = "my_flowers"
     (run / "config.json").write_text(json.dumps(config))
-    told = run_command("convert", run, cwd=tmp_path)
+    told = command("convert", run, cwd=tmp_path)
     assert "pictures of noise" in told.out
     assert "top-1 not measured" in told.err and "my_flowers" in told.err
 

@@ -9,7 +9,6 @@ import larq as lq
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
-from conftest import run_command
 from larq.models import ModelProfile
 
 import ftbnn_larq
@@ -291,8 +290,8 @@ def test_larq_zoos_models_are_found_by_name_and_refuse_what_they_cannot_do():
     assert features.output_shape == (None, 2, 2, 512)
 
 
-def test_compare_puts_models_side_by_side(tmp_path):
-    result = run_command("compare", "bireal_r1?", "larq_zoo:BiRealNet", "--classes", 10, "--json", cwd=tmp_path)
+def test_compare_puts_models_side_by_side(tmp_path, command):
+    result = command("compare", "bireal_r1?", "larq_zoo:BiRealNet", "--classes", 10, "--json", cwd=tmp_path)
     assert result.status == 0, result.err
     ours, theirs = result.out
     assert (ours["name"], theirs["name"]) == ("bireal_r18", "larq_zoo:BiRealNet")

@@ -8,7 +8,6 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import run_command
 from PIL import Image
 from test_bad_input import picture_folder
 
@@ -290,13 +289,13 @@ def test_tfds_data_sets_load_by_name_and_folder(tfds_folder):
     assert set(labels) <= {0, 1, 2}
 
 
-def test_a_run_goes_on_with_data_that_were_moved(tfds_folder, tmp_path):
+def test_a_run_goes_on_with_data_that_were_moved(tfds_folder, tmp_path, command):
     old = shutil.copytree(tfds_folder, tmp_path / "old")
     loaded = data.load("cifar10", data_dir=str(old))
     how = Recipe(epochs=1, batch_size=8)
     result = loop.start("bireal_r18", loaded, how, options={"units": (1,), "width": 16}, output=tmp_path)
     new = old.rename(tmp_path / "new")
-    resumed = run_command("train", "--resume", result["run"], "--epochs", 2, "--data-dir", new, "--json", cwd=tmp_path)
+    resumed = command("train", "--resume", result["run"], "--epochs", 2, "--data-dir", new, "--json", cwd=tmp_path)
     assert resumed.status == 0, resumed.err
     assert resumed.out["epochs"] == 2
 

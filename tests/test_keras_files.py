@@ -11,7 +11,6 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import run_command
 
 from ftbnn_larq import keras_files
 from ftbnn_larq.deploy.convert import convert, convert_model
@@ -108,21 +107,21 @@ def test_several_outputs_are_no_teacher_and_one_of_a_models_two_converts(tmp_pat
     assert convert(tmp_path / "one.keras")["binary_operators"] == 1
 
 
-def test_a_keras_file_converts_and_its_data_set_gives_proof_labels_and_accuracy(tmp_path):
+def test_a_keras_file_converts_and_its_data_set_gives_proof_labels_and_accuracy(tmp_path, command):
     network().save(tmp_path / "mine.h5")
-    result = run_command("convert", "mine.h5", "--dataset", "digits", "--json", cwd=tmp_path)
+    result = command("convert", "mine.h5", "--dataset", "digits", "--json", cwd=tmp_path)
     assert result.status == 0, result.err
     assert result.out["path"] == "mine.tflite"
     assert result.out["binary_operators"] == 1
     assert result.out["top1"]["examples"] == result.out["top1"]["of"] == 360
     assert result.out["top1"]["keras"] == result.out["top1"]["lce"]
-    evaluated = run_command("evaluate", "mine.tflite", "--json", cwd=tmp_path)
+    evaluated = command("evaluate", "mine.tflite", "--json", cwd=tmp_path)
     assert evaluated.out["top1"] == result.out["top1"]["lce"]
 
 
-def test_without_a_data_set_it_is_proven_on_noise_and_says_so(tmp_path, refused):
+def test_without_a_data_set_it_is_proven_on_noise_and_says_so(tmp_path, refused, command):
     network().save(tmp_path / "mine.keras")
-    result = run_command("convert", "mine.keras", "--explain", "--no-fold", "--no-int8", cwd=tmp_path)
+    result = command("convert", "mine.keras", "--explain", "--no-fold", "--no-int8", cwd=tmp_path)
     assert result.status == 0, result.err
     assert "128 pictures of noise" in result.out
     assert "stem" in result.out and "not quantized to one bit" in result.out

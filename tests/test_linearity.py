@@ -8,7 +8,7 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import OPTIONS, run_command
+from conftest import OPTIONS
 
 from ftbnn_larq.analysis.linearity import linearity
 from ftbnn_larq.analysis.verdict import conclude
@@ -214,8 +214,8 @@ def test_the_verdict_follows_the_data(error, share, claim, words):
     assert words in document["verdict"]
 
 
-def test_the_command_measures_the_newest_run(trained):
-    result = run_command("analyze", "linearity", "--json", cwd=trained.folder)
+def test_the_command_measures_the_newest_run(trained, command):
+    result = command("analyze", "linearity", "--json", cwd=trained.folder)
     assert result.status == 0, result.err
     document = result.out
     assert document["run"] in result.err
@@ -230,9 +230,9 @@ def test_the_command_measures_the_newest_run(trained):
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and picture.stat().st_size > 10_000
 
 
-def test_the_table_has_a_row_for_each_scale_and_non_linearity(trained, tmp_path):
+def test_the_table_has_a_row_for_each_scale_and_non_linearity(trained, tmp_path, command):
     picture = tmp_path / "new" / "picture.png"
-    result = run_command("analyze", "linearity", trained.run, "-o", picture, "--pictures", 96, cwd=tmp_path)
+    result = command("analyze", "linearity", trained.run, "-o", picture, "--pictures", 96, cwd=tmp_path)
     assert result.status == 0, result.err
     for name in (*SCALES, *NONLINEARITIES, "as trained"):
         assert sum(f": {name}  " in line for line in result.out.splitlines()) == 1, name
@@ -240,8 +240,8 @@ def test_the_table_has_a_row_for_each_scale_and_non_linearity(trained, tmp_path)
     assert picture.is_file()
 
 
-def test_without_a_run_it_takes_a_random_network_and_says_so(tmp_path):
-    result = run_command("analyze", "linearity", "--pictures", 64, "--json", cwd=tmp_path)
+def test_without_a_run_it_takes_a_random_network_and_says_so(tmp_path, command):
+    result = command("analyze", "linearity", "--pictures", 64, "--json", cwd=tmp_path)
     assert result.status == 0, result.err
     assert "UNTRAINED" in result.err
     assert result.out["run"] is None and not result.out["trained"]

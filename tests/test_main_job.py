@@ -59,16 +59,16 @@ def test_the_flatbuffer_gives_keras_answers(trained):
     assert trained.conversion["max_abs_diff"] <= 1e-3 * trained.conversion["logits_range"]
 
 
-def test_keras_and_flatbuffer_have_one_accuracy_on_the_whole_test_split(trained):
-    keras = run_command("evaluate", "--json", cwd=trained.folder)
-    lce = run_command("evaluate", trained.flatbuffer, "--json", cwd=trained.folder)
+def test_keras_and_flatbuffer_have_one_accuracy_on_the_whole_test_split(trained, command):
+    keras = command("evaluate", "--json", cwd=trained.folder)
+    lce = command("evaluate", trained.flatbuffer, "--json", cwd=trained.folder)
     assert keras.out["examples"] == lce.out["examples"] == 360
     assert keras.out["top1"] == trained.result["top1"] == about(lce.out["top1"])
     assert "newest run" in keras.err
 
 
-def test_benchmark_measures_the_newest_flatbuffer(trained):
-    result = run_command("benchmark", "--runs", 5, "--json", cwd=trained.folder)
+def test_benchmark_measures_the_newest_flatbuffer(trained, command):
+    result = command("benchmark", "--runs", 5, "--json", cwd=trained.folder)
     (measured,) = result.out
     latency = measured["latency_ms"]
     assert 0 < latency["min"] <= latency["median"] <= latency["p95"]
@@ -81,20 +81,20 @@ def test_benchmark_measures_the_newest_flatbuffer(trained):
 
 
 @pytest.mark.parametrize("kernel", ["default", "reference"])
-def test_benchmark_takes_other_kernels(trained, kernel):
-    result = run_command("benchmark", trained.flatbuffer, "--kernel", kernel, "--runs", 2, "--json", cwd=trained.folder)
+def test_benchmark_takes_other_kernels(trained, kernel, command):
+    result = command("benchmark", trained.flatbuffer, "--kernel", kernel, "--runs", 2, "--json", cwd=trained.folder)
     assert result.out[0]["kernel"] == kernel
 
 
-def test_run_and_flatbuffer_predict_the_same_classes(trained, tmp_path):
+def test_run_and_flatbuffer_predict_the_same_classes(trained, tmp_path, command):
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     for index in range(3):
         Image.fromarray(np.uint8(digits.images[index] * 15.9375)).save(tmp_path / f"{index}.png")
     pictures = sorted(tmp_path.glob("*.png"))
-    by_keras = run_command("predict", trained.run, *pictures, "--json", cwd=tmp_path)
-    by_lce = run_command("predict", trained.flatbuffer, *pictures, "--json", cwd=tmp_path)
+    by_keras = command("predict", trained.run, *pictures, "--json", cwd=tmp_path)
+    by_lce = command("predict", trained.flatbuffer, *pictures, "--json", cwd=tmp_path)
     assert [row["image"] for row in by_lce.out] == [str(path) for path in pictures]
     for one, other in zip(by_keras.out, by_lce.out, strict=True):
         assert [label for label, _ in one["top"]] == [label for label, _ in other["top"]]
@@ -115,9 +115,9 @@ def test_photographs_are_not_all_held_at_once(trained, tmp_path):
 
 
 @pytest.mark.parametrize("to", ["keras", "saved_model"])
-def test_other_formats_load_in_keras(trained, tmp_path, to):
+def test_other_formats_load_in_keras(trained, tmp_path, to, command):
     target = tmp_path / ("m.keras" if to == "keras" else "m")
-    result = run_command("convert", trained.run, "--to", to, "-o", target, "--json", cwd=tmp_path)
+    result = command("convert", trained.run, "--to", to, "-o", target, "--json", cwd=tmp_path)
     assert result.status == 0, result.err
     assert result.out["bytes"] > 100_000
 

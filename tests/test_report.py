@@ -6,7 +6,6 @@ import json
 import re
 
 import pytest
-from conftest import run_command
 
 from ftbnn_larq.benchmarking.figures import operators_figure
 from ftbnn_larq.report import report as write
@@ -67,10 +66,10 @@ def told(tmp_path):
     return tmp_path
 
 
-def test_the_page_holds_everything_and_needs_no_network(told):
+def test_the_page_holds_everything_and_needs_no_network(told, command):
     # Of before such slopes were refused.
     a_run(told, "old", 0.5, options={"width": 16, "slopes": [-1.0, -0.5]})
-    result = run_command("report", "--json", cwd=told)
+    result = command("report", "--json", cwd=told)
     assert result.status == 0, result.err
     assert result.out == {**result.out, "path": "report.html", "runs": 3, "measurements": 3, "left_out": []}
     page = (told / "report.html").read_text()
@@ -147,13 +146,13 @@ def test_names_are_text_and_never_markup(told):
     assert "<script" not in page and "<b>" not in page and "&lt;script&gt;" in page
 
 
-def test_what_cannot_be_read_is_left_out_and_told(told):
+def test_what_cannot_be_read_is_left_out_and_told(told, command):
     (told / "measurements" / "bad.json").write_text('[{"path": 1}]')
     (told / "measurements" / "worse.json").write_text("{")
     (told / "runs" / "second" / "config.json").write_text("{")
     (told / "runs" / "second" / "result.json").unlink()
     (told / "runs" / "first" / "result.json").unlink()
-    result = run_command("report", "--json", cwd=told)
+    result = command("report", "--json", cwd=told)
     assert result.status == 0, result.err
     assert sorted(result.out["left_out"]) == ["measurements/bad.json", "measurements/worse.json", "runs/second"]
     assert "measurements/bad.json" in result.err

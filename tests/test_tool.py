@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import pytest
 from boards import PLAIN, RECORDED
-from conftest import run_command
 
 CONTENT = f"#!/bin/sh\ncat '{RECORDED}'\n".encode() + b"#" * 100_000
 RIGHT, WRONG = hashlib.sha256(CONTENT).hexdigest(), "0" * 64
@@ -44,9 +43,9 @@ def web(tmp_path):
     server.server_close()
 
 
-def test_the_tool_is_fetched_checked_and_found_by_benchmark(web, tmp_path):
+def test_the_tool_is_fetched_checked_and_found_by_benchmark(web, tmp_path, command):
     fetch = ("tool", "fetch", "--arch", "aarch64", "--url", f"{web.url}/tool", "--sha256", RIGHT.upper(), "--json")
-    result = run_command(*fetch, cwd=tmp_path, **web.environment)
+    result = command(*fetch, cwd=tmp_path, **web.environment)
     assert result.status == 0, result.err
     assert result.out["sha256"] == RIGHT and result.out["bytes"] == len(CONTENT)
     assert os.access(result.out["path"], os.X_OK) and result.out["path"].startswith(str(web.cache))
@@ -54,7 +53,7 @@ def test_the_tool_is_fetched_checked_and_found_by_benchmark(web, tmp_path):
     (tmp_path / "bin" / "uname").write_text("#!/bin/sh\necho aarch64\n")
     (tmp_path / "bin" / "uname").chmod(0o755)
     path = f"{tmp_path}/bin:{os.environ['PATH']}"
-    measured = run_command("benchmark", PLAIN, "--on", "local", "--json", cwd=tmp_path, PATH=path, **web.environment)
+    measured = command("benchmark", PLAIN, "--on", "local", "--json", cwd=tmp_path, PATH=path, **web.environment)
     assert measured.out[0]["latency_ms"]["mean"] == pytest.approx(98.9494), measured.err
 
 
@@ -75,9 +74,9 @@ def test_a_bad_download_leaves_nothing_behind(refused, web, page, digest, words)
     assert list(web.cache.rglob("*")) == []
 
 
-def test_a_download_that_fails_keeps_the_tool_that_was_there(refused, web, tmp_path):
+def test_a_download_that_fails_keeps_the_tool_that_was_there(refused, web, tmp_path, command):
     fetch = ("tool", "fetch", "--arch", "android-arm64", "--url", f"{web.url}/tool", "--sha256")
-    assert run_command(*fetch, RIGHT, cwd=tmp_path, **web.environment).status == 0
+    assert command(*fetch, RIGHT, cwd=tmp_path, **web.environment).status == 0
     refused(*fetch, WRONG, **web.environment)
     (kept,) = (path for path in web.cache.rglob("*") if path.is_file())
     assert kept.read_bytes() == CONTENT

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ftbnn_larq import zoo
+from ftbnn_larq.cli.output import human
 from ftbnn_larq.errors import DataError
 from ftbnn_larq.files import write_text
 
@@ -132,6 +133,17 @@ class Variant:
     def deviation(self) -> float:
         """Of a sample; 0 for a single row."""
         return statistics.stdev(row["top1"] for row in self.rows) if self.seeds > 1 else 0.0
+
+    @property
+    def percent(self) -> str:
+        """Top-1, with its deviation if there are several seeds."""
+        return f"{self.top1:.1%}" + (f" ± {100 * self.deviation:.1f}" if self.seeds > 1 else "")
+
+    @property
+    def costs(self) -> list[str]:
+        """OPs, bytes of the flatbuffer, and its top-1 in LCE, in words."""
+        size = "" if self.bytes is None else f"{self.bytes:,} B"
+        return [human(self.ops), size, "" if self.flatbuffer_top1 is None else f"{self.flatbuffer_top1:.1%}"]
 
     @property
     def ops(self) -> float:

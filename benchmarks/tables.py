@@ -6,27 +6,23 @@ The costs of the models are counted anew and stored there first.
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
-from pathlib import Path
 
 import click
 
-from benchmarks import pictures, results
+from benchmarks import cards, pictures, results
 from benchmarks.deployment import FILE as DEPLOYMENT
 from benchmarks.deployment import PEERS
+from benchmarks.linearity import FILE as LINEARITY
 from benchmarks.training import FILE as TRAINING
-from ftbnn_larq import cli, recipe, zoo
+from ftbnn_larq import cli, zoo
+from ftbnn_larq.analysis.verdict import AS_TRAINED, NONE, WEIGHT, WEIGHT_AND_ACTIVATION, percent
 from ftbnn_larq.cli.output import human, load_tensorflow
 from ftbnn_larq.config import FULL_WIDTH
 from ftbnn_larq.files import read_json, write_json, write_text
-from ftbnn_larq.weights import read_description
 
-CARDS = zoo.HERE / "cards"
 README = zoo.HERE.parent / "README.md"
 END = "<!-- end -->"
-# Keys of a recipe that a card tells whatever they are.
-TOLD = ("optimizer", "learning_rate", "schedule", "warmup_epochs", "batch_size", "precision")
 
 
 def counted_costs() -> dict[str, dict]:
@@ -112,7 +108,7 @@ def published() -> list[str]:
     rows = []
     for name in zoo.list_models():
         for data in zoo.published_weights(name):
-            file = _published(zoo.published(name, data))
+            file = cards.published(zoo.published(name, data))
             how, width = file["recipe"], file["model"]["options"].get("width", FULL_WIDTH)
             top1 = [f"{file[where]['top1']:.1%}" for where in ("keras", "lce")]
             sizes = [f"{file[size]:,} B" for size in ("bytes", "flatbuffer_bytes")]
@@ -121,6 +117,27 @@ def published() -> list[str]:
         ["network", "width", "epochs", "learning rate", "top-1", "in LCE", "weights", "flatbuffer"],
         sorted(rows, key=lambda row: row[4], reverse=True),
     )
+
+
+def linearity() -> list[str]:
+    """Means over the binary convolutions of the published networks."""
+    document = read_json(LINEARITY)
+    networks = document["networks"]
+
+    def row(words: str, kind: str, name: str) -> list[str]:
+        found = [next(each for each in told[kind] if each["name"] == name) for told in networks.values()]
+        cells = [percent(each[key]) if key in each else "" for each in found for key in ("error", "linearity")]
+        return [words, *cells]
+
+    rows = [row(f"scale: {name}", "scales", name) for name in (NONE, WEIGHT, WEIGHT_AND_ACTIVATION)]
+    rows.append(row("the batch norm", "nonlinearities", "identity"))
+    rows += [row(f"{name} behind it", "nonlinearities", name) for name in ("prelu", "relu")]
+    rows.append(row("its own non-linearity behind it", "nonlinearities", AS_TRAINED))
+    columns = [f"{what}, `{name}`" for name in networks for what in ("error", "linearity")]
+    counts = [f"{told['measured']} convolutions of `{name}`" for name, told in networks.items()]
+    pictures = next(iter(networks.values()))["pictures"]
+    measured = f"Measured {document['date']} on {pictures:,} test pictures: means over {' and '.join(counts)}."
+    return [*_table(["binarized convolution under", *columns], rows), "", measured]
 
 
 def path() -> list[str]:
@@ -139,7 +156,7 @@ def _compared(variants, reference: str, told: str) -> list[str]:
     rows = []
     for each in variants:
         words = ", ".join([f"`{each.model}`", *each.changes, *each.unlike(variants[0])])
-        rows.append([words, _percent(each), _gain(each, standing), *_costs(each)])
+        rows.append([words, each.percent, _gain(each, standing), *each.costs])
     columns = ["network", "top-1", f"points to {told}", "OPs", "flatbuffer", "its top-1 in LCE"]
     return [*_table(columns, rows), "", _how(variants)]
 
@@ -156,7 +173,7 @@ def nonlinearity() -> list[str]:
         words = [results.in_words(start) if start else ""]
         words += [made.placement.replace("_", " "), made.sharing] if made.nonlinearity != "identity" else ["", ""]
         name = ", ".join([f"`{made.nonlinearity}`", *each.unlike(variants[0])])
-        rows.append([name, *words, _percent(each), _gain(each, ancestor), bend])
+        rows.append([name, *words, each.percent, _gain(each, ancestor), bend])
     columns = ["non-linearity", "from slopes", "placement", "per", "top-1", "points to identity", "learned bend"]
     return [*_table(columns, rows), "", _how(variants)]
 
@@ -166,22 +183,11 @@ def _table(columns: list[str], rows: list[list]) -> list[str]:
     return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
 
 
-def _percent(each) -> str:
-    if each.seeds == 1:
-        return f"{each.top1:.1%}"
-    return f"{each.top1:.1%} ± {100 * each.deviation:.1f}"
-
-
 def _gain(each, reference) -> str:
     """In points of top-1; nothing for the reference itself, or where none has been trained in the same way yet."""
     if not reference or each is reference or each.setting != reference.setting:
         return ""
     return f"{100 * (each.top1 - reference.top1):+.1f}"
-
-
-def _costs(each) -> list[str]:
-    size = "" if each.bytes is None else f"{each.bytes:,} B"
-    return [human(each.ops), size, "" if each.flatbuffer_top1 is None else f"{each.flatbuffer_top1:.1%}"]
 
 
 def _how(variants) -> str:
@@ -203,6 +209,7 @@ TABLES = {
     "training": training,
     "deployment": deployment,
     "published": published,
+    "linearity": linearity,
     "path": path,
     "search": search,
     "nonlinearity": nonlinearity,
@@ -218,53 +225,6 @@ def readme(text: str) -> str:
     return text
 
 
-def card(name: str) -> str:
-    """The model card of `name`, from its row in the zoo, the stored costs, the studies and what is published."""
-    import jinja2
-
-    template = jinja2.Template((zoo.HERE / "card.md.j2").read_text(encoding="utf-8"), keep_trailing_newline=True)
-    entry = zoo.entry(name)
-    options = {**dataclasses.asdict(entry.config), "slopes": entry.config.start_slopes}
-    studied = [each for each in results.variants("path") if each.model == name and not each.changes]
-    published = {data: zoo.published(name, data) for data in zoo.published_weights(name)}
-    return template.render(
-        name=name,
-        entry=entry,
-        config={option: results.in_words(value) for option, value in options.items()},
-        costs=zoo.costs()[name],
-        studied=[
-            [each.dataset, each.width, each.epochs, _percent(each), each.seeds, *_costs(each)] for each in studied
-        ],
-        published={data: _published(file) for data, file in published.items()},
-        human=human,
-    )
-
-
-def _published(file: Path) -> dict:
-    """What the card tells of a published file; `changed` are the options in which it is not the model as it stands."""
-    flatbuffer, description = file.with_suffix(".tflite"), read_description(file)
-    checksums = read_json(zoo.WEIGHTS / zoo.CHECKSUMS)
-    chosen, standing = description["model"]["options"], zoo.entry(description["model"]["name"]).config
-    made = dataclasses.asdict(standing.replace(**chosen))
-    changed = {name: value for name, value in made.items() if value != getattr(standing, name) and name != "width"}
-    return {
-        **description,
-        "changed": {name: results.in_words(value) for name, value in changed.items()},
-        "file": file.name,
-        "bytes": file.stat().st_size,
-        "flatbuffer": flatbuffer.name,
-        "flatbuffer_bytes": flatbuffer.stat().st_size,
-        "sha256": checksums[file.name],
-        "flatbuffer_sha256": checksums[flatbuffer.name],
-        # What it is trained with, and what is not as in every recipe that says nothing of it.
-        "trained": {
-            field.name: description["recipe"][field.name]
-            for field in recipe.fields()
-            if field.name in TOLD or description["recipe"][field.name] != field.default
-        },
-    }
-
-
 @click.command()
 def main() -> None:
     """Write the README's tables, the pictures, the model cards and the costs of the models anew."""
@@ -272,7 +232,7 @@ def main() -> None:
     write_json(zoo.HERE / "results" / "costs.json", counted_costs())
     pictures.draw()
     for model in zoo.list_models():
-        write_text(CARDS / f"{model}.md", card(model))
+        write_text(cards.FOLDER / f"{model}.md", cards.card(model))
     write_text(README, readme(README.read_text(encoding="utf-8")))
 
 

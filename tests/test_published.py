@@ -8,12 +8,14 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import OPTIONS, about, run_command
+from conftest import OPTIONS, about
 
 import ftbnn_larq
 from benchmarks.publish import publish
 from ftbnn_larq import runs, zoo
+from ftbnn_larq.deploy.interpreter import Interpreter
 from ftbnn_larq.errors import ConfigError, ModelFileError
+from ftbnn_larq.resnet import up_to_logits
 from ftbnn_larq.training import sources
 from ftbnn_larq.weights import load_weights, read_description, save_compact
 
@@ -60,6 +62,14 @@ def test_the_published_flatbuffer_evaluates_to_the_published_accuracy(published,
     path = zoo.published_flatbuffer("ftbnn_r18:digits")
     assert ftbnn_larq.evaluate(path)["top1"] == about(trained.result["top1"])
     assert zoo.published_flatbuffer("some/model.tflite").name == "model.tflite"
+
+
+def test_the_published_network_is_analyzed_without_a_run(published, command, refused, tmp_path):
+    result = command("analyze", "linearity", "ftbnn_r18:digits", "--pictures", 96, "--json")
+    assert result.status == 0, result.err
+    assert result.out["trained"] and result.out["run"] == "ftbnn_r18:digits" and result.out["dataset"] == "digits"
+    assert (tmp_path / result.out["picture"]).is_file()
+    assert "no published weights 'mars'" in refused("analyze", "linearity", "ftbnn_r18:mars")
 
 
 def test_published_weights_take_another_head_and_none(published, pictures):
@@ -126,10 +136,15 @@ def test_every_published_file_of_the_zoo_is_sound():
         for dataset in zoo.published_weights(name):
             for suffix in (".npz", ".tflite", ".json"):
                 zoo.published(name, dataset, suffix)
-            assert zoo.pretrained(name, dataset)[0].name == name
+            network, data = zoo.pretrained(name, dataset)
+            assert network.name == name
+            pictures = np.random.default_rng(0).normal(size=(8, *data.input_shape)).astype(np.float32)
+            with Interpreter(zoo.published(name, dataset, ".tflite")) as interpreter:
+                answers = interpreter.predict(pictures)
+            # But for the kernels that the flatbuffer has in 8 bits.
+            np.testing.assert_allclose(answers, up_to_logits(network)(pictures), atol=0.05 * np.ptp(answers))
 
 
-def test_a_name_that_is_not_published_says_what_is(refused, tmp_path):
+def test_a_name_that_is_not_published_says_what_is(refused):
     assert "no published weights 'mars'" in refused("predict", "ftbnn_r18:mars", "photo.jpg")
     assert "no published weights 'mars'" in refused("evaluate", "ftbnn_r18:mars")
-    assert run_command("predict", "--help", cwd=tmp_path).status == 0

@@ -7,15 +7,15 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import pictures, results, tables
+from benchmarks import cards, pictures, results, tables
 from ftbnn_larq import zoo
 from ftbnn_larq.weights import read_description
 
 
 def test_the_readme_and_the_cards_are_up_to_date():
     assert zoo.costs() == tables.counted_costs()
-    cards = {path.stem: path.read_text(encoding="utf-8") for path in tables.CARDS.glob("*.md")}
-    assert cards == {name: tables.card(name) for name in zoo.list_models()}
+    stored = {path.stem: path.read_text(encoding="utf-8") for path in cards.FOLDER.glob("*.md")}
+    assert stored == {name: cards.card(name) for name in zoo.list_models()}
     text = tables.README.read_text(encoding="utf-8")
     assert tables.readme(text) == text
 
@@ -56,7 +56,7 @@ def test_a_path_is_told_by_means_and_gains(studied):
     assert changed.startswith("| `ftbnn_r18_baseline`, stem light | 69.0% | -2.0 |")
     assert not any("pure" in line for line in lines)
     assert "1 to 2 seeds each" in lines[-1] and "30 epochs" in lines[-1]
-    assert "71.0% ± 1.4" in tables.card("ftbnn_r18_baseline")
+    assert "71.0% ± 1.4" in cards.card("ftbnn_r18_baseline")
 
 
 def test_rows_that_were_trained_otherwise_than_the_first_say_so(studied):
@@ -89,4 +89,4 @@ def test_pictures_hold_what_they_show(studied):
 def test_nothing_trained_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "HERE", tmp_path)
     assert tables.path()[-1] == "Nothing has been trained yet."
-    assert "No weights are published" in tables.card("ftbnn_r34")
+    assert "No weights are published" in cards.card("ftbnn_r34")

@@ -20,39 +20,41 @@ def analyze():
 
 
 @analyze.command()
-@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.argument("run", required=False)
 @click.option(
     "--pictures", type=click.IntRange(2), default=256, show_default=True, help="How many of the test split to look at."
 )
+@click.option("--data-dir", help="Where TFDS keeps its data sets.  [default: where they were in training]")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The picture.  [default: linearity.png in the run]"
 )
 @json_option
-def linearity(run: Path | None, pictures: int, output: Path | None, as_json: bool):
+def linearity(run: str | None, pictures: int, data_dir: str | None, output: Path | None, as_json: bool):
     """Does less quantization error make a binarized convolution more linear, as the paper says?
 
-    Compares the binary convolutions of RUN with their full-precision ones under four scales and behind every
-    non-linearity: a table, a picture and a verdict from the data.
+    Compares the binary convolutions of RUN, or of a published NAME:DATASET, with their full-precision ones under four
+    scales and behind every non-linearity: a table, a picture and a verdict from the data.
 
     \b
     Example:
       ftbnn-larq analyze linearity runs/ftbnn_r18-digits-20260102-030405
+      ftbnn-larq analyze linearity ftbnn_r18_pure:cifar10 --data-dir DIR
     """
-    from ftbnn_larq import runs
+    from ftbnn_larq import runs, zoo
     from ftbnn_larq.errors import ConfigError, RunError
 
     if output and output.suffix.lower() != ".png":
         raise ConfigError(f"{output}: the picture is a PNG; call it {output.with_suffix('.png')}")
-    opened = None
-    if run:
-        opened = runs.open_run(run)
-    else:
+    if not run:
         try:
-            opened = runs.open_run(newest_run())
+            run = str(newest_run())
         except RunError as error:
             say(f"{error}\ntaking a random ftbnn_r18 of width 16: UNTRAINED, it says nothing about a trained network")
-    if opened:
-        opened.check_weights()
+    # Refused before TensorFlow is loaded.
+    if run and ":" in run and not Path(run).exists():
+        zoo.published(*run.split(":", 1))
+    elif run:
+        runs.open_run(run).check_weights()
     load_tensorflow()
     import numpy as np
 
@@ -60,13 +62,13 @@ def linearity(run: Path | None, pictures: int, output: Path | None, as_json: boo
     from ftbnn_larq.analysis.figures import draw_linearity
     from ftbnn_larq.data import pipeline
 
-    model, data = _trained(opened) if opened else _untrained()
+    model, data = _trained(run, data_dir) if run else _untrained()
     batches = pipeline.batches(pipeline.spread(data.test, pictures), data.config, 64)
     sample = np.concatenate([batch for batch, _ in batches.as_numpy_iterator()])
     with progress("measuring") as (on_start, on_step):
         result = analysis.linearity(model, sample, on_start=on_start, on_step=on_step)
-    picture = output or (opened.path if opened else Path()) / "linearity.png"
-    state = "trained" if opened else "UNTRAINED, random weights"
+    picture = output or (Path(run) if run and Path(run).is_dir() else Path()) / "linearity.png"
+    state = "trained" if run else "UNTRAINED, random weights"
     measured = len(result["layers"])
     subject = (
         f"{model.name} ({state}) on {len(sample)} pictures of {data.config.name}, "
@@ -74,9 +76,9 @@ def linearity(run: Path | None, pictures: int, output: Path | None, as_json: boo
     )
     draw_linearity(result, picture, subject)
     document = {
-        "run": str(opened.path) if opened else None,
+        "run": run,
         "model": model.name,
-        "trained": opened is not None,
+        "trained": run is not None,
         "dataset": data.config.name,
         "pictures": len(sample),
         **result,
@@ -108,11 +110,12 @@ def _show(document: dict, subject: str) -> None:
     click.echo(f"picture: {document['picture']}")
 
 
-def _trained(run):
-    from ftbnn_larq.data import DataConfig, load
+def _trained(reference: str, data_dir: str | None):
+    from ftbnn_larq.data import load
+    from ftbnn_larq.training import sources
 
-    config = DataConfig.from_json(run.config["data"])
-    return run.load_model(), load(config.name, data_dir=config.data_dir, config=config)
+    model, config = sources.load(reference)
+    return model, load(config.name, data_dir=data_dir or config.data_dir, config=config)
 
 
 def _untrained():

@@ -1,0 +1,61 @@
+"""The model cards, from what is stored of a model: its configuration, costs, studies, and what is published."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from benchmarks import results
+from ftbnn_larq import recipe, zoo
+from ftbnn_larq.cli.output import human
+from ftbnn_larq.files import read_json
+from ftbnn_larq.weights import read_description
+
+FOLDER = zoo.HERE / "cards"
+# Keys of a recipe that a card tells whatever they are.
+TOLD = ("optimizer", "learning_rate", "schedule", "warmup_epochs", "batch_size", "precision")
+
+
+def card(name: str) -> str:
+    """The model card of `name`, from its row in the zoo, the stored costs, the studies and what is published."""
+    import jinja2
+
+    template = jinja2.Template((zoo.HERE / "card.md.j2").read_text(encoding="utf-8"), keep_trailing_newline=True)
+    entry = zoo.entry(name)
+    options = {**dataclasses.asdict(entry.config), "slopes": entry.config.start_slopes}
+    studied = [each for each in results.variants("path") if each.model == name and not each.changes]
+    files = {data: zoo.published(name, data) for data in zoo.published_weights(name)}
+    return template.render(
+        name=name,
+        entry=entry,
+        config={option: results.in_words(value) for option, value in options.items()},
+        costs=zoo.costs()[name],
+        studied=[[each.dataset, each.width, each.epochs, each.percent, each.seeds, *each.costs] for each in studied],
+        published={data: published(file) for data, file in files.items()},
+        human=human,
+    )
+
+
+def published(file: Path) -> dict:
+    """What the card tells of a published file; `changed` are the options in which it is not the model as it stands."""
+    flatbuffer, description = file.with_suffix(".tflite"), read_description(file)
+    checksums = read_json(zoo.WEIGHTS / zoo.CHECKSUMS)
+    chosen, standing = description["model"]["options"], zoo.entry(description["model"]["name"]).config
+    made = dataclasses.asdict(standing.replace(**chosen))
+    changed = {name: value for name, value in made.items() if value != getattr(standing, name) and name != "width"}
+    return {
+        **description,
+        "changed": {name: results.in_words(value) for name, value in changed.items()},
+        "file": file.name,
+        "bytes": file.stat().st_size,
+        "flatbuffer": flatbuffer.name,
+        "flatbuffer_bytes": flatbuffer.stat().st_size,
+        "sha256": checksums[file.name],
+        "flatbuffer_sha256": checksums[flatbuffer.name],
+        # What it is trained with, and what is not as in every recipe that says nothing of it.
+        "trained": {
+            field.name: description["recipe"][field.name]
+            for field in recipe.fields()
+            if field.name in TOLD or description["recipe"][field.name] != field.default
+        },
+    }

@@ -39,6 +39,7 @@ def card(name: str) -> str:
 def published(file: Path) -> dict:
     """What the card tells of a published file; `changed` are the options in which it is not the model as it stands."""
     flatbuffer, description = file.with_suffix(".tflite"), read_description(file)
+    described = description["recipe"]
     checksums = read_json(zoo.WEIGHTS / zoo.CHECKSUMS)
     chosen, standing = description["model"]["options"], zoo.entry(description["model"]["name"]).config
     made = dataclasses.asdict(standing.replace(**chosen))
@@ -54,8 +55,8 @@ def published(file: Path) -> dict:
         "flatbuffer_sha256": checksums[flatbuffer.name],
         # What it is trained with, and what is not as in every recipe that says nothing of it.
         "trained": {
-            field.name: description["recipe"][field.name]
+            field.name: described.get(field.name, field.default)
             for field in recipe.fields()
-            if field.name in TOLD or description["recipe"][field.name] != field.default
+            if field.name in TOLD or described.get(field.name, field.default) != field.default
         },
     }

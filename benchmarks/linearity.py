@@ -23,9 +23,10 @@ PICTURES = 1024
 def measure(name: str, dataset: str, data_dir: str | None) -> dict:
     """What `analyze linearity` says of a published network, but for its single layers."""
     from ftbnn_larq.analysis.linearity import linearity
-    from ftbnn_larq.data import load, pipeline
+    from ftbnn_larq.data import DataConfig, load, pipeline
 
-    network, config = zoo.pretrained(name, dataset)
+    network, described = zoo.pretrained(name, dataset)
+    config = DataConfig.from_json(described)
     data = load(config.name, data_dir=data_dir, config=config)
     batches = pipeline.batches(pipeline.spread(data.test, PICTURES), config, 64)
     pictures = np.concatenate([batch for batch, _ in batches.as_numpy_iterator()])

@@ -54,10 +54,10 @@ def publish(run_path: str | Path, here: Path | None = None) -> Path:
         }
         save_compact(run.load_model(), target, description)
         checksums = read_json(here / zoo.CHECKSUMS) if (here / zoo.CHECKSUMS).is_file() else {}
-        for file in (target, flatbuffer, sidecar):
-            checksums[file.name] = sha256(file)
+        checksums |= {file.name: sha256(file) for file in (target, flatbuffer, sidecar)}
+        write_json(Path(folder) / zoo.CHECKSUMS, checksums)
+        for file in (target, flatbuffer, sidecar, Path(folder) / zoo.CHECKSUMS):
             os.replace(file, here / file.name)
-        write_json(here / zoo.CHECKSUMS, checksums)
     return here / name
 
 

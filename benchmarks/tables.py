@@ -105,18 +105,15 @@ def deployment() -> list[str]:
 
 def published() -> list[str]:
     """What comes with the package."""
+    names = [(name, data) for name in zoo.list_models() for data in zoo.published_weights(name)]
+    files = {f"`{name}:{data}`": cards.published(zoo.published(name, data)) for name, data in names}
     rows = []
-    for name in zoo.list_models():
-        for data in zoo.published_weights(name):
-            file = cards.published(zoo.published(name, data))
-            how, width = file["recipe"], file["model"]["options"].get("width", FULL_WIDTH)
-            top1 = [f"{file[where]['top1']:.1%}" for where in ("keras", "lce")]
-            sizes = [f"{file[size]:,} B" for size in ("bytes", "flatbuffer_bytes")]
-            rows.append([f"`{name}:{data}`", width, how["epochs"], f"{how['learning_rate']:g}", *top1, *sizes])
-    return _table(
-        ["network", "width", "epochs", "learning rate", "top-1", "in LCE", "weights", "flatbuffer"],
-        sorted(rows, key=lambda row: row[4], reverse=True),
-    )
+    for name, file in sorted(files.items(), key=lambda item: -item[1]["keras"]["top1"]):
+        how, width = file["recipe"], file["model"]["options"].get("width", FULL_WIDTH)
+        top1 = [f"{file[where]['top1']:.1%}" for where in ("keras", "lce")]
+        sizes = [f"{file[size]:,} B" for size in ("bytes", "flatbuffer_bytes")]
+        rows.append([name, width, how["epochs"], f"{how['learning_rate']:g}", *top1, *sizes])
+    return _table(["network", "width", "epochs", "learning rate", "top-1", "in LCE", "weights", "flatbuffer"], rows)
 
 
 def linearity() -> list[str]:
@@ -125,7 +122,7 @@ def linearity() -> list[str]:
     networks = document["networks"]
 
     def row(words: str, kind: str, name: str) -> list[str]:
-        found = [next(each for each in told[kind] if each["name"] == name) for told in networks.values()]
+        found = [next((each for each in told[kind] if each["name"] == name), {}) for told in networks.values()]
         cells = [percent(each[key]) if key in each else "" for each in found for key in ("error", "linearity")]
         return [words, *cells]
 

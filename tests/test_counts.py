@@ -9,6 +9,7 @@ import larq as lq
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
+from conftest import line_of_refusal, run_command
 from larq.models import ModelProfile
 
 import ftbnn_larq
@@ -337,7 +338,7 @@ def test_commands_say_what_they_could_not_count(monkeypatch):
     assert row["uncounted"] == ["own"]
 
 
-def test_names_and_options_that_do_not_fit_are_refused_at_once(refused):
+def test_names_and_options_that_do_not_fit_are_refused_at_once(tmp_path):
     for arguments, words in (
         (("summary", "larq_zoo:quicknet"), "did you mean larq_zoo:QuickNet"),
         (("compare", "bireal_r18", "ftbn_r18"), "did you mean ftbnn_r18"),
@@ -349,7 +350,7 @@ def test_names_and_options_that_do_not_fit_are_refused_at_once(refused):
         (("compare", "--input-size", 0), "--input-size"),
     ):
         begin = time.perf_counter()
-        assert words in refused(*arguments)
+        assert words in line_of_refusal(run_command(*arguments, cwd=tmp_path))
         assert time.perf_counter() - begin < 1, arguments
 
 

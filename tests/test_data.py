@@ -15,7 +15,7 @@ from ftbnn_larq import data
 from ftbnn_larq.data import augmentation, pipeline
 from ftbnn_larq.data.pictures import check_picture, read_picture
 from ftbnn_larq.errors import DataError
-from ftbnn_larq.evaluation import accuracy, evaluate
+from ftbnn_larq.evaluation import evaluate
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import loop
 
@@ -57,7 +57,7 @@ def test_pictures_come_normalised_as_the_configuration_says(digits):
 
 @pytest.mark.parametrize("some", [360, 359, 256, 100, 7, 1])
 def test_a_part_of_a_split_is_taken_evenly(digits, some):
-    """A split of a folder is sorted by class: its beginning would not do."""
+    """A split may be sorted by class: its beginning would not do."""
     part = pipeline.spread(data.Split(360, tf.data.Dataset.range(360)), some)
     places = list(part.rows.as_numpy_iterator())
     assert part.examples == len(places) == some and places[0] == 0
@@ -165,37 +165,46 @@ def test_solarizing_by_nothing_changes_nothing():
     np.testing.assert_array_equal(augmentation._solarized(ramp, 0.5), np.where(ramp < 128, ramp, 255 - ramp))
 
 
-def test_what_tfds_tells_of_a_download_is_not_on_standard_output(tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """Load a data set that TFDS first has to prepare, with these labels in its test split."""
     import tensorflow_datasets as tfds
 
-    class Tiny(tfds.core.GeneratorBasedBuilder):
+    class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         VERSION = tfds.core.Version("1.0.0")
+        test_labels = (0, 1)
 
         def _info(self):
-            features = {
-                "image": tfds.features.Image(shape=(8, 8, 3)),
-                "label": tfds.features.ClassLabel(names=["a", "b"]),
-            }
-            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+            label = tfds.features.ClassLabel(names=["a", "b"])
+            features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(8, 8, 3)), "label": label})
+            return self.dataset_info_from_configs(features=features)
 
         def _split_generators(self, dl_manager):
-            return {"train": self._generate_examples()}
+            parts = {"train": (0, 1) * 10, "test": self.test_labels}
+            return {name: self._generate_examples(labels) for name, labels in parts.items()}
 
-        def _generate_examples(self):
-            for index in range(20):
-                yield index, {"image": np.zeros((8, 8, 3), np.uint8), "label": index % 2}
+        def _generate_examples(self, labels):
+            for index, label in enumerate(labels):
+                yield index, {"image": np.zeros((8, 8, 3), np.uint8), "label": label}
+
+    def load(*test_labels):
+        monkeypatch.setattr(Tiny, "test_labels", test_labels)
+        return data.load("tiny", data_dir=str(tmp_path))
 
     monkeypatch.setattr(tfds, "builder", lambda name, data_dir: Tiny(data_dir=data_dir))
     monkeypatch.setattr("ftbnn_larq.data.tfds._known_names", lambda: {"tiny"})
-    assert data.load("tiny", data_dir=str(tmp_path)).train.examples == 14
+    return load
+
+
+def test_what_tfds_tells_of_a_download_is_not_on_standard_output(tiny, capsys):
+    assert tiny(0, 1).train.examples == 18
     assert capsys.readouterr().out == ""
 
 
-def test_pictures_without_a_class_are_not_counted():
-    """TFDS gives -1 where labels were kept back, as those of the test split of iNaturalist."""
-    batches = [(np.zeros((3, 8, 8, 3)), np.array([0, 1, -1]))]
-    with pytest.raises(DataError, match="pictures of class -1, where classes are 0 to 9"):
-        accuracy(lambda pictures: np.zeros((3, 10)), batches)
+def test_labels_that_were_not_made_public_are_refused(tiny):
+    """TFDS has -1 in their place, as in the test splits of iNaturalist."""
+    with pytest.raises(DataError, match="labels of its split 'test' were not made public"):
+        tiny(-1, -1)
 
 
 def test_classes_count_alike_where_pictures_are_mixed_too():

@@ -138,11 +138,12 @@ def test_every_published_file_of_the_zoo_is_sound():
                 zoo.published(name, dataset, suffix)
             network, data = zoo.pretrained(name, dataset)
             assert network.name == name
-            pictures = np.random.default_rng(0).normal(size=(8, *data.input_shape)).astype(np.float32)
+            pictures = np.random.default_rng(0).normal(size=(8, *data["input_shape"])).astype(np.float32)
             with Interpreter(zoo.published(name, dataset, ".tflite")) as interpreter:
                 answers = interpreter.predict(pictures)
-            # But for the kernels that the flatbuffer has in 8 bits.
-            np.testing.assert_allclose(answers, up_to_logits(network)(pictures), atol=0.05 * np.ptp(answers))
+            apart = np.abs(answers - up_to_logits(network)(pictures)).max(axis=1)
+            # But for a sign whose input is zero but for rounding, which Keras and LCE may take otherwise.
+            assert (apart < 1e-3 * np.ptp(answers)).sum() >= 7
 
 
 def test_a_name_that_is_not_published_says_what_is(refused):

@@ -95,9 +95,11 @@ def test_a_file_that_was_made_anew_takes_the_place_of_the_old(told):
     hot = {"path": "ftbnn_r18", "when": "2026-01-01T03:04:05+0000", "warnings": ["the board is at 99 °C"]}
     a_measurement(told, "before", 3.0, **hot)
     a_measurement(told, "after", 4.0, path="ftbnn_r18")
+    a_measurement(told, "larger", 50.0, path="ftbnn_r18", input_shape=[224, 224, 3], classes=10)
     (board,) = (each for each in gather(told / "runs", told / "measurements", ops=False).boards if "ssh" in each.name)
-    assert [row["sha256"] for row in board.newest if row["path"] == "ftbnn_r18"] == ["after"]
+    assert [row["sha256"] for row in board.newest if row["path"] == "ftbnn_r18"] == ["after", "larger"]
     assert board.warnings == []
+    assert "224x224x3" in written(told)
 
 
 def test_a_curve_that_a_spreadsheet_saved_is_drawn(told):

@@ -130,8 +130,8 @@ def ftbnn_r18_pure():
 
     The float 7x7 stem gives way to a light one (3x3, depthwise 3x3, 1x1), the float 1x1 shortcuts to an average pool
     whose channels are repeated under a batch norm. It stands before the stage, so that the first unit reads the signs
-    of each channel at several thresholds. No other convolution is float. For small
-    pictures the stem is a 3x3 of half the width, repeated likewise.
+    of each channel at several thresholds. No other convolution is float. For small pictures the stem is a 3x3 of half
+    the width, repeated likewise.
     """
 
 
@@ -168,8 +168,8 @@ def ftbnn_r34_pure():
 
     The float 7x7 stem gives way to a light one (3x3, depthwise 3x3, 1x1), the float 1x1 shortcuts to an average pool
     whose channels are repeated under a batch norm. It stands before the stage, so that the first unit reads the signs
-    of each channel at several thresholds. No other convolution is float. For small
-    pictures the stem is a 3x3 of half the width, repeated likewise.
+    of each channel at several thresholds. No other convolution is float. For small pictures the stem is a 3x3 of half
+    the width, repeated likewise.
     """
 
 
@@ -236,12 +236,10 @@ def published_flatbuffer(reference: str | os.PathLike) -> Path:
 
 
 def pretrained(name: str, dataset: str):
-    """A published network with its weights, and what it was trained on. Raises as `published` does."""
-    from ftbnn_larq.data import DataConfig
+    """A published network with its weights, and the document of its data set. Raises as `published` does."""
     from ftbnn_larq.weights import read_description
 
-    described = read_description(published(name, dataset))["data"]
-    return create_model(name, weights=dataset), DataConfig.from_json(described)
+    return create_model(name, weights=dataset), read_description(published(name, dataset))["data"]
 
 
 def _weights_file(name: str, weights: str) -> Path:

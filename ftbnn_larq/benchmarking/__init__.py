@@ -41,6 +41,8 @@ class _Job:
             )
         return {
             "path": self.model.name,
+            "input_shape": self.model.input_shape[1:],
+            "classes": self.model.classes,
             "on": on,
             "when": when,
             "device": facts,
@@ -102,10 +104,10 @@ def benchmark(
         on_result: told all results so far whenever there is more of them.
 
     Returns:
-        For each file and number of threads `{path, on, when, device, kernel, kernel_reason, threads, runs, input,
-        latency_ms: {mean, median, min, max, std, p95, median_of}, rounds_ms, ratio, bytes, sha256, peak_memory_mb,
-        operators: [{type, count, ms}], layers: [{layer, type, ms, calls}], agreement, warnings}`. `ratio` is to the
-        first file; `layers` and `ms` are there with `profile`, `agreement` with `verify`.
+        For each file and number of threads `{path, input_shape, classes, on, when, device, kernel, kernel_reason,
+        threads, runs, input, latency_ms: {mean, median, min, max, std, p95, median_of}, rounds_ms, ratio, bytes,
+        sha256, peak_memory_mb, operators: [{type, count, ms}], layers: [{layer, type, ms, calls}], agreement,
+        warnings}`. `ratio` is to the first file; `layers` and `ms` are there with `profile`, `agreement` with `verify`.
 
     Raises:
         ModelFileError: a file that cannot be loaded.

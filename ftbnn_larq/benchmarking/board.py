@@ -32,10 +32,12 @@ done
 store=$base/.ftbnn-larq
 mkdir -p "$store" && work=$(mktemp -d "$store/run.XXXXXX") || exit 1
 printf '\nguard: %s\n' "$work"
-# Old busybox calls the seconds -t, and would start a program named after them.
-if timeout -s KILL 9 true 2>/dev/null; then
-  # KILL, for what is ignored here is ignored by what it starts.
-  while [ -n "$(timeout -s KILL "$1" head -n 1)" ]; do :; done
+# KILL, for what is ignored here is ignored by what it starts. Old busybox calls the seconds -t.
+for within in 'timeout -s KILL' 'timeout -s KILL -t' ''; do
+  [ "$within" ] && $within 9 true 2>/dev/null && break
+done
+if [ "$within" ]; then
+  while [ -n "$($within "$1" head -n 1)" ]; do :; done
 else
   cat >/dev/null
 fi

@@ -24,9 +24,12 @@ def analyze():
 @click.option(
     "--pictures", type=click.IntRange(2), default=256, show_default=True, help="How many of the test split to look at."
 )
-@click.option("--data-dir", help="Where TFDS keeps its data sets.  [default: where they were in training]")
+@click.option("--data-dir", help="Where TFDS keeps its data sets.  [default: where the run had them]")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The picture.  [default: linearity.png in the run]"
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The picture.  [default: linearity.png, in a run's folder]",
 )
 @json_option
 def linearity(run: str | None, pictures: int, data_dir: str | None, output: Path | None, as_json: bool):

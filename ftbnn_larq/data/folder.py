@@ -59,7 +59,8 @@ def _listing(name: str) -> tuple[dict[str, list[Path]], dict[str, list[Path]] | 
         if split is None or split in parts:
             raise DataError(
                 f"{folder} stands beside a folder of training pictures, where one folder called val (or valid, "
-                "validation) and one called test may be: move it away"
+                "validation) and one called test may be: move it away. The pictures of a class called train lie in "
+                "it, and not in folders of it"
             )
         parts[split] = _pictures(folder)
     train = parts["train"]

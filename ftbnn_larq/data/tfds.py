@@ -14,6 +14,7 @@ from ftbnn_larq.errors import DataError, UnknownNameError, one_line
 # Splits to report accuracy on where TFDS's "test" has no labels.
 TEST_SPLITS = {
     "imagenet2012": "validation",
+    "i_naturalist2017": "validation",
     "i_naturalist2018": "validation",
     "i_naturalist2021": "val",
     "visual_domain_decathlon": "validation",
@@ -113,6 +114,8 @@ def load(name: str, *, data_dir: str | None, input_size: int | None) -> Data:
         except Exception as error:
             raise DataError(f"{name} in {builder.data_path} cannot be read: {one_line(error, 200)}") from error
         rows = rows.map(lambda row: (row["image"], row["label"]), num_parallel_calls=tf.data.AUTOTUNE)
+        if next(iter(rows.take(1)))[1] < 0:
+            raise DataError(f"{name}: the labels of its split {split_name!r} were not made public")
 
         def read(encoded, label):
             return info.features["image"].decode_example(encoded), label

@@ -68,10 +68,11 @@ class Board:
 
     @property
     def newest(self) -> list[dict]:
-        """One row a file, number of threads and kernel."""
+        """One row a file (or network of one size), number of threads and kernel."""
         seen = {}
         for row in self.rows:
-            seen.setdefault((row["path"], row["threads"], row["kernel"]), row)
+            size = *row.get("input_shape", ()), row.get("classes")
+            seen.setdefault((row["path"], size, row["threads"], row["kernel"]), row)
         return list(seen.values())
 
 

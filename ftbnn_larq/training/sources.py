@@ -41,7 +41,8 @@ def load(reference: str) -> tuple[tf.keras.Model, DataConfig | None]:
         return run.load_model(), DataConfig.from_json(run.config["data"])
     if path.is_file():
         return keras_files.load(path), None
-    return zoo.pretrained(*reference.split(":", 1))
+    network, described = zoo.pretrained(*reference.split(":", 1))
+    return network, DataConfig.from_json(described)
 
 
 def absolute(reference: str) -> str:

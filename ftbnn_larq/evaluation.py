@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ftbnn_larq.errors import DataError, ModelFileError
+from ftbnn_larq.errors import DataError
 
 
 def accuracy(predict: Callable, batches, on_batch: Callable[[int], None] = lambda count: None) -> dict:
@@ -87,7 +87,7 @@ def _data(config, dataset, data_dir, input_shape, classes):
     """The data to evaluate on, in the preprocessing that training used where it is known."""
     import dataclasses
 
-    from ftbnn_larq.data import load
+    from ftbnn_larq.data import check_fits, load
 
     name = dataset or config.name
     if config is None:
@@ -95,11 +95,7 @@ def _data(config, dataset, data_dir, input_shape, classes):
     else:
         config = dataclasses.replace(config, name=name)
         data = load(name, data_dir=data_dir or config.data_dir, config=config)
-    if tuple(data.config.input_shape) != tuple(input_shape) or len(data.config.labels) != classes:
-        raise ModelFileError(
-            f"the model takes pictures of {tuple(input_shape)} in {classes} classes, data set {name} has "
-            f"{tuple(data.config.input_shape)} in {len(data.config.labels)}"
-        )
+    check_fits(data, input_shape, classes)
     return data
 
 

@@ -119,6 +119,16 @@ def test_a_keras_file_converts_and_its_data_set_gives_proof_labels_and_accuracy(
     assert evaluated.out["top1"] == result.out["top1"]["lce"]
 
 
+def test_a_data_set_of_other_pictures_or_classes_is_refused(tmp_path, refused):
+    """By conversion as by evaluation."""
+    network(shape=(8, 8, 3)).save(tmp_path / "coloured.keras")
+    words = r"pictures of (8, 8, 3) in 10 classes, data set digits has (8, 8, 1) in 10"
+    assert words in refused("convert", "coloured.keras", "--dataset", "digits")
+    convert(tmp_path / "coloured.keras")
+    assert words in refused("evaluate", "coloured.tflite", "--dataset", "digits")
+    assert not (tmp_path / "coloured.json").read_text().count("digits")
+
+
 def test_without_a_data_set_it_is_proven_on_noise_and_says_so(tmp_path, refused, command):
     network().save(tmp_path / "mine.keras")
     result = command("convert", "mine.keras", "--explain", "--no-fold", "--no-int8", cwd=tmp_path)

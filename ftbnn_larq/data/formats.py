@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from ftbnn_larq.errors import ConfigError, DataError
+from ftbnn_larq.errors import ConfigError, DataError, ModelFileError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +128,16 @@ def load(
     from ftbnn_larq.data.pipeline import with_statistics
 
     return with_statistics(data)
+
+
+def check_fits(data: Data, input_shape: tuple, classes: int) -> None:
+    """Raises ModelFileError if a model of pictures (h, w, c) and so many classes is none for `data`."""
+    theirs = tuple(data.config.input_shape), len(data.config.labels)
+    if theirs != (tuple(input_shape), classes):
+        raise ModelFileError(
+            f"the model takes pictures of {tuple(input_shape)} in {classes} classes, data set {data.config.name} has "
+            f"{theirs[0]} in {theirs[1]}"
+        )
 
 
 def prepared_as(config: DataConfig, data: Data) -> Data:

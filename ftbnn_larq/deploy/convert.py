@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from ftbnn_larq import keras_files, resnet, runs
-from ftbnn_larq.data import DataConfig, pipeline
+from ftbnn_larq.data import DataConfig, check_fits, pipeline
 from ftbnn_larq.data import load as load_data
 from ftbnn_larq.deploy import census, explain, int8, passes, proof
 from ftbnn_larq.deploy.interpreter import KERNELS, host_kernel
@@ -117,13 +117,9 @@ def _network(source: Path, to: str, dataset: str | None, data_dir: str | None):
     network = prepared(network)
     if dataset is None:
         return network, None, details
-    shape, classes = network.input_shape[1:], network.output_shape[-1]
+    shape = network.input_shape[1:]
     data = load_data(dataset, data_dir=data_dir, input_size=shape[0])
-    if tuple(data.config.input_shape) != tuple(shape) or len(data.config.labels) != classes:
-        raise ModelFileError(
-            f"{source} takes pictures of {tuple(shape)} in {classes} classes, data set {dataset} has "
-            f"{tuple(data.config.input_shape)} in {len(data.config.labels)}"
-        )
+    check_fits(data, shape, network.output_shape[-1])
     return network, data, details | {"data": data.config.to_json()}
 
 

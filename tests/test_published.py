@@ -64,6 +64,14 @@ def test_the_published_flatbuffer_evaluates_to_the_published_accuracy(published,
     assert zoo.published_flatbuffer("some/model.tflite").name == "model.tflite"
 
 
+def test_the_published_flatbuffer_is_measured_and_called_by_its_name(published, command, refused):
+    result = command("benchmark", "ftbnn_r18:digits", "--runs", 2, "--pictures", "test", "--json")
+    assert result.status == 0, result.err
+    assert result.out[0]["path"] == "ftbnn_r18:digits" and result.out[0]["classes"] == 10
+    assert ftbnn_larq.benchmark("ftbnn_r18:digits", runs=1, warmup=0)[0]["input_shape"] == (8, 8, 1)
+    assert "no published weights 'mars'" in refused("benchmark", "ftbnn_r18:mars")
+
+
 def test_the_published_network_is_analyzed_without_a_run(published, command, refused, tmp_path):
     result = command("analyze", "linearity", "ftbnn_r18:digits", "--pictures", 96, "--json")
     assert result.status == 0, result.err

@@ -86,7 +86,8 @@ def benchmark(
     """Latency of flatbuffers, one inference of one picture at a time, all of them in turn so that drift hits all alike.
 
     Arguments:
-        files: flatbuffers, or names of networks ("ftbnn_r18", "larq_zoo:QuickNet"), built with random weights.
+        files: flatbuffers, published ones as NAME:DATASET, or names of networks ("ftbnn_r18", "larq_zoo:QuickNet"),
+            which are built with random weights.
         on: "host" is LCE's interpreter on this machine, "local" the benchmark tool on it, "ssh:[user@]host[:port]"
             and "adb[:serial]" the tool on a board.
         threads: of the interpreter; several numbers measure each.

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from ftbnn_larq import zoo
 from ftbnn_larq.benchmarking.output import Row
 from ftbnn_larq.deploy import census
 from ftbnn_larq.deploy import flatbuffer as fb
@@ -119,8 +120,12 @@ def _layers(model, graph) -> tuple[str, ...]:
 
 
 def read_model(path: str | os.PathLike, name: str | None = None) -> Model:
-    """Raises ModelFileError for what is no flatbuffer of a classifier of pictures."""
-    path = Path(path)
+    """The flatbuffer at a path, or of a published NAME:DATASET, called `name` or as it was asked for.
+
+    Raises:
+        ModelFileError: no flatbuffer of a classifier of pictures.
+    """
+    name, path = name or str(path), zoo.published_flatbuffer(path)
     try:
         flatbuffer = path.read_bytes()
     except OSError as error:
@@ -144,7 +149,7 @@ def read_model(path: str | os.PathLike, name: str | None = None) -> Model:
     classes = functools.reduce(int.__mul__, shapes[1], 1)
     digest = hashlib.sha256(flatbuffer).hexdigest()
     # Results are text, names of files any bytes.
-    name = (name or str(path)).encode(errors="replace").decode()
+    name = name.encode(errors="replace").decode()
     return Model(path, name, digest, input_name, shapes[0], classes, tuple(found), layers, grouped)
 
 

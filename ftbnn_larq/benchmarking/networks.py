@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ftbnn_larq import networks
+from ftbnn_larq import networks, zoo
 from ftbnn_larq.errors import UnknownNameError
 from ftbnn_larq.peers import PREFIX
 
@@ -14,12 +14,12 @@ _PICTURES = 2
 
 
 def is_network(name: str) -> bool:
-    """Whether that is a network's name and not a file.
+    """Whether that is a network's name and not a file, one of the published NAME:DATASET included.
 
     Raises:
-        UnknownNameError: it is neither, and not written like a file.
+        UnknownNameError: it is neither, and not written like a file; ConfigError: nothing is published for DATASET.
     """
-    if Path(name).exists():
+    if Path(name).exists() or zoo.published_flatbuffer(name) != Path(name):
         return False
     known = networks.names()
     if name not in known and (name.startswith(PREFIX) or not re.search(r"[./]", name)):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from ftbnn_larq import zoo
 from ftbnn_larq.cli.models import size_options
 from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_flatbuffer, say, table
 
@@ -69,7 +68,7 @@ def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile
     # Refused before anything is built, loaded or sent.
     wanted = {name: options[name] for name in ("runs", "warmup", "kernel", "pictures", "tool", "runner", "verify")}
     check(parse_target(on), threads, **wanted)
-    files = tuple(str(zoo.published_flatbuffer(file)) for file in files or (newest_flatbuffer(),))
+    files = files or (str(newest_flatbuffer()),)
     if options["verify"] or options["pictures"] == "test" or any(map(networks.is_network, files)):
         _check_files(files, options)
         load_tensorflow()
@@ -99,9 +98,9 @@ def _check_files(files: tuple[str, ...], options: dict) -> None:
             if needs_data:
                 raise ConfigError(f"{file} has random weights and no test pictures: name a flatbuffer")
         else:
-            read_model(file)
+            path = read_model(file).path
             if needs_data:
-                data_config_beside(file)
+                data_config_beside(path)
 
 
 def _show(results: list[dict], journal: Path, picture: Path | None) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 
 import click
-import numpy as np
 
 from benchmarks.results import HERE
 from ftbnn_larq import cli, runs, zoo
@@ -23,13 +22,11 @@ PICTURES = 1024
 def measure(name: str, dataset: str, data_dir: str | None) -> dict:
     """What `analyze linearity` says of a published network, but for its single layers."""
     from ftbnn_larq.analysis.linearity import linearity
-    from ftbnn_larq.data import DataConfig, load, pipeline
+    from ftbnn_larq.data import load, pipeline
+    from ftbnn_larq.training import sources
 
-    network, described = zoo.pretrained(name, dataset)
-    config = DataConfig.from_json(described)
-    data = load(config.name, data_dir=data_dir, config=config)
-    batches = pipeline.batches(pipeline.spread(data.test, PICTURES), config, 64)
-    pictures = np.concatenate([batch for batch, _ in batches.as_numpy_iterator()])
+    network, config = sources.load(f"{name}:{dataset}")
+    pictures = pipeline.sample(load(config.name, data_dir=data_dir, config=config).test, config, PICTURES)
     result = linearity(network, pictures)
     kept = {key: result[key] for key in ("scales", "nonlinearities", "claim", "verdict", "left_out")}
     return {"pictures": len(pictures), "measured": len(result["layers"]), **kept}

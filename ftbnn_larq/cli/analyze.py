@@ -59,15 +59,12 @@ def linearity(run: str | None, pictures: int, data_dir: str | None, output: Path
     elif run:
         runs.open_run(run).check_weights()
     load_tensorflow()
-    import numpy as np
-
     from ftbnn_larq.analysis import linearity as analysis
     from ftbnn_larq.analysis.figures import draw_linearity
     from ftbnn_larq.data import pipeline
 
     model, data = _trained(run, data_dir) if run else _untrained()
-    batches = pipeline.batches(pipeline.spread(data.test, pictures), data.config, 64)
-    sample = np.concatenate([batch for batch, _ in batches.as_numpy_iterator()])
+    sample = pipeline.sample(data.test, data.config, pictures)
     with progress("measuring") as (on_start, on_step):
         result = analysis.linearity(model, sample, on_start=on_start, on_step=on_step)
     picture = output or (Path(run) if run and Path(run).is_dir() else Path()) / "linearity.png"

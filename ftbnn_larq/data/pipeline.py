@@ -59,6 +59,11 @@ def batches(split: Split, config: DataConfig, batch_size: int) -> tf.data.Datase
     return dataset.map(lambda batch, labels: (normalise(batch, config), labels)).prefetch(2)
 
 
+def sample(split: Split, config: DataConfig, at_most: int) -> np.ndarray:
+    """Float32 pictures (n, h, w, c) as the network sees them, taken evenly from the split."""
+    return np.concatenate([batch for batch, _ in batches(spread(split, at_most), config, 64).as_numpy_iterator()])
+
+
 def training_batches(
     split: Split,
     config: DataConfig,

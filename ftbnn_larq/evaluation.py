@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
+from ftbnn_larq import zoo
 from ftbnn_larq.errors import DataError
 
 
@@ -52,7 +52,7 @@ def evaluate(
     """Accuracy of a run folder or a .tflite file on the test split of its data set, or of another one.
 
     Arguments:
-        path: a run folder (Keras) or a flatbuffer (LCE's interpreter).
+        path: a run folder (Keras), a flatbuffer (LCE's interpreter), or NAME:DATASET for a published one.
         dataset, data_dir: another data set with the same classes, in any order; the one it was trained on unless
             given.
         on_start, on_batch: told the number of pictures before, and of each batch after, it is evaluated.
@@ -62,11 +62,12 @@ def evaluate(
 
     Raises:
         RunError, ModelFileError, DataError: what was named cannot be read, or does not fit the data.
+        ConfigError: nothing is published for DATASET.
     """
     from ftbnn_larq.deploy.interpreter import Interpreter
     from ftbnn_larq.deploy.sidecar import data_config_beside
 
-    path = Path(path)
+    path = zoo.published_flatbuffer(path)
     if path.is_file():
         config = data_config_beside(path, needed=dataset is None)
         with Interpreter(path) as interpreter:

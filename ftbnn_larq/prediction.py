@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
+from ftbnn_larq import zoo
 from ftbnn_larq.data.formats import DataConfig
 from ftbnn_larq.data.pictures import read_picture
 
@@ -14,7 +14,7 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
     """The most probable classes of pictures, prepared as the network's training prepared them.
 
     Arguments:
-        path: a run folder or a flatbuffer with its JSON file.
+        path: a run folder, a flatbuffer with its JSON file, or NAME:DATASET for a published one.
         images: picture files.
         top: how many classes of each.
 
@@ -22,7 +22,7 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
         `[{image, top: [[label, probability], ...]}]`.
 
     Raises:
-        RunError, ModelFileError: the network cannot be read.
+        RunError, ModelFileError: the network cannot be read; ConfigError: nothing is published for DATASET.
         DataError: a picture cannot be read.
     """
     import numpy as np
@@ -31,7 +31,7 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
     from ftbnn_larq.deploy.sidecar import data_config_beside, ends_in_probabilities
     from ftbnn_larq.runs import open_run
 
-    path = Path(path)
+    path = zoo.published_flatbuffer(path)
     if path.is_dir():
         run = open_run(path)
         config = DataConfig.from_json(run.config["data"])

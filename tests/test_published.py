@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import OPTIONS, about
+from PIL import Image
 
 import ftbnn_larq
 from benchmarks.publish import publish
-from ftbnn_larq import runs, zoo
+from ftbnn_larq import prediction, runs, zoo
 from ftbnn_larq.deploy.interpreter import Interpreter
 from ftbnn_larq.errors import ConfigError, ModelFileError
 from ftbnn_larq.resnet import up_to_logits
@@ -58,10 +59,12 @@ def test_what_is_published_says_what_it_is_and_how_good(published, trained):
     assert "runs" not in json.dumps(description), "no path of the machine that trained it"
 
 
-def test_the_published_flatbuffer_evaluates_to_the_published_accuracy(published, trained):
-    path = zoo.published_flatbuffer("ftbnn_r18:digits")
-    assert ftbnn_larq.evaluate(path)["top1"] == about(trained.result["top1"])
+def test_the_published_flatbuffer_evaluates_to_the_published_accuracy(published, trained, tmp_path):
+    assert ftbnn_larq.evaluate("ftbnn_r18:digits")["top1"] == about(trained.result["top1"])
     assert zoo.published_flatbuffer("some/model.tflite").name == "model.tflite"
+    Image.new("L", (8, 8), 9).save(tmp_path / "dark.png")
+    (answer,) = prediction.predict("ftbnn_r18:digits", [tmp_path / "dark.png"], top=10)
+    assert sum(probability for _, probability in answer["top"]) == about(1)
 
 
 def test_the_published_flatbuffer_is_measured_and_called_by_its_name(published, command, refused):

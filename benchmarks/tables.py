@@ -14,6 +14,7 @@ from benchmarks import cards, pictures, results
 from benchmarks.deployment import FILE as DEPLOYMENT
 from benchmarks.deployment import PEERS
 from benchmarks.linearity import FILE as LINEARITY
+from benchmarks.main_job import FILE as MAIN_JOB
 from benchmarks.training import FILE as TRAINING
 from ftbnn_larq import cli, zoo
 from ftbnn_larq.analysis.verdict import AS_TRAINED, NONE, WEIGHT, WEIGHT_AND_ACTIVATION, percent
@@ -32,6 +33,19 @@ def counted_costs() -> dict[str, dict]:
     wanted = ("input_shape", "params", "macs", "ops", "weights_bytes")
     counts = {name: count(zoo.create_model(name)) for name in zoo.list_models()}
     return {name: {key: document[key] for key in wanted} for name, document in counts.items()}
+
+
+def main_job() -> list[str]:
+    """What the first command of the README comes to."""
+    document = read_json(MAIN_JOB)
+    took = {name: f"{s / 60:.1f} minutes" if s > 99 else f"{s:.0f} s" for name, s in document["seconds"].items()}
+    return [
+        f"`{document['model']}` at width {document['width']} comes to {document['top1']:.1%} top-1 on the test split "
+        f"of {document['dataset']} ({document['flatbuffer_top1']:.1%} in LCE, in {human(document['bytes'])}B), after "
+        f"{document['epochs']} epochs, seed {document['seed']}. Training takes {took['train']}, converting "
+        f"{took['convert']}, and the benchmark {took['benchmark']}, on {document['cores']} cores of "
+        f"{document['machine']} (measured {document['date']} with TensorFlow {document['versions']['tensorflow']})."
+    ]
 
 
 def models() -> list[str]:
@@ -202,6 +216,7 @@ def _how(variants) -> str:
 
 
 TABLES = {
+    "main_job": main_job,
     "models": models,
     "training": training,
     "deployment": deployment,

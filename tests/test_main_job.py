@@ -133,9 +133,9 @@ def test_other_formats_load_in_keras(trained, tmp_path, to, command):
     np.testing.assert_allclose(loaded(pictures), model(pictures), atol=1e-4)
 
 
-def test_ctrl_c_leaves_a_run_that_resume_brings_to_the_same_weights(trained, tmp_path):
-    command = [sys.executable, str(ROOT / "cli.py"), "train", *map(str, NETWORK), "--epochs", "4"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+def test_ctrl_c_leaves_a_run_that_resume_brings_to_the_same_weights(trained, tmp_path, command):
+    training = [sys.executable, str(ROOT / "cli.py"), "train", *map(str, NETWORK), "--epochs", "4"]
+    with subprocess.Popen(training, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if line.startswith("epoch 1/4"):
                 process.send_signal(signal.SIGINT)
@@ -145,7 +145,7 @@ def test_ctrl_c_leaves_a_run_that_resume_brings_to_the_same_weights(trained, tmp
     (run,) = (tmp_path / "runs").iterdir()
     assert f"go on with: ftbnn-larq train --resume runs/{run.name}" in said
     assert "Traceback" not in said
-    resumed = run_command("train", "--resume", run, "--json", cwd=tmp_path)
+    resumed = command("train", "--resume", run, "--json")
     assert resumed.status == 0, resumed.err
     assert resumed.out["epochs"] == 4
     assert resumed.out["top1"] == trained.result["top1"]

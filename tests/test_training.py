@@ -98,12 +98,12 @@ def test_one_seed_gives_the_same_weights_bit_by_bit_and_another_one_others(train
     assert any((value != third[name]).any() for name, value in weights(one).items())
 
 
-def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(tmp_path):
-    command = (*COMMAND, "--epochs", "4", "--json")
-    whole = run_command(*command, cwd=tmp_path)
+def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(tmp_path, command):
+    training = (*COMMAND, "--epochs", "4", "--json")
+    whole = command(*training)
     assert whole.status == 0, whole.err
     chance = random.Random(0)
-    arguments = [sys.executable, str(ROOT / "cli.py"), *map(str, command), "--output", "killed"]
+    arguments = [sys.executable, str(ROOT / "cli.py"), *map(str, training), "--output", "killed"]
     for attempt in range(3):
         with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
             if any(line.startswith("epoch") for line in process.stderr):
@@ -114,7 +114,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(tmp_path):
             arguments = [sys.executable, str(ROOT / "cli.py"), "train", "--resume", str(killed)]
             # What a kill in the middle of writing leaves.
             (killed / "checkpoints" / "epoch-0099.weights.h5").write_bytes(b"half")
-    resumed = run_command("train", "--resume", killed, "--json", cwd=tmp_path)
+    resumed = command("train", "--resume", killed, "--json")
     assert resumed.status == 0, resumed.err
     assert {**resumed.out, "run": 0, "seconds": 0} == {**whole.out, "run": 0, "seconds": 0}
     one, other = runs.open_run(killed), runs.open_run(tmp_path / whole.out["run"])
@@ -124,7 +124,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(tmp_path):
     )
 
 
-def test_a_full_disk_stops_the_run_with_a_word_and_leaves_a_checkpoint_to_go_on_from(small_disk, tmp_path):
+def test_a_full_disk_stops_the_run_with_a_word_and_leaves_a_checkpoint_to_go_on_from(small_disk, tmp_path, command):
     disk = small_disk("8m")
     arguments = [*COMMAND, "--epochs", 400, "--output", disk]
     arguments = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
@@ -140,7 +140,7 @@ def test_a_full_disk_stops_the_run_with_a_word_and_leaves_a_checkpoint_to_go_on_
     assert "Traceback" not in said
     assert f"--resume {run}" in said.splitlines()[-1] and "space" in said.splitlines()[-1]
     (disk / "filling").unlink()
-    resumed = run_command("train", "--resume", run, "--epochs", 4, "--json", cwd=tmp_path)
+    resumed = command("train", "--resume", run, "--epochs", 4, "--json")
     assert resumed.status == 0, resumed.err
     assert not list(run.rglob(".writing-*"))
 
@@ -202,12 +202,12 @@ def test_a_run_that_is_made_longer_goes_on_as_long_after_an_interruption(fit):
     assert recipe.read(run.path / "recipe.toml").epochs == 3
 
 
-def test_a_stored_recipe_repeats_the_run(tmp_path):
+def test_a_stored_recipe_repeats_the_run(tmp_path, command):
     arguments = ("--epochs", 1, "--seed", 4, "--input-size", 10, "--flip", "--json")
-    first = run_command(*COMMAND, *arguments, cwd=tmp_path)
+    first = command(*COMMAND, *arguments)
     assert first.status == 0, first.err
     run = runs.open_run(tmp_path / first.out["run"])
-    repeated = run_command("train", "--recipe", run.path / "recipe.toml", "--json", cwd=tmp_path)
+    repeated = command("train", "--recipe", run.path / "recipe.toml", "--json")
     assert repeated.status == 0, repeated.err
     again = runs.open_run(tmp_path / repeated.out["run"])
     assert again.config == run.config

@@ -167,6 +167,10 @@ def test_a_run_whose_pictures_are_gone_is_converted_and_says_what_is_not_proven(
     told = command("convert", run, cwd=tmp_path)
     assert "pictures of noise" in told.out
     assert "top-1 not measured" in told.err and "my_flowers" in told.err
+    config["data"]["name"] = "mnist"
+    (run / "config.json").write_text(json.dumps(config))
+    not_fetched = command("convert", run, "--data-dir", tmp_path / "none", "--json", cwd=tmp_path)
+    assert "mnist is not in" in not_fetched.out["no_data"] and "downloaded" not in not_fetched.out["no_data"]
 
 
 def test_a_conversion_never_takes_the_place_of_another_file(refused, trained, tmp_path):

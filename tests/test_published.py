@@ -67,6 +67,18 @@ def test_the_published_flatbuffer_evaluates_to_the_published_accuracy(published,
     assert sum(probability for _, probability in answer["top"]) == about(1)
 
 
+def test_a_published_network_converts_without_a_run(published, trained, command, refused, tmp_path):
+    result = command("convert", "ftbnn_r18:digits", "--json")
+    assert result.status == 0, result.err
+    assert result.out["path"] == "ftbnn_r18-digits.tflite" and result.out["proven_on"] == "digits"
+    assert result.out["top1"]["keras"] == trained.result["top1"] == about(result.out["top1"]["lce"])
+    assert ftbnn_larq.evaluate(tmp_path / "ftbnn_r18-digits.tflite")["top1"] == result.out["top1"]["lce"]
+    assert command("convert", "ftbnn_r18:digits", "--to", "keras").status == 0
+    assert tf.keras.models.load_model(tmp_path / "ftbnn_r18-digits.keras").name == "ftbnn_r18"
+    assert "no published weights 'mars'" in refused("convert", "ftbnn_r18:mars")
+    assert "ftbnn_r18:digits has its own, digits" in refused("convert", "ftbnn_r18:digits", "--dataset", "cifar10")
+
+
 def test_the_published_flatbuffer_is_measured_and_called_by_its_name(published, command, refused):
     result = command("benchmark", "ftbnn_r18:digits", "--runs", 2, "--pictures", "test", "--json")
     assert result.status == 0, result.err

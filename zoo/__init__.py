@@ -229,6 +229,11 @@ def published(name: str, dataset: str, suffix: str = ".npz") -> Path:
     return path
 
 
+def is_reference(text: str | os.PathLike) -> bool:
+    """Whether that is written as NAME:DATASET, and is no path."""
+    return ":" in str(text) and not Path(text).exists()
+
+
 def published_flatbuffer(reference: str | os.PathLike) -> Path:
     """The flatbuffer that NAME:DATASET stands for; what is no such reference is given back as a path."""
     name, colon, dataset = str(reference).partition(":")

@@ -54,7 +54,7 @@ def linearity(run: str | None, pictures: int, data_dir: str | None, output: Path
         except RunError as error:
             say(f"{error}\ntaking a random ftbnn_r18 of width 16: UNTRAINED, it says nothing about a trained network")
     # Refused before TensorFlow is loaded.
-    if run and ":" in run and not Path(run).exists():
+    if run and zoo.is_reference(run):
         zoo.published(*run.split(":", 1))
     elif run:
         runs.open_run(run).check_weights()

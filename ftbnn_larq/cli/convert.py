@@ -22,9 +22,16 @@ def pass_options(command):
 
 
 @click.command()
-@click.argument("source", metavar="[RUN or FILE.keras]", required=False, type=click.Path(path_type=Path))
+@click.argument(
+    "source", metavar="[RUN or FILE.keras or NAME:DATASET]", required=False, type=click.Path(path_type=Path)
+)
 @click.option("--to", "to", default="tflite", show_default=True, help="tflite, saved_model or keras.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Path of the result.  [default: in the run]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Path of the result.  [default: in the run, beside the file, or here]",
+)
 @click.option("--softmax", is_flag=True, help="End the flatbuffer in probabilities instead of logits.")
 @click.option(
     "--groups",
@@ -53,12 +60,14 @@ def convert(
     """Convert a run's network, with proof that the flatbuffer is binary and gives the same answers.
 
     A .keras or .h5 file of layers of Keras, Larq and this library can stand in for the run; code in it is never run.
+    So can a published NAME:DATASET.
 
     \b
     Example:
       ftbnn-larq convert --to tflite
+      ftbnn-larq convert ftbnn_r18:cifar10 -o model.tflite
     """
-    from ftbnn_larq import keras_files, runs
+    from ftbnn_larq import keras_files, runs, zoo
     from ftbnn_larq.deploy.sidecar import check_format, destination
 
     # Refused before TensorFlow is loaded.
@@ -67,6 +76,8 @@ def convert(
     source = source or newest_run()
     if keras_files.is_model_file(source):
         keras_files.check(source)
+    elif zoo.is_reference(source):
+        zoo.published(*str(source).split(":", 1))
     else:
         runs.open_run(source).check_weights()
     destination(source, to, output)

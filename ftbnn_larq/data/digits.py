@@ -9,7 +9,7 @@ def check(name: str, data_dir: str | None) -> None:
     pass
 
 
-def load(name: str, *, data_dir: str | None, input_size: int | None) -> Data:
+def load(name: str, *, data_dir: str | None, input_size: int | None, download: bool) -> Data:
     import numpy as np
     import tensorflow as tf
     from sklearn.datasets import load_digits

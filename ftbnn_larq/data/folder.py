@@ -96,7 +96,7 @@ def _cut(classes: dict[str, list[Path]], step: int, least: int) -> tuple[dict, d
     return kept, aside
 
 
-def load(name: str, *, data_dir: str | None, input_size: int | None) -> Data:
+def load(name: str, *, data_dir: str | None, input_size: int | None, download: bool) -> Data:
     train, validation, test = _listing(name)
     if test is None:
         train, test = _cut(train, 5, least=2 if validation is not None else 3)

@@ -103,24 +103,25 @@ def load(
     input_size: int | None = None,
     flip: bool | None = None,
     config: DataConfig | None = None,
+    download: bool = True,
 ) -> Data:
     """Load a data set by name.
 
     Arguments:
         name: `digits`, a TFDS name, or `folder:PATH`.
-        data_dir: TFDS's folder; a data set that is not there is downloaded to it.
+        data_dir: TFDS's folder; a data set that is not there is downloaded to it, with `download`.
         input_size: side of the square the network sees, in pixels; the data set's own size unless given.
         flip: mirror training pictures or not; the data set's habit unless given.
         config: the configuration a run stored; nothing is measured anew then, and classes are numbered as there.
 
     Raises:
         UnknownNameError: no such data set.
-        DataError: it is empty, damaged, has one class only or other classes than `config`, or cannot be downloaded.
+        DataError: it is empty, damaged, has one class only or other classes than `config`, or is not there.
     """
     if input_size is not None and input_size < 8:
         raise ConfigError(f"input size {input_size}: a picture needs at least 8x8 pixels")
     check_name(name, data_dir)
-    data = _source(name).load(name, data_dir=data_dir, input_size=input_size)
+    data = _source(name).load(name, data_dir=data_dir, input_size=input_size, download=download)
     if config is not None:
         return prepared_as(config, data)
     if flip is not None:

@@ -50,7 +50,7 @@ def check(name: str, data_dir: str | None) -> None:
     raise UnknownNameError("data set", name, {*_known_names(), "digits"}, "(or folder:PATH for a folder of yours)")
 
 
-def _prepared(name: str, data_dir: str | None):
+def _prepared(name: str, data_dir: str | None, download: bool):
     try:
         import tensorflow_datasets as tfds
 
@@ -64,6 +64,8 @@ def _prepared(name: str, data_dir: str | None):
             "and 'image' and 'label' are needed"
         )
     if not builder.data_path.exists():
+        if not download:
+            raise DataError(f"{name} is not in {builder.data_path.parent}: say with --data-dir where TFDS keeps it")
         try:
             # TFDS tells what it does on standard output, which is for results.
             with contextlib.redirect_stdout(sys.stderr):
@@ -89,8 +91,8 @@ def _split_names(bare: str, splits) -> tuple[str, str, str]:
     return "train[:90%]", "train[90%:]", test
 
 
-def load(name: str, *, data_dir: str | None, input_size: int | None) -> Data:
-    builder = _prepared(name, data_dir)
+def load(name: str, *, data_dir: str | None, input_size: int | None, download: bool) -> Data:
+    builder = _prepared(name, data_dir, download)
     info = builder.info
     bare = info.name
     labels = tuple(info.features["label"].names)

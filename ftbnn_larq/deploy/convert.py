@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq import keras_files, resnet, runs
+from ftbnn_larq import keras_files, resnet, runs, zoo
 from ftbnn_larq.data import DataConfig, check_fits, pipeline
 from ftbnn_larq.data import load as load_data
 from ftbnn_larq.deploy import census, explain, int8, passes, proof
@@ -46,27 +46,28 @@ def convert(
     """Convert a trained network.
 
     Arguments:
-        source: a run folder, or a .keras or .h5 file.
+        source: a run folder, a .keras or .h5 file, or NAME:DATASET for a published network.
         to: "tflite" (LCE's flatbuffer, proven), "saved_model" or "keras".
-        output: path of the result; in the run folder, or beside the file, unless given.
+        output: path of the result; in the run folder, beside the file, or NAME-DATASET here, unless given.
         softmax: let the flatbuffer end in probabilities; it ends in logits otherwise. One that ends in sigmoids does
             so either way.
         groups: "split" or "fused", see `passes.GROUPS`.
         without: names of `passes.PASSES` to leave out.
         dataset, data_dir: the data set of a Keras file, for the proof and for the labels, and where TFDS keeps it; a
-            run knows its own. Without one, or where a run's cannot be read, the flatbuffer is proven on noise.
+            run and a published network know their own. Without one, or where theirs cannot be read, the flatbuffer is
+            proven on noise.
 
     Returns:
         For "tflite" what `convert_model` returns and `top1`, which is also written beside it as JSON; else
         `{path, bytes}`.
         `top1` is `{examples, of, keras, lce}`: accuracy on `examples` pictures of those `of` the test split, taken
         evenly, of the weights as they were trained in Keras and of the flatbuffer; None without data. `proven_on` is
-        the data set, or "noise"; `no_data` says why a run's data set was not used, else it is None.
+        the data set, or "noise"; `no_data` says why a network's own was not used, else it is None.
 
     Raises:
         UnknownNameError: no such format, pass or way with groups.
-        ConfigError: the flatbuffer's JSON would take the place of another file, a data set for a run, or a softmax of
-            one score.
+        ConfigError: the flatbuffer's JSON would take the place of another file, a data set for what has its own,
+            nothing is published for DATASET, or a softmax of one score.
         RunError, ModelFileError: the run has no sound weights, or the file cannot be loaded; see `keras_files`.
         ConversionError: the proof failed; nothing is written then.
     """
@@ -98,17 +99,26 @@ def convert(
 def _network(source: Path, to: str, dataset: str | None, data_dir: str | None):
     """The Keras model, its data set or None, and what the JSON file shall say of where it came from."""
     if not keras_files.is_model_file(source):
-        run = runs.open_run(source)
+        if zoo.is_reference(source):
+            name, weights = str(source).split(":", 1)
+            network, described = zoo.pretrained(name, weights)
+            details = {"model": {"name": name, "weights": weights}}
+        else:
+            run = runs.open_run(source)
+            network, described = run.load_model(), run.config["data"]
+            details = {"model": run.config["model"], "run": str(run.path)}
         if dataset is not None:
-            raise ConfigError(f"dataset {dataset!r}: the run {source} has its own, {run.config['data']['name']}")
-        config = DataConfig.from_json(run.config["data"])
-        details = {"model": run.config["model"], "run": str(run.path), "data": config.to_json()}
+            raise ConfigError(f"dataset {dataset!r}: {source} has its own, {described['name']}")
+        if to != "tflite":
+            return network, None, details
+        config = DataConfig.from_json(described)
+        details["data"] = config.to_json()
         try:
-            data = load_data(config.name, data_dir=data_dir or config.data_dir, config=config)
+            data = load_data(config.name, data_dir=data_dir or config.data_dir, config=config, download=False)
         except (DataError, UnknownNameError) as error:
-            # A run can be converted on a machine that does not hold its pictures.
-            return run.load_model(), None, details | {"no_data": str(error)}
-        return run.load_model(), data, details
+            # It can be converted on a machine that does not hold its pictures.
+            return network, None, details | {"no_data": str(error)}
+        return network, data, details
     network = keras_files.load(source)
     details = {"model": {"name": network.name, "file": str(source)}}
     if to != "tflite":

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from ftbnn_larq import zoo
 from ftbnn_larq.data.formats import DataConfig
 from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
 
@@ -20,7 +21,7 @@ def check_format(to: str) -> None:
 
 
 def destination(source: Path, to: str, output: str | os.PathLike | None) -> Path:
-    """Where the conversion of a run folder, or of a model file, to a format goes.
+    """Where the conversion of a run folder, of a model file, or of NAME:DATASET, to a format goes.
 
     Raises:
         UnknownNameError: no such format.
@@ -28,8 +29,12 @@ def destination(source: Path, to: str, output: str | os.PathLike | None) -> Path
             its JSON that of a run's config.json; or a .keras file is called otherwise.
     """
     check_format(to)
-    beside = source.with_suffix(Path(FORMATS[to]).suffix) if source.is_file() else source / FORMATS[to]
-    path = Path(output or beside)
+    suffix = Path(FORMATS[to]).suffix
+    if zoo.is_reference(source):
+        path = Path(str(source).replace(":", "-") + suffix)
+    else:
+        path = source.with_suffix(suffix) if source.is_file() else source / FORMATS[to]
+    path = Path(output or path)
     if path.resolve() == source.resolve():
         raise ConfigError(f"{path}: would take its own place; name another output")
     if path.is_dir() and not (to == "saved_model" and _may_be_replaced(path)):

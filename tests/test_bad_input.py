@@ -66,7 +66,8 @@ def test_a_recipe_with_an_unknown_key_names_the_nearest(refused, tmp_path):
 
 
 def test_usage_errors_and_help_answer_at_once(tmp_path):
-    for arguments in (("train", "nope"), ("--nope",), ("nope",), ("summary", "nope"), ("train",)):
+    other_data = ("convert", "ftbnn_r18:cifar10", "--dataset", "digits")
+    for arguments in (("train", "nope"), ("--nope",), ("nope",), ("summary", "nope"), ("train",), other_data):
         begin = time.perf_counter()
         line_of_refusal(run_command(*arguments, cwd=tmp_path))
         assert time.perf_counter() - begin < 1

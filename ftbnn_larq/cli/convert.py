@@ -67,19 +67,13 @@ def convert(
       ftbnn-larq convert --to tflite
       ftbnn-larq convert ftbnn_r18:cifar10 -o model.tflite
     """
-    from ftbnn_larq import keras_files, runs, zoo
-    from ftbnn_larq.deploy.sidecar import check_format, destination
+    from ftbnn_larq.deploy.sidecar import check_format, check_source, destination
 
     # Refused before TensorFlow is loaded.
     check_format(to)
     passes.chosen(groups, without)
     source = source or newest_run()
-    if keras_files.is_model_file(source):
-        keras_files.check(source)
-    elif zoo.is_reference(source):
-        zoo.published(*str(source).split(":", 1))
-    else:
-        runs.open_run(source).check_weights()
+    check_source(source, dataset)
     destination(source, to, output)
     say(f"converting {source} ...")
     load_tensorflow()

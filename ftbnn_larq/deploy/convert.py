@@ -19,8 +19,8 @@ from ftbnn_larq.data import load as load_data
 from ftbnn_larq.deploy import census, explain, int8, passes, proof
 from ftbnn_larq.deploy.interpreter import KERNELS, host_kernel
 from ftbnn_larq.deploy.prepare import prepared
-from ftbnn_larq.deploy.sidecar import destination, sidecar_path
-from ftbnn_larq.errors import ConfigError, ConversionError, DataError, ModelFileError, UnknownNameError, one_line
+from ftbnn_larq.deploy.sidecar import check_source, destination, sidecar_path
+from ftbnn_larq.errors import ConversionError, DataError, ModelFileError, UnknownNameError, one_line
 from ftbnn_larq.evaluation import accuracy
 from ftbnn_larq.files import sha256, write_json, written_whole
 from ftbnn_larq.quiet import quiet_native_stderr
@@ -72,6 +72,7 @@ def convert(
         ConversionError: the proof failed; nothing is written then.
     """
     passes.chosen(groups, without)
+    check_source(Path(source), dataset)
     path = destination(Path(source), to, output)
     network, data, details = _network(Path(source), to, dataset, data_dir)
     if to != "tflite":
@@ -107,8 +108,6 @@ def _network(source: Path, to: str, dataset: str | None, data_dir: str | None):
             run = runs.open_run(source)
             network, described = run.load_model(), run.config["data"]
             details = {"model": run.config["model"], "run": str(run.path)}
-        if dataset is not None:
-            raise ConfigError(f"dataset {dataset!r}: {source} has its own, {described['name']}")
         if to != "tflite":
             return network, None, details
         config = DataConfig.from_json(described)

@@ -1,4 +1,4 @@
-"""Where a conversion goes, and model.json beside model.tflite: what a flatbuffer cannot say of itself."""
+"""Where a conversion comes from and goes, and model.json beside it: what a flatbuffer cannot say of itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from ftbnn_larq import zoo
+from ftbnn_larq import keras_files, runs, zoo
 from ftbnn_larq.data.formats import DataConfig
 from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
 
@@ -18,6 +18,27 @@ def check_format(to: str) -> None:
     """Raises UnknownNameError with the nearest names."""
     if to not in FORMATS:
         raise UnknownNameError("format", to, FORMATS)
+
+
+def check_source(source: Path, dataset: str | None) -> None:
+    """Refuse a network that cannot be converted, before TensorFlow is loaded and the network built.
+
+    Raises:
+        RunError, ModelFileError: there is no such network, or it has no weights.
+        ConfigError: nothing is published by that name, or a data set for a network that has its own.
+    """
+    if keras_files.is_model_file(source):
+        keras_files.check(source)
+        return
+    if zoo.is_reference(source):
+        name, own = str(source).split(":", 1)
+        zoo.published(name, own)
+    else:
+        run = runs.open_run(source)
+        run.check_weights()
+        own = run.config["data"]["name"]
+    if dataset is not None:
+        raise ConfigError(f"dataset {dataset!r}: {source} has its own, {own}; that option is for a Keras file")
 
 
 def destination(source: Path, to: str, output: str | os.PathLike | None) -> Path:

@@ -36,6 +36,16 @@ def card(name: str) -> str:
     )
 
 
+def epochs_of(description: dict) -> str:
+    """Those of a published network, in parts where its run's length was changed: "18 + 10", or "12/30 + 8"."""
+    parts, done = [], 0
+    for each in description.get("length_changed", []):
+        after, of = each["after"], each["of"]
+        parts.append(f"{after - done}" if after == of else f"{after - done}/{of}")
+        done = after
+    return " + ".join([*parts, str(description["recipe"]["epochs"] - done)])
+
+
 def published(file: Path) -> dict:
     """What the card tells of a published file; `changed` are the options in which it is not the model as it stands."""
     flatbuffer, description = file.with_suffix(".tflite"), read_description(file)
@@ -46,6 +56,7 @@ def published(file: Path) -> dict:
     changed = {name: value for name, value in made.items() if value != getattr(standing, name) and name != "width"}
     return {
         **description,
+        "epochs": epochs_of(description),
         "changed": {name: results.in_words(value) for name, value in changed.items()},
         "file": file.name,
         "bytes": file.stat().st_size,

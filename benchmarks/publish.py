@@ -24,8 +24,9 @@ from ftbnn_larq.recipe import tomllib
 def publish(run_path: str | Path, here: Path | None = None) -> Path:
     """Write NAME-DATASET.npz, .tflite and .json of a finished run to `here`, by default the zoo's; gives the first.
 
-    The description in the .npz holds model, data, seed, recipe, versions, date, and top-1 of Keras and of LCE on the
-    test split, from the weights as they are stored. Where anything fails, `here` stays as it was.
+    The description in the .npz holds model, data, seed, recipe, what was changed of the run's length, versions, date,
+    and top-1 of Keras and of LCE on the test split, from the weights as they are stored. Where anything fails, `here`
+    stays as it was.
     """
     from ftbnn_larq.deploy.convert import convert
     from ftbnn_larq.evaluation import evaluate
@@ -47,6 +48,7 @@ def publish(run_path: str | Path, here: Path | None = None) -> Path:
             "data": data,
             "seed": run.config["seed"],
             "recipe": tomllib.loads((run.path / runs.RECIPE).read_text()),
+            "length_changed": run.config.get("length_changed", []),
             "versions": run.config["versions"],
             "date": time.strftime("%Y-%m-%d"),
             "keras": _accuracy(evaluate(run.path)),

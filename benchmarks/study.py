@@ -153,7 +153,7 @@ def train(job: Job, folder: Path, data_dir: str | None) -> dict:
 
     started, versions = commit(), runs.versions()
     row = {**job.key, **dict.fromkeys(results.COLUMNS[len(results.KEY) :])}
-    begun = [path.parent for path in folder.glob("*/config.json")]
+    begun = [path.parent for path in folder.glob(f"*/{runs.CONFIG}")]
     try:
         with contextlib.closing(EpochBars()) as bars:
             if begun:

@@ -126,7 +126,7 @@ def published() -> list[str]:
         how, width = file["recipe"], file["model"]["options"].get("width", FULL_WIDTH)
         top1 = [f"{file[where]['top1']:.1%}" for where in ("keras", "lce")]
         sizes = [f"{file[size]:,} B" for size in ("bytes", "flatbuffer_bytes")]
-        rows.append([name, width, how["epochs"], f"{how['learning_rate']:g}", *top1, *sizes])
+        rows.append([name, width, file["epochs"], f"{how['learning_rate']:g}", *top1, *sizes])
     return _table(["network", "width", "epochs", "learning rate", "top-1", "in LCE", "weights", "flatbuffer"], rows)
 
 

@@ -27,6 +27,7 @@ from ftbnn_larq.errors import RunError
 from ftbnn_larq.files import write_json
 from ftbnn_larq.weights import load_weights
 
+CONFIG = "config.json"
 WEIGHTS = "best.weights.h5"
 RESULT = "result.json"
 METRICS = "metrics.csv"
@@ -40,7 +41,9 @@ class Run:
 
     Attributes:
         path: the folder.
-        config: the document in config.json: `model` (name, options, input_shape, classes), `data`, `seed`, `versions`.
+        config: the document in config.json: `model` (name, options, input_shape, classes), `data`, `seed`, `versions`,
+            and where its length was changed, `length_changed`: `[{after, of}]`, after how many epochs, and of how many
+            that it was to have till then.
     """
 
     path: Path
@@ -53,6 +56,19 @@ class Run:
     @property
     def model_name(self) -> str:
         return self.config["model"]["name"]
+
+    def change_length(self, after: int, of: int) -> Run:
+        """The run as one that was to have `of` epochs till the end of the first `after`, and then another number."""
+        changes = self.config.get("length_changed", [])
+        if any(each["after"] == after for each in changes):
+            # No epoch was of those `of`.
+            return self
+        return dataclasses.replace(
+            self, config={**self.config, "length_changed": [*changes, {"after": after, "of": of}]}
+        )
+
+    def save_config(self) -> None:
+        write_json(self.path / CONFIG, self.config)
 
     def build_model(self):
         """The run's network with random weights."""
@@ -84,12 +100,12 @@ def open_run(path: str | os.PathLike) -> Run:
     if not path.is_dir():
         raise RunError(f"{path}: no such run folder")
     try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         config["model"]["name"], config["data"]["name"]
     except FileNotFoundError as error:
-        raise RunError(f"{path} is not a run: it has no config.json") from error
+        raise RunError(f"{path} is not a run: it has no {CONFIG}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}/config.json is damaged: {error}") from error
+        raise RunError(f"{path}/{CONFIG} is damaged: {error}") from error
     return Run(path, config)
 
 
@@ -105,8 +121,9 @@ def create_run(output: str | os.PathLike, config: dict) -> Run:
             if not path.is_dir():
                 raise
             continue
-        write_json(path / "config.json", config)
-        return Run(path, config)
+        run = Run(path, config)
+        run.save_config()
+        return run
     raise RunError(f"{output}: could not find a free name like {name}")
 
 
@@ -128,10 +145,10 @@ def newest(output: str | os.PathLike, wanted: Callable[[Path], bool], what: str)
         RunError: there is none; `what` says what was looked for.
     """
     output = Path(output)
-    folders = [path.parent for path in output.glob("*/config.json") if wanted(path.parent)]
+    folders = [path.parent for path in output.glob(f"*/{CONFIG}") if wanted(path.parent)]
     if not folders:
         raise RunError(f"no {what} below {output}/: name one, or make one with `ftbnn-larq train ftbnn_r18`")
-    return max(folders, key=lambda path: (path / "config.json").stat().st_mtime)
+    return max(folders, key=lambda path: (path / CONFIG).stat().st_mtime)
 
 
 def versions() -> dict[str, str]:

@@ -20,6 +20,18 @@ def test_the_readme_and_the_cards_are_up_to_date():
     assert tables.readme(text) == text
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([], "28"),
+        ([{"after": 18, "of": 18}], "18 + 10"),
+        ([{"after": 12, "of": 30}, {"after": 20, "of": 20}], "12/30 + 8 + 8"),
+    ],
+)
+def test_published_epochs_are_told_in_the_parts_they_were_trained_in(changes, words):
+    assert cards.epochs_of({"recipe": {"epochs": 28}, "length_changed": changes}) == words
+
+
 @pytest.mark.parametrize("name", pictures.PICTURES)
 def test_pictures_show_the_stored_results(name):
     data, _ = pictures.PICTURES[name]

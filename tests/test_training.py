@@ -188,7 +188,7 @@ def test_a_run_is_resumed_as_what_it_is(trained_twice, refused):
         assert f"not {name}" in refused("train", "--resume", run.path, *option)
 
 
-def test_a_run_that_is_made_longer_goes_on_as_long_after_an_interruption(fit):
+def test_a_run_that_is_made_longer_goes_on_as_long_after_an_interruption_and_says_what_it_was(fit, command, tmp_path):
     class Interrupt(tf.keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             raise KeyboardInterrupt
@@ -200,6 +200,11 @@ def test_a_run_that_is_made_longer_goes_on_as_long_after_an_interruption(fit):
         loop.resume(run.path, epochs=1)
     assert loop.resume(run.path)["epochs"] == 3
     assert recipe.read(run.path / "recipe.toml").epochs == 3
+    # The learning rate fell as in a run of one epoch first, so that its recipe alone does not repeat it.
+    assert runs.open_run(run.path).config["length_changed"] == [{"after": 1, "of": 1}]
+    repeated = command("train", "--recipe", run.path / "recipe.toml", "--epochs", 1, "--json")
+    assert "changed its length after epoch 1 of 1" in repeated.err
+    assert "length_changed" not in runs.open_run(tmp_path / repeated.out["run"]).config
 
 
 def test_a_stored_recipe_repeats_the_run(tmp_path, command):

@@ -75,10 +75,15 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
         name = run.model_name
         how = recipe.read(run.path / runs.RECIPE).replace(**changes)
     else:
-        if not model and recipe_file and (recipe_file.parent / "config.json").is_file():
+        if not model and recipe_file and (recipe_file.parent / runs.CONFIG).is_file():
             repeated = runs.open_run(recipe_file.parent).config
             model, options = repeated["model"]["name"], {**repeated["model"]["options"], **options}
             seed = repeated["seed"] if seed is None else seed
+            for each in repeated.get("length_changed", []):
+                say(
+                    f"{recipe_file.parent} changed its length after epoch {each['after']} of {each['of']}, and the "
+                    "learning rate with it: this is no exact repetition"
+                )
             theirs = repeated["data"]
             dataset = dataset or theirs["name"]
             if dataset == theirs["name"]:

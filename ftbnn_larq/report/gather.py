@@ -97,7 +97,9 @@ class Found:
 def gather(runs: str | os.PathLike, measurements: str | os.PathLike, *, ops: bool) -> Found:
     """Raises RunError if there is nothing to tell."""
     found, left_out = [], []
-    for config in sorted(Path(runs).glob("*/config.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+    for config in sorted(
+        Path(runs).glob(f"*/{run_folders.CONFIG}"), key=lambda path: path.stat().st_mtime, reverse=True
+    ):
         try:
             found.append(_run(run_folders.open_run(config.parent)))
         except (RunError, OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):

@@ -108,14 +108,16 @@ def resume(
     """
     strategy = strategy or distribution.create_strategy()
     run = runs.open_run(path)
-    how = recipe.read(run.path / runs.RECIPE)
-    how = how.replace(epochs=epochs, precision=precision.resolve(how.precision))
+    planned = recipe.read(run.path / runs.RECIPE)
+    how = planned.replace(epochs=epochs, precision=precision.resolve(planned.precision))
     config = DataConfig.from_json(run.config["data"])
     data = load_data(config.name, data_dir=data_dir or config.data_dir, config=config)
     _check(data, how, strategy)
     record = checkpoints.newest(run)
     if record and how.epochs < record["epoch"]:
         raise ConfigError(f"{run.path} has {record['epoch']} epochs already: {how.epochs} are no more to go on to")
+    if record and how.epochs != planned.epochs:
+        run = run.change_length(record["epoch"], planned.epochs)
     # A checkpoint has its own weights; where the first ones came from may be gone.
     training = _Training(run, data, how, strategy, init_from="" if record else how.init_from)
     target = run
@@ -157,6 +159,8 @@ class _Training:
                 stack.callback(shutil.rmtree, target.path, ignore_errors=True)
             stack.enter_context(runs.in_use(target))
             # A run that is to be longer than it was begun goes on as long after the next interruption too.
+            if "length_changed" in source.config:
+                dataclasses.replace(source, path=target.path).save_config()
             self.how.save(target.path / runs.RECIPE)
             stack.enter_context(distribution.lost_workers_told(source.path))
             try:

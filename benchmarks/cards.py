@@ -9,7 +9,7 @@ from benchmarks import results
 from ftbnn_larq import recipe, zoo
 from ftbnn_larq.cli.output import human
 from ftbnn_larq.files import read_json
-from ftbnn_larq.weights import read_description
+from ftbnn_larq.models.weights import read_description
 
 FOLDER = zoo.HERE / "cards"
 # Keys of a recipe that a card tells whatever they are.

@@ -20,9 +20,10 @@ import click
 import numpy as np
 
 from benchmarks.results import HERE, STEPS
-from ftbnn_larq import cli, networks, runs
+from ftbnn_larq import cli, runs
 from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.files import write_json
+from ftbnn_larq.zoo import networks
 
 FILE = HERE / "deployment.json"
 
@@ -35,7 +36,7 @@ def network(name: str):
     """A network with random weights; batch norms and what non-linearities learn are moved off their start values."""
     import tensorflow as tf
 
-    from ftbnn_larq import nonlinearities, resnet
+    from ftbnn_larq.models import ends, nonlinearities
 
     tf.keras.utils.set_random_seed(1)
     model = networks.create(name, input_shape=(224, 224, 3), num_classes=1000)
@@ -45,7 +46,7 @@ def network(name: str):
         if isinstance(layer, moved):
             weights = [weight + generator.uniform(0, 0.2, weight.shape) for weight in layer.get_weights()]
             layer.set_weights([np.float32(weight) for weight in weights])
-    return resnet.up_to_logits(model)
+    return ends.up_to_logits(model)
 
 
 def needed(model, document: dict) -> int:
@@ -57,7 +58,7 @@ def needed(model, document: dict) -> int:
 
 
 def convert_ours(name: str, path: Path) -> dict:
-    from ftbnn_larq.deploy.convert import convert_model
+    from ftbnn_larq.conversion.convert import convert_model
 
     model = network(name)
     pictures = np.random.default_rng(0).standard_normal((2, 224, 224, 3), np.float32)
@@ -67,7 +68,7 @@ def convert_ours(name: str, path: Path) -> dict:
 
 
 def convert_peer(name: str, path: Path) -> dict:
-    from ftbnn_larq.deploy import census
+    from ftbnn_larq.conversion import census
 
     path.write_bytes(by_lce(network(name)))
     operators = census.census(census.operators(path.read_bytes(), path))
@@ -85,7 +86,7 @@ def by_lce(model) -> bytes:
 
 def time_files(files: dict[str, Path], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of one inference, one thread, this machine's fastest kernel: `{name: [rounds numbers]}`."""
-    from ftbnn_larq.deploy.interpreter import Interpreter
+    from ftbnn_larq.inference.interpreter import Interpreter
 
     pictures = np.random.default_rng(0).standard_normal((1, 224, 224, 3), np.float32)
     with contextlib.ExitStack() as stack:
@@ -101,8 +102,8 @@ def time_files(files: dict[str, Path], rounds: int) -> dict[str, list[float]]:
 
 def time_conversions(rounds: int) -> list[float]:
     """How long our conversion takes, all passes, over LCE's own of the peer, in turn."""
-    from ftbnn_larq.deploy import passes
-    from ftbnn_larq.deploy.convert import to_flatbuffer
+    from ftbnn_larq.conversion import passes
+    from ftbnn_larq.conversion.convert import to_flatbuffer
 
     model, peer = network(CONVERTED), network(CONVERTED_PEER)
     ratios = []
@@ -116,7 +117,7 @@ def time_conversions(rounds: int) -> list[float]:
 
 
 def measure(rounds: int, conversions: int) -> dict:
-    from ftbnn_larq.deploy.interpreter import host_kernel
+    from ftbnn_larq.inference.interpreter import host_kernel
 
     rows, files = {}, {}
     with tempfile.TemporaryDirectory() as folder:
@@ -152,12 +153,9 @@ def measure(rounds: int, conversions: int) -> dict:
 @click.option("--rounds", type=int, default=25, show_default=True, help="Timed inferences of each network.")
 @click.option("--conversions", type=int, default=3, show_default=True, help="Timed conversions.")
 def main(rounds: int, conversions: int) -> None:
-    """Measure deployment, write it to zoo/results/deployment.json, and print the table."""
+    """Measure deployment, write it to zoo/results/deployment.json."""
     load_tensorflow()
     write_json(FILE, measure(rounds, conversions))
-    from benchmarks import tables  # which imports this module
-
-    click.echo("\n".join(tables.deployment()))
     say(f"wrote {FILE}; python -m benchmarks.tables shows it in the README")
 
 

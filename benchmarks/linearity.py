@@ -23,9 +23,9 @@ def measure(name: str, dataset: str, data_dir: str | None) -> dict:
     """What `analyze linearity` says of a published network, but for its single layers."""
     from ftbnn_larq.analysis.linearity import linearity
     from ftbnn_larq.data import load, pipeline
-    from ftbnn_larq.training import sources
+    from ftbnn_larq.zoo import trained
 
-    network, config = sources.load(f"{name}:{dataset}")
+    network, config = trained.load(f"{name}:{dataset}")
     pictures = pipeline.sample(load(config.name, data_dir=data_dir, config=config).test, config, PICTURES)
     result = linearity(network, pictures)
     kept = {key: result[key] for key in ("scales", "nonlinearities", "claim", "verdict", "left_out")}

@@ -19,6 +19,7 @@ from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.errors import ConfigError
 from ftbnn_larq.files import read_json, sha256, write_json
 from ftbnn_larq.recipe import tomllib
+from ftbnn_larq.zoo import trained
 
 
 def publish(run_path: str | Path, here: Path | None = None) -> Path:
@@ -28,9 +29,9 @@ def publish(run_path: str | Path, here: Path | None = None) -> Path:
     and top-1 of Keras and of LCE on the test split, from the weights as they are stored. Where anything fails, `here`
     stays as it was.
     """
-    from ftbnn_larq.deploy.convert import convert
-    from ftbnn_larq.evaluation import evaluate
-    from ftbnn_larq.weights import save_compact
+    from ftbnn_larq.conversion.convert import convert
+    from ftbnn_larq.inference.evaluation import evaluate
+    from ftbnn_larq.models.weights import save_compact
 
     here = here or zoo.WEIGHTS
     here.mkdir(parents=True, exist_ok=True)
@@ -54,7 +55,7 @@ def publish(run_path: str | Path, here: Path | None = None) -> Path:
             "keras": _accuracy(evaluate(run.path)),
             "lce": _accuracy(evaluate(flatbuffer, data_dir=data_dir)),
         }
-        save_compact(run.load_model(), target, description)
+        save_compact(trained.load_run(run), target, description)
         checksums = read_json(here / zoo.CHECKSUMS) if (here / zoo.CHECKSUMS).is_file() else {}
         checksums |= {file.name: sha256(file) for file in (target, flatbuffer, sidecar)}
         write_json(Path(folder) / zoo.CHECKSUMS, checksums)
@@ -69,7 +70,7 @@ def run_of_line(weights: Path, output: str | Path, data_dir: str | None) -> Path
     Raises:
         ConfigError: the weights are of no line of the study whose folder they are in.
     """
-    from ftbnn_larq.weights import load_weights, read_description, save_weights
+    from ftbnn_larq.models.weights import load_weights, read_description, save_weights
 
     lines = {results.weights_path(row): row for row in results.read(weights.parent.name)}
     row = lines.get(results.HERE / "weights" / weights.parent.name / weights.name)
@@ -80,7 +81,7 @@ def run_of_line(weights: Path, output: str | Path, data_dir: str | None) -> Path
     told = dict(each.split(" ") for each in row["versions"].split("; "))
     how = study.recipe_of(row["recipe"], row["epochs"])
     how.replace(precision=told.get("precision")).save(run.path / runs.RECIPE)
-    network = run.build_model()
+    network = trained.build(run)
     load_weights(network, weights)
     save_weights(network, run.weights)
     return run.path

@@ -19,10 +19,11 @@ from pathlib import Path
 import click
 
 from benchmarks import results
-from ftbnn_larq import cli, networks, peers, recipe, runs, zoo
+from ftbnn_larq import cli, recipe, runs, zoo
 from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.errors import ConfigError, ConversionError, TrainingError, UnknownNameError, one_line
 from ftbnn_larq.recipe import tomllib
+from ftbnn_larq.zoo import networks, peers, trained
 
 _KEYS = {"study": str, "dataset": str, "recipe": str, "epochs": int, "width": int, "seeds": list, "variant": list}
 _VARIANT_KEYS = {"model": str, "options": dict, "recipe": str, "seeds": list}
@@ -181,9 +182,9 @@ def train(job: Job, folder: Path, data_dir: str | None) -> dict:
 def measure(run: runs.Run, job: Job, data_dir: str | None) -> dict:
     """Costs of a run's network, and size and top-1 of the flatbuffer that its last epoch makes."""
     from ftbnn_larq.analysis.counts import count
-    from ftbnn_larq.weights import load_weights, save_compact
+    from ftbnn_larq.models.weights import load_weights, save_compact
 
-    network = run.build_model()
+    network = trained.build(run)
     load_weights(network, sorted((run.path / "checkpoints").glob("*.weights.h5"))[-1])
     if job.model not in peers.NAMES:
         data = {**run.config["data"], "data_dir": None}
@@ -197,7 +198,7 @@ def measure(run: runs.Run, job: Job, data_dir: str | None) -> dict:
 
 def again(row: dict, data_dir: str | None) -> dict:
     """A row with the columns of its flatbuffer made anew from its weights; as it was where none are stored."""
-    from ftbnn_larq.weights import load_weights, read_description
+    from ftbnn_larq.models.weights import load_weights, read_description
 
     path = results.weights_path(row)
     if not path.is_file():
@@ -215,11 +216,11 @@ def flatbuffer(network, data: dict, data_dir: str | None) -> dict:
     """
     import tempfile
 
-    from ftbnn_larq import resnet
+    from ftbnn_larq.analysis.accuracy import accuracy
+    from ftbnn_larq.conversion.convert import convert_model
     from ftbnn_larq.data import DataConfig, load, pipeline
-    from ftbnn_larq.deploy.convert import convert_model
-    from ftbnn_larq.deploy.interpreter import Interpreter
-    from ftbnn_larq.evaluation import accuracy
+    from ftbnn_larq.inference.interpreter import Interpreter
+    from ftbnn_larq.models import ends
 
     described = DataConfig.from_json({**data, "data_dir": data_dir})
     data = load(described.name, data_dir=data_dir, config=described)
@@ -227,7 +228,7 @@ def flatbuffer(network, data: dict, data_dir: str | None) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         try:
-            document = convert_model(resnet.up_to_logits(network), path, next(batches.as_numpy_iterator())[0])
+            document = convert_model(ends.up_to_logits(network), path, next(batches.as_numpy_iterator())[0])
         except ConversionError as error:
             say(f"no flatbuffer: {error}")
             return {"bytes": None, "flatbuffer_top1": None}

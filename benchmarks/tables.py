@@ -19,8 +19,8 @@ from benchmarks.training import FILE as TRAINING
 from ftbnn_larq import cli, zoo
 from ftbnn_larq.analysis.verdict import AS_TRAINED, NONE, WEIGHT, WEIGHT_AND_ACTIVATION, percent
 from ftbnn_larq.cli.output import human, load_tensorflow
-from ftbnn_larq.config import FULL_WIDTH
 from ftbnn_larq.files import read_json, write_json, write_text
+from ftbnn_larq.models.config import FULL_WIDTH
 
 README = zoo.HERE.parent / "README.md"
 END = "<!-- end -->"

@@ -23,11 +23,12 @@ import click
 
 from benchmarks import workers
 from benchmarks.results import HERE
-from ftbnn_larq import cli, networks, runs, zoo
+from ftbnn_larq import cli, runs, zoo
 from ftbnn_larq import data as datasets
 from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.files import read_json, write_json
 from ftbnn_larq.recipe import Recipe
+from ftbnn_larq.zoo import networks
 
 FILE = HERE / "training.json"
 
@@ -43,7 +44,7 @@ def float_resnet(width: int, input_shape: tuple, classes: int):
     """A full-precision ResNet-18 of the zoo's shape: its small stem, two 3x3 convolutions a block, pooled shortcuts."""
     import tensorflow as tf
 
-    from ftbnn_larq import blocks
+    from ftbnn_larq.models import blocks
 
     layers = tf.keras.layers
     inputs = tf.keras.Input(input_shape)
@@ -67,7 +68,7 @@ def with_larqs_layers(model):
     import larq as lq
     import tensorflow as tf
 
-    from ftbnn_larq.layers import BinaryConv2D
+    from ftbnn_larq.models.layers import BinaryConv2D
 
     def clone(layer):
         kind = lq.layers.QuantConv2D if isinstance(layer, BinaryConv2D) else type(layer)
@@ -78,7 +79,7 @@ def with_larqs_layers(model):
 
 def contenders(width: int, input_shape: tuple, classes: int) -> dict:
     """Networks with random weights that end in probabilities; what is ours takes bfloat16 if the machine has it."""
-    from ftbnn_larq.layers import train_with
+    from ftbnn_larq.models.layers import train_with
     from ftbnn_larq.training import precision
 
     arguments = {"input_shape": input_shape, "num_classes": classes, "width": width}
@@ -133,7 +134,7 @@ def layer_step(side: int, channels: int, groups: int, batch_size: int, arithmeti
     """One step of training of a binary 3x3 convolution by itself, to be called."""
     import tensorflow as tf
 
-    from ftbnn_larq.layers import binary_conv
+    from ftbnn_larq.models.layers import binary_conv
 
     layer = binary_conv(channels, groups=groups)
     layer.arithmetic = arithmetic
@@ -242,7 +243,7 @@ def two_processes(dataset: str, data_dir: str | None, model: str = "ftbnn_r18_ba
     help="Measure one part and keep the others.",
 )
 def main(widths, dataset, data_dir, batch_size, steps, only):
-    """Measure training, write it to zoo/results/training.json, and print the ratios."""
+    """Measure training, write it to zoo/results/training.json."""
     load_tensorflow()
     document = read_json(FILE) if FILE.exists() else {"speed": {}}
     common = {"versions": runs.versions(), "date": time.strftime("%Y-%m-%d")}
@@ -265,9 +266,6 @@ def main(widths, dataset, data_dir, batch_size, steps, only):
     if only in (None, "workers"):
         document["workers"] = {**common, "dataset": dataset, **two_processes(dataset, data_dir)}
     write_json(FILE, document)
-    from benchmarks import tables  # which imports this module
-
-    click.echo("\n".join(tables.training()))
     say(f"wrote {FILE}; python -m benchmarks.tables shows it in the README")
 
 

@@ -45,7 +45,7 @@ def _losses(workers, rank, model, options, dataset, data_dir, dtype, steps) -> l
     load_tensorflow(look_for_devices=False)
     import tensorflow as tf
 
-    from ftbnn_larq.layers import BinaryConv2D
+    from ftbnn_larq.models.layers import BinaryConv2D
     from ftbnn_larq.training import cluster, distribution, loop
 
     if workers:

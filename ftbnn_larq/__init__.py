@@ -19,9 +19,9 @@ if not (Path(__file__).parent / "zoo").is_dir():
 
 _HOMES = {
     "benchmark": "ftbnn_larq.benchmarking",
-    "convert": "ftbnn_larq.deploy.convert",
+    "convert": "ftbnn_larq.conversion.convert",
     "create_model": "ftbnn_larq.zoo",
-    "evaluate": "ftbnn_larq.evaluation",
+    "evaluate": "ftbnn_larq.inference.evaluation",
     "list_models": "ftbnn_larq.zoo",
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -144,11 +143,3 @@ def from_table(table: dict[str, Any], source: str | Path, base: Recipe | None = 
         if key not in known:
             raise UnknownNameError(f"key in {source}:", key, known)
     return dataclasses.replace(base or Recipe(), **table)
-
-
-def for_dataset(name: str) -> Recipe:
-    """The zoo's recipe for a data set of any version and configuration: its own, or the default one."""
-    from ftbnn_larq import zoo
-
-    own = zoo.HERE / "recipes" / f"{re.split('[/:]', name)[0]}.toml"
-    return read(own if own.is_file() else zoo.HERE / "recipes" / "default.toml")

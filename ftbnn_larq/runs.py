@@ -25,7 +25,6 @@ from pathlib import Path
 
 from ftbnn_larq.errors import RunError
 from ftbnn_larq.files import write_json
-from ftbnn_larq.weights import load_weights
 
 CONFIG = "config.json"
 WEIGHTS = "best.weights.h5"
@@ -70,28 +69,10 @@ class Run:
     def save_config(self) -> None:
         write_json(self.path / CONFIG, self.config)
 
-    def build_model(self):
-        """The run's network with random weights."""
-        from ftbnn_larq import networks
-
-        return networks.rebuild(self.config["model"])
-
     def check_weights(self) -> None:
         """Raises RunError if the run has no weights."""
         if not self.weights.is_file():
             raise RunError(f"{self.path} has no {WEIGHTS}: go on with ftbnn-larq train --resume {self.path}")
-
-    def load_model(self):
-        """The run's network with its trained weights.
-
-        Raises:
-            RunError: no weights yet.
-            ModelFileError: the weights file is damaged.
-        """
-        self.check_weights()
-        model = self.build_model()
-        load_weights(model, self.weights)
-        return model
 
 
 def open_run(path: str | os.PathLike) -> Run:

@@ -56,7 +56,7 @@ def check_answers(on: str, folder: Path) -> None:
     from ftbnn_larq.benchmarking.host import Host
     from ftbnn_larq.benchmarking.models import read_model
     from ftbnn_larq.benchmarking.remote import Remote
-    from ftbnn_larq.benchmarking.targets import parse_target
+    from ftbnn_larq.boards.targets import parse_target
 
     model = read_model(PLAIN)
     pictures = np.random.default_rng(0).standard_normal((2, 8, 8, 1), np.float32)
@@ -79,7 +79,7 @@ sys.path[:0] = {[str(ROOT), *filter(None, sys.path)]!r}
 flags = dict(part[2:].partition("=")[::2] for part in sys.argv[1:])
 if "output_filepath" in flags:
     import numpy as np
-    from ftbnn_larq.deploy.interpreter import Interpreter
+    from ftbnn_larq.inference.interpreter import Interpreter
     name, _, file = flags["input_layer_value_files"].rpartition(":")
     assert name.replace("::", ":") == flags["input_layer"]
     shape = [int(side) for side in flags["input_layer_shape"].split(",")]

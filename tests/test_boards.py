@@ -31,7 +31,7 @@ from boards import (
 )
 from conftest import line_of_refusal, run_command
 
-from ftbnn_larq.deploy.interpreter import host_kernel
+from ftbnn_larq.inference.interpreter import host_kernel
 
 
 @pytest.fixture
@@ -329,7 +329,7 @@ def test_what_spoils_a_measurement_is_told(board, tmp_path):
 
 
 def test_states_of_boards(monkeypatch):
-    from ftbnn_larq.benchmarking.device import describe, parse_facts, warnings
+    from ftbnn_larq.boards.device import describe, parse_facts, warnings
 
     facts = parse_facts(
         "machine=aarch64\nbits=64\ncores=4\nboard=Raspberry Pi 4 Model B Rev 1.4\nparts=0x41 0xd08 0x41 0xd08\n"
@@ -349,7 +349,7 @@ def test_states_of_boards(monkeypatch):
 
 @pytest.mark.parametrize("shell", ["sh", "busybox"])
 def test_only_temperatures_are_taken_for_such(tmp_path, shell):
-    from ftbnn_larq.benchmarking.device import FACTS, parse_facts
+    from ftbnn_larq.boards.device import FACTS, parse_facts
 
     zones = {"cpu-0-0": 41000, "soc": 72, "socd": 98, "pm8150b-ibat-lvl0": 90, "pm8550b-bcl-lvl1": 99, "vbat": 119}
     for number, (kind, value) in enumerate({**zones, "cpu-hw-trip-0": 95000, "": 43000}.items()):
@@ -366,7 +366,7 @@ def test_only_temperatures_are_taken_for_such(tmp_path, shell):
 
 
 def test_powersave_is_no_fault_of_a_processor_that_sets_its_own_clock():
-    from ftbnn_larq.benchmarking.device import parse_facts, warnings
+    from ftbnn_larq.boards.device import parse_facts, warnings
 
     said = "governor=powersave \nscaling_driver="
     assert warnings(parse_facts(f"{said}intel_pstate \n")) == []
@@ -375,7 +375,7 @@ def test_powersave_is_no_fault_of_a_processor_that_sets_its_own_clock():
 
 def test_arm64_is_aarch64_by_another_name(tmp_path, monkeypatch):
     from ftbnn_larq.benchmarking import fetched
-    from ftbnn_larq.benchmarking.device import parse_facts
+    from ftbnn_larq.boards.device import parse_facts
     from ftbnn_larq.errors import ToolError
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -451,8 +451,8 @@ def test_a_board_that_hears_nothing_any_more_cleans_up_by_itself(board, monkeypa
     elif timeout == "old":
         old_timeout(tmp_path)
     monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
-    from ftbnn_larq.benchmarking import board as boards
-    from ftbnn_larq.benchmarking.targets import Target
+    from ftbnn_larq.boards import board as boards
+    from ftbnn_larq.boards.targets import Target
     from ftbnn_larq.errors import BoardError
 
     monkeypatch.setattr(boards, "_PATIENCE", 1)
@@ -467,8 +467,8 @@ def test_a_board_that_hears_nothing_any_more_cleans_up_by_itself(board, monkeypa
 def test_a_board_whose_timeout_takes_its_seconds_otherwise_is_not_left_at_once(board, monkeypatch, tmp_path):
     old_timeout(tmp_path)
     monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
-    from ftbnn_larq.benchmarking.board import Board
-    from ftbnn_larq.benchmarking.targets import Target
+    from ftbnn_larq.boards.board import Board
+    from ftbnn_larq.boards.targets import Target
 
     with Board(Target("local")) as session:
         time.sleep(1)

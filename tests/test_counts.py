@@ -13,10 +13,11 @@ from conftest import line_of_refusal, run_command
 from larq.models import ModelProfile
 
 import ftbnn_larq
-from ftbnn_larq import peers, zoo
+from ftbnn_larq import zoo
 from ftbnn_larq.analysis.counts import count
 from ftbnn_larq.cli import commands
 from ftbnn_larq.errors import ConfigError, UnknownNameError
+from ftbnn_larq.zoo import peers
 
 keras = tf.keras.layers
 SIGNS = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}

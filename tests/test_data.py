@@ -15,7 +15,7 @@ from ftbnn_larq import data
 from ftbnn_larq.data import augmentation, pipeline
 from ftbnn_larq.data.pictures import check_picture, read_picture
 from ftbnn_larq.errors import DataError
-from ftbnn_larq.evaluation import evaluate
+from ftbnn_larq.inference.evaluation import evaluate
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import loop
 

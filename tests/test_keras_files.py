@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ftbnn_larq import keras_files
-from ftbnn_larq.deploy.convert import convert, convert_model
-from ftbnn_larq.deploy.interpreter import Interpreter
+from ftbnn_larq.conversion.convert import convert, convert_model
 from ftbnn_larq.errors import ConfigError, ConversionError, ModelFileError
-from ftbnn_larq.layers import binary_conv
-from ftbnn_larq.resnet import up_to_probabilities
+from ftbnn_larq.inference.interpreter import Interpreter
+from ftbnn_larq.models import keras_files
+from ftbnn_larq.models.ends import up_to_probabilities
+from ftbnn_larq.models.layers import binary_conv
 
 assert ftbnn_larq
 keras_layers = tf.keras.layers

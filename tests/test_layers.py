@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import ftbnn_larq
-from ftbnn_larq.config import CHOICES
-from ftbnn_larq.layers import BinaryConv2D, RepeatChannels, ShuffleChannels, binary_conv
+from ftbnn_larq.models.config import CHOICES
+from ftbnn_larq.models.layers import BinaryConv2D, RepeatChannels, ShuffleChannels, binary_conv
 from ftbnn_larq.training import precision
 
 
@@ -113,7 +113,7 @@ def test_emulated_bfloat16_is_the_processors_but_for_the_order_of_sums():
 def test_larq_compute_engine_alone_converts_a_model_too():
     import larq_compute_engine as lce
 
-    from ftbnn_larq.deploy import census
+    from ftbnn_larq.conversion import census
 
     options = {"input_shape": (32, 32, 3), "num_classes": 7, "width": 16, "units": (2, 1)}
     model = ftbnn_larq.create_model("ftbnn_r18_pure", **options)
@@ -175,9 +175,9 @@ def test_after_the_units_of_a_stage_a_butterfly_has_brought_each_group_what_all_
     ],
 )
 def test_other_choices_convert_too(options, tmp_path):
-    from ftbnn_larq.deploy import proof
-    from ftbnn_larq.deploy.convert import convert_model
-    from ftbnn_larq.resnet import up_to_logits
+    from ftbnn_larq.conversion import proof
+    from ftbnn_larq.conversion.convert import convert_model
+    from ftbnn_larq.models.ends import up_to_logits
 
     model = up_to_logits(
         ftbnn_larq.create_model(

@@ -133,7 +133,7 @@ def _grouped(channels: int, groups: int, quantizer="approx_sign"):
 
 
 def test_a_layer_that_quietly_stays_float_fails_the_proof_and_is_named(tmp_path):
-    from ftbnn_larq.deploy.convert import convert_model
+    from ftbnn_larq.conversion.convert import convert_model
 
     pictures = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
     with pytest.raises(ConversionError, match="grouped: 16 channels per group, LCE needs a multiple of 32"):
@@ -143,10 +143,10 @@ def test_a_layer_that_quietly_stays_float_fails_the_proof_and_is_named(tmp_path)
 
 @pytest.mark.parametrize(("groups", "operators"), [("split", 2), ("fused", 1)])
 def test_groups_convert_split_for_every_kernel_or_fused_for_the_indirect_one(tmp_path, groups, operators):
-    from ftbnn_larq.deploy import proof
-    from ftbnn_larq.deploy.convert import convert_model
-    from ftbnn_larq.deploy.interpreter import host_kernel
+    from ftbnn_larq.conversion import proof
+    from ftbnn_larq.conversion.convert import convert_model
     from ftbnn_larq.errors import ModelFileError
+    from ftbnn_larq.inference.interpreter import host_kernel
 
     if groups == "fused" and host_kernel() != "indirect":
         pytest.skip("LCE's default kernel does not run grouped convolutions")
@@ -163,8 +163,8 @@ def test_groups_convert_split_for_every_kernel_or_fused_for_the_indirect_one(tmp
 
 
 def test_answers_that_differ_fail_the_proof(tmp_path):
-    from ftbnn_larq.deploy import proof
-    from ftbnn_larq.deploy.convert import convert_model
+    from ftbnn_larq.conversion import proof
+    from ftbnn_larq.conversion.convert import convert_model
 
     pictures = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32)
     model = _grouped(32, 1)

@@ -12,10 +12,10 @@ from conftest import OPTIONS
 
 from ftbnn_larq.analysis.linearity import linearity
 from ftbnn_larq.analysis.verdict import conclude
-from ftbnn_larq.config import NONLINEARITIES
 from ftbnn_larq.errors import ConfigError, DataError, ModelFileError
-from ftbnn_larq.layers import binary_conv
-from ftbnn_larq.nonlinearities import create
+from ftbnn_larq.models.config import NONLINEARITIES
+from ftbnn_larq.models.layers import binary_conv
+from ftbnn_larq.models.nonlinearities import create
 
 SCALES = ("none", "weight", "weight and activation", "batch norm")
 

@@ -103,7 +103,7 @@ def test_run_and_flatbuffer_predict_the_same_classes(trained, tmp_path, command)
 
 
 def test_photographs_are_not_all_held_at_once(trained, tmp_path):
-    from ftbnn_larq.prediction import predict
+    from ftbnn_larq.inference.prediction import predict
 
     photograph = tmp_path / "large.png"
     Image.new("L", (5000, 4000), 99).save(photograph)

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 import ftbnn_larq
-from ftbnn_larq import nonlinearities
-from ftbnn_larq.config import NONLINEARITIES
 from ftbnn_larq.errors import ConfigError, UnknownNameError
+from ftbnn_larq.models import nonlinearities
+from ftbnn_larq.models.config import NONLINEARITIES
 from ftbnn_larq.training.optimization import use_averages
 
 

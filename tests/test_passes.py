@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ftbnn_larq import nonlinearities
-from ftbnn_larq.config import NONLINEARITIES
-from ftbnn_larq.deploy import census, passes
-from ftbnn_larq.deploy.convert import convert_model, to_flatbuffer
-from ftbnn_larq.deploy.flatbuffer import FLOAT32, Graph
-from ftbnn_larq.deploy.interpreter import Interpreter
+from ftbnn_larq.conversion import census, passes
+from ftbnn_larq.conversion.convert import convert_model, to_flatbuffer
+from ftbnn_larq.conversion.flatbuffer import FLOAT32, Graph
 from ftbnn_larq.errors import ConversionError, ModelFileError, UnknownNameError
-from ftbnn_larq.layers import RepeatChannels, binary_conv
+from ftbnn_larq.inference.interpreter import Interpreter
+from ftbnn_larq.models import nonlinearities
+from ftbnn_larq.models.config import NONLINEARITIES
+from ftbnn_larq.models.layers import RepeatChannels, binary_conv
 
 keras_layers = tf.keras.layers
 

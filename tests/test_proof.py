@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ftbnn_larq.deploy import proof
-from ftbnn_larq.deploy.convert import convert_model
+from ftbnn_larq.conversion import proof
+from ftbnn_larq.conversion.convert import convert_model
 from ftbnn_larq.errors import ConversionError
-from ftbnn_larq.layers import ShuffleChannels, binary_conv
+from ftbnn_larq.models.layers import ShuffleChannels, binary_conv
 
 assert ftbnn_larq
 

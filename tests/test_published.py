@@ -13,13 +13,15 @@ from PIL import Image
 
 import ftbnn_larq
 from benchmarks.publish import publish
-from ftbnn_larq import prediction, runs, zoo
-from ftbnn_larq.deploy import int8
-from ftbnn_larq.deploy.interpreter import Interpreter
+from ftbnn_larq import runs, zoo
+from ftbnn_larq.conversion.passes import int8
 from ftbnn_larq.errors import ConfigError, ModelFileError
-from ftbnn_larq.resnet import up_to_logits
+from ftbnn_larq.inference import prediction
+from ftbnn_larq.inference.interpreter import Interpreter
+from ftbnn_larq.models.ends import up_to_logits
+from ftbnn_larq.models.weights import load_weights, read_description, save_compact
 from ftbnn_larq.training import sources
-from ftbnn_larq.weights import load_weights, read_description, save_compact
+from ftbnn_larq.zoo.trained import load_run
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def test_published_weights_are_the_trained_network_and_near_their_bits(published
     assert zoo.published_weights("ftbnn_r18_pure") == []
     network = ftbnn_larq.create_model("ftbnn_r18", weights="digits")
     run = runs.open_run(trained.run)
-    np.testing.assert_array_equal(network(pictures), run.load_model()(pictures))
+    np.testing.assert_array_equal(network(pictures), load_run(run)(pictures))
     from ftbnn_larq.analysis.counts import count
 
     assert zoo.published("ftbnn_r18", "digits").stat().st_size < 1.5 * count(network)["weights_bytes"] + 40_000
@@ -117,7 +119,7 @@ def test_a_publication_that_fails_leaves_what_was_published(library, trained, tm
 
     here = shutil.copytree(library, tmp_path / "weights")
     before = {path.name: path.read_bytes() for path in here.iterdir()}
-    monkeypatch.setattr("ftbnn_larq.weights.save_compact", fail)
+    monkeypatch.setattr("ftbnn_larq.models.weights.save_compact", fail)
     with pytest.raises(OSError, match="no space"):
         publish(trained.run, here)
     assert {path.name: path.read_bytes() for path in here.iterdir()} == before

@@ -16,8 +16,9 @@ import ftbnn_larq
 from benchmarks import publish, results, study
 from ftbnn_larq import recipe, runs, zoo
 from ftbnn_larq.errors import ConfigError, ConversionError, DataError, UnknownNameError
-from ftbnn_larq.evaluation import evaluate
-from ftbnn_larq.weights import save_compact
+from ftbnn_larq.inference.evaluation import evaluate
+from ftbnn_larq.models.weights import save_compact
+from ftbnn_larq.zoo.trained import build as build_run
 
 STUDY = """
 study = "tiny"
@@ -170,7 +171,7 @@ def begun(here):
     run = runs.create_run(here / "runs", {"model": model, "data": {"name": "digits", "data_dir": "old"}})
     recipe.Recipe().save(run.path / runs.RECIPE)
     (run.path / "checkpoints").mkdir()
-    run.build_model().save_weights(run.path / "checkpoints" / "1.weights.h5")
+    build_run(run).save_weights(run.path / "checkpoints" / "1.weights.h5")
     return job, row(**job.key, bytes=7, flatbuffer_top1=0.5), run
 
 
@@ -195,8 +196,8 @@ def test_a_conversion_that_is_refused_leaves_no_figures_of_an_older_one(begun, h
 
     _, line, run = begun
     described = {"model": run.config["model"], "data": ftbnn_larq.data.load("digits").config.to_json()}
-    save_compact(run.build_model(), results.weights_path(line), described)
-    monkeypatch.setattr("ftbnn_larq.deploy.convert.convert_model", refuse)
+    save_compact(build_run(run), results.weights_path(line), described)
+    monkeypatch.setattr("ftbnn_larq.conversion.convert.convert_model", refuse)
     results.add("tiny", study.again(line, None))
     (read,) = results.read("tiny")
     assert read["bytes"] is read["flatbuffer_top1"] is None

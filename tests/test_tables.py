@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from benchmarks import cards, pictures, results, tables
 from ftbnn_larq import zoo
-from ftbnn_larq.weights import read_description
+from ftbnn_larq.models.weights import read_description
 
 
 def test_the_readme_and_the_cards_are_up_to_date():

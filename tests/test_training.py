@@ -27,12 +27,13 @@ from test_bad_input import picture_folder
 import ftbnn_larq
 from benchmarks import workers
 from ftbnn_larq import data, recipe, runs, zoo
-from ftbnn_larq.config import ResNetConfig
 from ftbnn_larq.data import pipeline
 from ftbnn_larq.errors import ConfigError, RunError, TrainingError, TrainingInterrupted, UnknownNameError
+from ftbnn_larq.models.config import ResNetConfig
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import distribution, loop, precision
 from ftbnn_larq.training.student import Student
+from ftbnn_larq.zoo.trained import load_run
 
 OPTIONS = {"units": (1, 1), "width": 16, "widening": 2, "group_channels": 32}
 NARROW = ("units=1,1", "widening=2", "group_channels=32")
@@ -245,9 +246,9 @@ def test_a_run_tells_its_whole_network_whatever_becomes_of_the_zoos_choices(trai
 def test_the_zoo_has_a_complete_recipe_for_imagenet_and_says_what_it_is():
     text = Path(ROOT / "zoo/recipes/imagenet2012.toml").read_text()
     assert "not been run" in text
-    how = recipe.for_dataset("imagenet2012")
+    how = zoo.recipe_for("imagenet2012")
     assert (how.epochs, how.schedule, how.batch_size) == (256, "linear", 512)
-    assert recipe.for_dataset("imagenet2012:5.1.0") == how
+    assert zoo.recipe_for("imagenet2012:5.1.0") == how
 
 
 def test_recipes_keep_paths_of_any_characters(tmp_path):
@@ -355,13 +356,13 @@ def test_two_steps_train_float_weights_first(fit):
     assert [set(flags) for flags in seen] == [{False}, {True}]
     # Each step has its own schedule.
     assert float(history[0]["learning_rate"]) < 1e-4 and float(history[1]["learning_rate"]) < 1e-4
-    assert all(layer.binary_weights for layer in run.load_model().layers if hasattr(layer, "binary_weights"))
+    assert all(layer.binary_weights for layer in load_run(run).layers if hasattr(layer, "binary_weights"))
 
 
 def test_frozen_layers_stay_as_they_were_initialised(fit, trained_twice):
     (_, source, _), _ = trained_twice
     _, run, _ = fit(init_from=str(source.path), freeze="stem*, stage1*", seed=5)
-    before, after = source.load_model(), run.load_model()
+    before, after = load_run(source), load_run(run)
     for layer in before.layers:
         frozen = layer.name.startswith(("stem", "stage1"))
         for one, other in zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True):
@@ -375,10 +376,10 @@ def test_a_run_can_be_fine_tuned_to_other_classes(trained_twice, tmp_path):
     pets = data.load(picture_folder(tmp_path / "pets", cat=20, dog=20), input_size=8)
     birds = data.load(picture_folder(tmp_path / "birds", owl=20, hen=20, swan=20), input_size=8)
     how = Recipe(epochs=1, batch_size=8)
-    source = runs.open_run(loop.start("ftbnn_r18", pets, how, options=OPTIONS, output=tmp_path)["run"]).load_model()
+    source = load_run(runs.open_run(loop.start("ftbnn_r18", pets, how, options=OPTIONS, output=tmp_path)["run"]))
     first = runs.open_run(next(tmp_path.glob("ftbnn_r18-pets-*")))
     how = how.replace(init_from=str(first.path), learning_rate=1e-12)
-    tuned = runs.open_run(loop.start("ftbnn_r18", birds, how, options=OPTIONS, output=tmp_path)["run"]).load_model()
+    tuned = load_run(runs.open_run(loop.start("ftbnn_r18", birds, how, options=OPTIONS, output=tmp_path)["run"]))
     assert tuned.output_shape == (None, 3)
     for layer in source.layers:
         if layer.name != "logits":
@@ -395,7 +396,7 @@ def test_a_new_head_for_other_classes(trained_twice, tmp_path):
     (_, source, _), _ = trained_twice
     network = zoo.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=7, **OPTIONS)
     assert sources.initialise(network, str(source.path)) == ["logits"]
-    theirs = source.load_model()
+    theirs = load_run(source)
     np.testing.assert_array_equal(network.get_layer("stem_conv").kernel, theirs.get_layer("stem_conv").kernel)
     # A head may be more than one layer: AlexNet's is a convolution and a batch norm.
     layers = tf.keras.layers
@@ -449,7 +450,7 @@ def test_a_teacher_with_other_classes_is_refused(fit, digits, tmp_path):
 
 def test_larq_zoos_networks_train_at_our_width(fit):
     result, run, history = fit("larq_zoo:BiRealNet", {"width": 16})
-    assert run.load_model().get_layer("stem_conv").filters == 16
+    assert load_run(run).get_layer("stem_conv").filters == 16
     assert float(history[0]["loss"]) < 4 and result["epochs"] == 1
     with pytest.raises(ConfigError, match="built as published"):
         fit("larq_zoo:QuickNet", {"width": 16})
@@ -458,7 +459,7 @@ def test_larq_zoos_networks_train_at_our_width(fit):
     keys = {"precision": "bfloat16", "learning_rate": 1e-12, "init_from": str(run.path)}
     _, tuned, _ = fit("larq_zoo:BiRealNet", {"width": 16}, **keys)
     assert recipe.read(tuned.path / "recipe.toml").precision == "float32"
-    for one, other in zip(run.load_model().weights, tuned.load_model().weights, strict=True):
+    for one, other in zip(load_run(run).weights, load_run(tuned).weights, strict=True):
         if "moving" not in one.name:
             np.testing.assert_allclose(one, other, atol=1e-6)
 

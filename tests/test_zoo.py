@@ -11,10 +11,10 @@ import tensorflow as tf
 import ftbnn_larq
 from ftbnn_larq import zoo
 from ftbnn_larq.analysis.counts import count
-from ftbnn_larq.deploy.convert import convert_model
+from ftbnn_larq.conversion.convert import convert_model
 from ftbnn_larq.errors import ConfigError, UnknownNameError
-from ftbnn_larq.layers import is_binary
-from ftbnn_larq.resnet import up_to_logits
+from ftbnn_larq.models.ends import up_to_logits
+from ftbnn_larq.models.layers import is_binary
 
 MODELS = zoo.list_models()
 SMALL = {"input_shape": (32, 32, 3), "num_classes": 7, "width": 16}

@@ -8,13 +8,15 @@ from __future__ import annotations
 import fnmatch
 import inspect
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ftbnn_larq.config import ResNetConfig
 from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
 from ftbnn_larq.files import read_json, sha256
+from ftbnn_larq.models.config import ResNetConfig
+from ftbnn_larq.recipe import Recipe, read
 
 HERE = Path(__file__).parent
 WEIGHTS = HERE / "weights"
@@ -50,8 +52,8 @@ def _model(config: ResNetConfig):
             num_classes: int | None = None,
             **options,
         ):
-            from ftbnn_larq import resnet
-            from ftbnn_larq.weights import load_weights, read_description
+            from ftbnn_larq.models import resnet
+            from ftbnn_larq.models.weights import load_weights, read_description
 
             file = None if weights is None else _weights_file(name, weights)
             if file is not None and file.suffix == ".npz":
@@ -242,7 +244,7 @@ def published_flatbuffer(reference: str | os.PathLike) -> Path:
 
 def pretrained(name: str, dataset: str):
     """A published network with its weights, and the document of its data set. Raises as `published` does."""
-    from ftbnn_larq.weights import read_description
+    from ftbnn_larq.models.weights import read_description
 
     return create_model(name, weights=dataset), read_description(published(name, dataset))["data"]
 
@@ -253,6 +255,12 @@ def _weights_file(name: str, weights: str) -> Path:
         if weights not in published_weights(name) and Path(weights).is_file()
         else published(name, weights)
     )
+
+
+def recipe_for(dataset: str) -> Recipe:
+    """The recipe for a data set of any version and configuration: its own, or the default one."""
+    own = HERE / "recipes" / f"{re.split('[/:]', dataset)[0]}.toml"
+    return read(own if own.is_file() else HERE / "recipes" / "default.toml")
 
 
 def costs() -> dict[str, dict]:

@@ -6,8 +6,8 @@ import os
 import textwrap
 
 from ftbnn_larq.analysis.verdict import AS_TRAINED, BATCH_NORM, NONE, WEIGHT, WEIGHT_AND_ACTIVATION
-from ftbnn_larq.config import NONLINEARITIES
 from ftbnn_larq.files import written_whole
+from ftbnn_larq.models.config import NONLINEARITIES
 
 # Of Okabe and Ito's palette, distinct to colour-blind readers too; titles and places say the same once more.
 BLACK, BLUE, ORANGE = "#444444", "#0072B2", "#D55E00"

@@ -32,11 +32,11 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq import nonlinearities
 from ftbnn_larq.analysis.verdict import AS_TRAINED, BATCH_NORM, NONE, WEIGHT, WEIGHT_AND_ACTIVATION, conclude, means
-from ftbnn_larq.config import NONLINEARITIES
 from ftbnn_larq.errors import ConfigError, DataError, ModelFileError
-from ftbnn_larq.layers import is_binary
+from ftbnn_larq.models import nonlinearities
+from ftbnn_larq.models.config import NONLINEARITIES
+from ftbnn_larq.models.layers import is_binary
 
 MEASURE = (
     "linearity: share of the variance that the best linear map of the full-precision convolution explains, found on "

@@ -8,12 +8,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from ftbnn_larq.benchmarking import device
 from ftbnn_larq.benchmarking.models import Model, read_model
 from ftbnn_larq.benchmarking.statistics import SCATTER, Timing, combine, ratio, split
-from ftbnn_larq.benchmarking.targets import Target, parse_target
-from ftbnn_larq.deploy.interpreter import KERNELS
+from ftbnn_larq.boards import device
+from ftbnn_larq.boards.targets import Target, parse_target
 from ftbnn_larq.errors import ConfigError, UnknownNameError
+from ftbnn_larq.inference.interpreter import KERNELS
 
 
 @dataclasses.dataclass

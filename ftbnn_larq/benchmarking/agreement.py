@@ -6,8 +6,8 @@ import os
 
 from ftbnn_larq.benchmarking.host import Host
 from ftbnn_larq.benchmarking.models import Model
-from ftbnn_larq.deploy.sidecar import data_config_beside
 from ftbnn_larq.errors import BoardError, ConfigError
+from ftbnn_larq.inference.sidecar import data_config_beside
 
 # Largest difference of a score, relative to the range of all scores, that rounding explains. A value that sits on zero
 # but for rounding may have its sign turned by another kernel, and all behind it changes then.

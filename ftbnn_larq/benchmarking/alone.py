@@ -14,10 +14,10 @@ import subprocess
 import sys
 import time
 
-from ftbnn_larq.deploy import flatbuffer as fb
-from ftbnn_larq.deploy import lce
-from ftbnn_larq.deploy.interpreter import child_environment
+from ftbnn_larq.conversion import flatbuffer as fb
 from ftbnn_larq.errors import ModelFileError
+from ftbnn_larq.inference import lce
+from ftbnn_larq.inference.interpreter import child_environment
 
 WARMUP = 2
 SECONDS = 300

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 
-from ftbnn_larq.benchmarking import device
 from ftbnn_larq.benchmarking.alone import operator_times
 from ftbnn_larq.benchmarking.models import Model
 from ftbnn_larq.benchmarking.output import Row
 from ftbnn_larq.benchmarking.statistics import Timing
-from ftbnn_larq.deploy.interpreter import Interpreter, host_kernel
+from ftbnn_larq.boards import device
+from ftbnn_larq.inference.interpreter import Interpreter, host_kernel
 
 # Of each operator by itself.
 PROFILE_RUNS = 20

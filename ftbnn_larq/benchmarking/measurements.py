@@ -8,7 +8,7 @@ import re
 import time
 from pathlib import Path
 
-from ftbnn_larq.benchmarking.device import describe
+from ftbnn_larq.boards.device import describe
 from ftbnn_larq.files import write_json
 
 FOLDER = "measurements"

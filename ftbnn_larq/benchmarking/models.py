@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ftbnn_larq import zoo
 from ftbnn_larq.benchmarking.output import Row
-from ftbnn_larq.deploy import census
-from ftbnn_larq.deploy import flatbuffer as fb
+from ftbnn_larq.conversion import census
+from ftbnn_larq.conversion import flatbuffer as fb
 from ftbnn_larq.errors import ModelFileError
 
 

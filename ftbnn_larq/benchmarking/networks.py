@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ftbnn_larq import networks, zoo
+from ftbnn_larq import zoo
 from ftbnn_larq.errors import UnknownNameError
-from ftbnn_larq.peers import PREFIX
+from ftbnn_larq.zoo import networks
+from ftbnn_larq.zoo.peers import PREFIX
 
 # Two show that the flatbuffer gives Keras's answers; more would only take longer.
 _PICTURES = 2
@@ -36,8 +37,8 @@ def build(name: str, folder: str | Path, *, input_size: int, classes: int) -> Pa
     """
     import numpy as np
 
-    from ftbnn_larq.deploy.convert import convert_model
-    from ftbnn_larq.resnet import up_to_logits
+    from ftbnn_larq.conversion.convert import convert_model
+    from ftbnn_larq.models.ends import up_to_logits
 
     network = up_to_logits(networks.create(name, input_shape=(input_size, input_size, 3), num_classes=classes))
     pictures = np.random.default_rng(0).standard_normal((_PICTURES, input_size, input_size, 3), np.float32)

@@ -9,13 +9,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ftbnn_larq.benchmarking import device, fetched, output, tool
-from ftbnn_larq.benchmarking.board import Board
+from ftbnn_larq.benchmarking import fetched, output, tool
 from ftbnn_larq.benchmarking.models import Model
 from ftbnn_larq.benchmarking.statistics import Timing
-from ftbnn_larq.benchmarking.targets import Target
-from ftbnn_larq.deploy.interpreter import fastest_kernel
+from ftbnn_larq.boards import device
+from ftbnn_larq.boards.board import Board
+from ftbnn_larq.boards.targets import Target
 from ftbnn_larq.errors import ConfigError, ToolError
+from ftbnn_larq.inference.interpreter import fastest_kernel
 
 # Runs of the pass that measures memory and, if asked for, operators; both disturb the latency.
 INSPECTION_RUNS = 20

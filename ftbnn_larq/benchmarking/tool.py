@@ -8,9 +8,9 @@ import struct
 from pathlib import Path
 
 from ftbnn_larq.benchmarking import fetched, output
-from ftbnn_larq.benchmarking.board import Board, Done, reason_of
 from ftbnn_larq.benchmarking.models import Model
-from ftbnn_larq.deploy.passes import INDIRECT_FLAG
+from ftbnn_larq.boards.board import Board, Done, reason_of
+from ftbnn_larq.conversion.passes import INDIRECT_FLAG
 from ftbnn_larq.errors import ToolError
 
 KERNEL_FLAGS = {"default": (), "indirect": (INDIRECT_FLAG,), "reference": ("--use_reference_bconv=true",)}

@@ -112,9 +112,9 @@ def _show(document: dict, subject: str) -> None:
 
 def _trained(reference: str, data_dir: str | None):
     from ftbnn_larq.data import load
-    from ftbnn_larq.training import sources
+    from ftbnn_larq.zoo import trained
 
-    model, config = sources.load(reference)
+    model, config = trained.load(reference)
     return model, load(config.name, data_dir=data_dir or config.data_dir, config=config)
 
 

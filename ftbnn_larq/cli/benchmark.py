@@ -63,7 +63,7 @@ def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile
     from ftbnn_larq.benchmarking import check, networks
     from ftbnn_larq.benchmarking.figures import draw_operators
     from ftbnn_larq.benchmarking.measurements import Journal
-    from ftbnn_larq.benchmarking.targets import parse_target
+    from ftbnn_larq.boards.targets import parse_target
 
     # Refused before anything is built, loaded or sent.
     wanted = {name: options[name] for name in ("runs", "warmup", "kernel", "pictures", "tool", "runner", "verify")}
@@ -89,8 +89,8 @@ def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile
 def _check_files(files: tuple[str, ...], options: dict) -> None:
     from ftbnn_larq.benchmarking import networks
     from ftbnn_larq.benchmarking.models import read_model
-    from ftbnn_larq.deploy.sidecar import data_config_beside
     from ftbnn_larq.errors import ConfigError
+    from ftbnn_larq.inference.sidecar import data_config_beside
 
     needs_data = options["verify"] or options["pictures"] == "test"
     for file in files:
@@ -104,7 +104,7 @@ def _check_files(files: tuple[str, ...], options: dict) -> None:
 
 
 def _show(results: list[dict], journal: Path, picture: Path | None) -> None:
-    from ftbnn_larq.benchmarking import device
+    from ftbnn_larq.boards import device
 
     def row(result):
         latency = result["latency_ms"]

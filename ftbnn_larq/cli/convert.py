@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_run, say, table
-from ftbnn_larq.deploy import passes
+from ftbnn_larq.conversion import passes
 
 
 def pass_options(command):
@@ -67,7 +67,7 @@ def convert(
       ftbnn-larq convert --to tflite
       ftbnn-larq convert ftbnn_r18:cifar10 -o model.tflite
     """
-    from ftbnn_larq.deploy.sidecar import check_format, check_source, destination
+    from ftbnn_larq.conversion.destination import check_format, check_source, destination
 
     # Refused before TensorFlow is loaded.
     check_format(to)
@@ -77,7 +77,7 @@ def convert(
     destination(source, to, output)
     say(f"converting {source} ...")
     load_tensorflow()
-    from ftbnn_larq.deploy import convert as deploy
+    from ftbnn_larq.conversion import convert as deploy
 
     result = deploy.convert(
         source,

@@ -24,8 +24,8 @@ def evaluate(path: Path | None, dataset: str | None, data_dir: str | None, as_js
       ftbnn-larq evaluate ftbnn_r18:cifar10 --data-dir DIR
     """
     from ftbnn_larq import data, runs
-    from ftbnn_larq.deploy.sidecar import data_config_beside
-    from ftbnn_larq.evaluation import evaluate as measure
+    from ftbnn_larq.inference.evaluation import evaluate as measure
+    from ftbnn_larq.inference.sidecar import data_config_beside
 
     path = path or newest_run()
     # Refused before TensorFlow is loaded.

@@ -6,8 +6,8 @@ import fnmatch
 
 import click
 
-from ftbnn_larq import networks, peers
 from ftbnn_larq.errors import ConfigError, UnknownNameError
+from ftbnn_larq.zoo import networks, peers
 
 
 def size_options(command):

@@ -6,7 +6,7 @@ import functools
 
 import click
 
-from ftbnn_larq.config import NONLINEARITIES, option_from_text
+from ftbnn_larq.models.config import NONLINEARITIES, option_from_text
 
 
 def model_options(command):

@@ -25,7 +25,7 @@ def predict(file: Path, images: tuple[Path, ...], top: int, as_json: bool):
     """
     from ftbnn_larq import runs
     from ftbnn_larq.data.pictures import check_picture
-    from ftbnn_larq.deploy.sidecar import data_config_beside
+    from ftbnn_larq.inference.sidecar import data_config_beside
 
     # Refused before TensorFlow is loaded.
     if file.is_dir():
@@ -35,7 +35,7 @@ def predict(file: Path, images: tuple[Path, ...], top: int, as_json: bool):
     for image in images:
         check_picture(image)
     load_tensorflow()
-    from ftbnn_larq.prediction import predict as classify
+    from ftbnn_larq.inference.prediction import predict as classify
 
     results = classify(file, images, top=top)
 

@@ -61,9 +61,10 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
       ftbnn-larq train --resume runs/ftbnn_r18-digits-20260102-030405
       ftbnn-larq train --recipe runs/ftbnn_r18-digits-20260102-030405/recipe.toml
     """
-    from ftbnn_larq import data, networks, runs
+    from ftbnn_larq import data, runs, zoo
     from ftbnn_larq.errors import ConfigError
     from ftbnn_larq.training import cluster
+    from ftbnn_larq.zoo import networks
 
     recipe_file, changes, as_json = rest["recipe_file"], rest["changes"], rest["as_json"]
     # Everything that can be refused is refused before TensorFlow is loaded.
@@ -96,7 +97,7 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
         networks.check(model, options)
         dataset = dataset or "digits"
         data.check_name(dataset, data_dir)
-        how = (recipe.read(recipe_file) if recipe_file else recipe.for_dataset(dataset)).replace(**changes)
+        how = (recipe.read(recipe_file) if recipe_file else zoo.recipe_for(dataset)).replace(**changes)
         networks.check_recipe(model, how)
         name = model
     if (workers is None) != (rank is None):

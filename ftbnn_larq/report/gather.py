@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 
 from ftbnn_larq import runs as run_folders
-from ftbnn_larq.benchmarking import device
 from ftbnn_larq.benchmarking.measurements import read_all
+from ftbnn_larq.boards import device
 from ftbnn_larq.errors import FtbnnError, RunError
 
 
@@ -161,8 +161,8 @@ def _count(rows: list[tuple[RunRow, dict]]) -> None:
     for row, model in rows:
         key = json.dumps(model, sort_keys=True)
         if key not in known:
-            from ftbnn_larq import networks
             from ftbnn_larq.analysis.counts import count
+            from ftbnn_larq.zoo import networks
 
             try:
                 known[key] = count(networks.rebuild(model))["ops"]

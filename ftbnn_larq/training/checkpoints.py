@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from ftbnn_larq.errors import TrainingError
 from ftbnn_larq.files import sha256, write_json, write_text
+from ftbnn_larq.models.weights import save_weights
 from ftbnn_larq.runs import METRICS, Run
 from ftbnn_larq.training.optimization import use_averages
-from ftbnn_larq.weights import save_weights
 
 log = logging.getLogger(__name__)
 

@@ -11,19 +11,21 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq import networks, peers, recipe, resnet, runs
+from ftbnn_larq import recipe, runs
+from ftbnn_larq.analysis.accuracy import accuracy
 from ftbnn_larq.data import Data, DataConfig, pipeline
 from ftbnn_larq.data import load as load_data
 from ftbnn_larq.errors import ConfigError, TrainingError, TrainingInterrupted
-from ftbnn_larq.evaluation import accuracy
 from ftbnn_larq.files import write_json
-from ftbnn_larq.layers import train_with
+from ftbnn_larq.models import ends
+from ftbnn_larq.models.layers import train_with
+from ftbnn_larq.models.weights import load_weights
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import checkpoints, distribution, precision, sources
 from ftbnn_larq.training.optimization import create_optimizer, use_averages
 from ftbnn_larq.training.student import Student
 from ftbnn_larq.training.watching import BOARD, Watcher, draw_curves
-from ftbnn_larq.weights import load_weights
+from ftbnn_larq.zoo import networks, peers, trained
 
 # What a worker that writes no run calls it: rank 0 alone knows its name.
 ELSEWHERE = Path("RUN-OF-RANK-0")
@@ -146,7 +148,7 @@ class _Training:
             self.teacher = sources.teacher(how.teacher, data.config) if how.teacher else None
             # Not 0: with that global seed tf.data cannot take the seed of a shuffle from a tensor.
             tf.keras.utils.set_random_seed(self.seed + 1)
-            self.network = run.build_model()
+            self.network = trained.build(run)
             if init_from:
                 sources.initialise(self.network, init_from)
             sources.freeze(self.network, how.freeze)
@@ -197,7 +199,7 @@ class _Training:
     def _compiled(self, first: int, last: int, binary: bool) -> Student:
         how = self.how
         train_with(self.network, **precision.attributes(how.precision), binary_weights=binary)
-        logits = resnet.up_to_logits(self.network)
+        logits = ends.up_to_logits(self.network)
         with self.strategy.scope():
             model = Student(logits.inputs, logits.outputs, name=self.network.name)
             model.learn_from(self.teacher, how)
@@ -247,7 +249,7 @@ class _Training:
         network = self.network
         if self.strategy.num_replicas_in_sync > 1:
             values = network.get_weights()
-            network = source.build_model()
+            network = trained.build(source)
             network.set_weights(values)
         train_with(network)
 

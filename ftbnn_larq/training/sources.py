@@ -4,45 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq import keras_files, resnet, runs, zoo
 from ftbnn_larq.data import DataConfig
 from ftbnn_larq.errors import ConfigError, UnknownNameError
-
-
-def check(reference: str) -> None:
-    """Refuse what cannot be a network, without building it. Raises RunError, ConfigError or UnknownNameError."""
-    if Path(reference).is_dir():
-        runs.open_run(reference).check_weights()
-    elif not Path(reference).is_file():
-        name, colon, dataset = reference.partition(":")
-        if not colon:
-            raise ConfigError(f"{reference!r} is no run folder, no .keras file and no NAME:DATASET of the zoo")
-        zoo.published(name, dataset)
-
-
-def load(reference: str) -> tuple[tf.keras.Model, DataConfig | None]:
-    """A trained network, and what it was trained on where that is known.
-
-    Arguments:
-        reference: a run folder, NAME:DATASET of the zoo, or a Keras model file, whose code is not run.
-
-    Raises:
-        RunError, ConfigError, UnknownNameError: there is no such thing; ModelFileError: it cannot be loaded.
-    """
-    check(reference)
-    path = Path(reference)
-    if path.is_dir():
-        run = runs.open_run(path)
-        return run.load_model(), DataConfig.from_json(run.config["data"])
-    if path.is_file():
-        return keras_files.load(path), None
-    network, described = zoo.pretrained(*reference.split(":", 1))
-    return network, DataConfig.from_json(described)
+from ftbnn_larq.models import ends
+from ftbnn_larq.zoo import trained
 
 
 def absolute(reference: str) -> str:
@@ -61,7 +30,7 @@ def initialise(network: tf.keras.Model, reference: str) -> list[str]:
     Raises:
         ConfigError: a layer that the other one lacks, or has in another shape.
     """
-    source, _ = load(reference)
+    source, _ = trained.load(reference)
     ours, theirs = _weighted(network), _weighted(source)
     if ours.keys() != theirs.keys() and len(ours) == len(theirs):
         theirs = dict(zip(ours, theirs.values(), strict=True))
@@ -116,11 +85,11 @@ def teacher(reference: str, data: DataConfig) -> tf.keras.Model:
     Raises:
         ConfigError: it takes other pictures, has other classes, or several outputs.
     """
-    network, described = load(reference)
+    network, described = trained.load(reference)
     labels = data.labels
     if len(network.outputs) != 1:
         raise ConfigError(f"teacher {reference} has {len(network.outputs)} outputs: one row of scores is learned from")
-    network = resnet.up_to_logits(network)
+    network = ends.up_to_logits(network)
     theirs = tuple(network.input_shape[1:])
     if any(side not in (None, ours) for side, ours in zip(theirs, data.input_shape, strict=True)):
         raise ConfigError(f"teacher {reference} takes pictures of {theirs}, the data are {tuple(data.input_shape)}")

@@ -9,9 +9,9 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq import nonlinearities
 from ftbnn_larq.files import written_whole
-from ftbnn_larq.layers import is_binary
+from ftbnn_larq.models import nonlinearities
+from ftbnn_larq.models.layers import is_binary
 from ftbnn_larq.runs import CURVES, Run
 
 BOARD = "tensorboard"

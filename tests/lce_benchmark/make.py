@@ -42,8 +42,8 @@ def network(groups: int):
 if __name__ == "__main__":
     import numpy as np
 
+    from ftbnn_larq.conversion.convert import convert_model
     from ftbnn_larq.data import load
-    from ftbnn_larq.deploy.convert import convert_model
     from ftbnn_larq.files import write_json
 
     pictures = np.random.default_rng(0).standard_normal((4, 8, 8, 1), np.float32)

@@ -1,0 +1,1 @@
+"""How a board is reached, what it is, and what is brought there and taken away."""

@@ -1,0 +1,270 @@
+"""A folder and processes on a board that are gone when the session ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import re
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from ftbnn_larq.boards.targets import Target, connect
+from ftbnn_larq.errors import BoardError
+from ftbnn_larq.files import sha256
+
+OPENING_SECONDS = 60
+CLOSING_SECONDS = 10
+# A sign of life to the board each so many seconds; without one for `_PATIENCE` it cleans up by itself.
+_HEARTBEAT = 5
+_PATIENCE = 60
+
+# Lives as long as the session. Its standard input ends when this process or the connection does, even by kill -9.
+_GUARD = r"""
+trap '' INT HUP TERM
+umask 077
+for base in "$TMPDIR" /data/local/tmp "$HOME" /tmp; do
+  [ -n "$base" ] && [ -d "$base" ] && [ -w "$base" ] && break
+done
+store=$base/.ftbnn-larq
+mkdir -p "$store" && work=$(mktemp -d "$store/run.XXXXXX") || exit 1
+printf '\nguard: %s\n' "$work"
+# KILL, for what is ignored here is ignored by what it starts. Old busybox calls the seconds -t.
+for within in 'timeout -s KILL' 'timeout -s KILL -t' ''; do
+  [ "$within" ] && $within 9 true 2>/dev/null && break
+done
+if [ "$within" ]; then
+  while [ -n "$($within "$1" head -n 1)" ]; do :; done
+else
+  cat >/dev/null
+fi
+for pid in "$work"/*.pid; do
+  [ -f "$pid" ] && for each in "-$(cat "$pid")" "$(cat "$pid")"; do kill -9 "$each" 2>/dev/null; done
+done
+rm -rf "$work"
+rmdir "$store" 2>/dev/null
+exit 0
+"""
+# A process group of its own, so that the guard finds the children too.
+_RUN = r"""
+cd "$1" && shift || exit 126
+own=; command -v setsid >/dev/null && own=setsid
+$own "$@" </dev/null &
+pid=$!
+echo $pid >"$pid.pid"
+wait $pid
+status=$?
+rm -f "$pid.pid"
+exit $status
+"""
+# A client may end well though its connection broke: what ended there says so itself.
+_TOLD = """(
+{}
+)
+status=$?
+printf '\\nguard: %s\\n' "$status" >&2
+exit $status
+"""
+_SEND = r"""
+cd "$1" && cat >part || exit 1
+[ "$(sha256sum <part | cut -c 1-64)" = "$2" ] || { echo "it arrived damaged" >&2; exit 1; }
+chmod 700 part && mv -f part "$3"
+"""
+_HAS = r"""cd "$1" && [ -f "$3" ] && [ "$(sha256sum <"$3" | cut -c 1-64)" = "$2" ]"""
+
+
+class Done(NamedTuple):
+    """A command that ended: exit status, standard output, standard error."""
+
+    status: int
+    out: bytes
+    err: str
+
+
+class Board:
+    """A session on a board; use it as a context manager. What it puts there goes when it ends.
+
+    Attributes:
+        target: which.
+        work: the session's folder there.
+    """
+
+    def __init__(self, target: Target, *, keep: bool = False):
+        """Connect.
+
+        Arguments:
+            keep: let files that are sent stay there, by checksum, for the next session.
+
+        Raises:
+            BoardError: it cannot be reached, or has no folder that can be written.
+        """
+        self.target, self._keep, self._there = target, keep, {}
+        # The path of a socket may have some hundred characters, not more.
+        long = len(tempfile.gettempdir()) > 60 and os.access("/tmp", os.W_OK)
+        self._folder = tempfile.TemporaryDirectory(prefix="ftbnn-", dir="/tmp" if long else None)
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the session)
+        self._guard = None
+        try:
+            self._connection = connect(target, Path(self._folder.name))
+            self._guard = subprocess.Popen(
+                self._connection.argv(_GUARD, str(_PATIENCE)),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+            )
+            self._lines = queue.SimpleQueue()
+            threading.Thread(target=self._listen, daemon=True).start()
+            self.work = self._greeting()
+        except BaseException:
+            self.close()
+            raise
+        self._ended = threading.Event()
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def run(
+        self,
+        script: str,
+        *arguments: str,
+        stdin=subprocess.DEVNULL,
+        seconds: float | None = 120,
+        advice: str = "is it busy with something else?",
+    ) -> Done:
+        """Run a POSIX shell script there with arguments, which no shell parses; `advice` is for one that does not end.
+
+        Raises:
+            BoardError: no connection, or no end within `seconds`.
+        """
+        process = subprocess.Popen(
+            self._connection.argv(_TOLD.format(script), *arguments),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with process:
+            try:
+                out, err = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired as error:
+                raise BoardError(f"{self._connection.name}: no end within {seconds:g} s: {advice}") from error
+            finally:
+                process.kill()
+        said = err.decode(errors="replace")
+        ends = re.findall(r"^guard: (\d+)\s*$", said, re.MULTILINE)
+        # What is left of the status matters little once the guard has gone, and the folder with it.
+        if not ends or (process.returncode and self._guard.poll() is not None):
+            raise BoardError(self._lost(process.returncode, said + self._heard()))
+        return Done(int(ends[-1]), out, re.sub(r"^guard: \d+\s*$", "", said, flags=re.MULTILINE))
+
+    def execute(self, argv: list[str], *, seconds: float | None) -> Done:
+        """Run a program in the session's folder; the session's end kills it."""
+        return self.run(_RUN, self.work, *argv, seconds=seconds, advice="give it more with --timeout")
+
+    def put(self, path: str | os.PathLike, suffix: str, *, passing: bool = False) -> str:
+        """Send a file, unless it is there, and return its path as seen from the session's folder.
+
+        It is called by its checksum and `suffix`, so that no name from here reaches a shell or a flag there. One that
+        is `passing` is not kept for the next session.
+
+        Raises:
+            BoardError: the disk is full, or the file arrives damaged.
+        """
+        digest = sha256(path)
+        if digest in self._there:
+            return self._there[digest]
+        kept = f"../{digest[:16]}{suffix}"
+        there = kept if self._keep and not passing else f"./{digest[:16]}{suffix}"
+        if not passing and self.run(_HAS, self.work, digest, kept).status == 0:
+            there = kept
+        else:
+            with open(path, "rb") as file:
+                done = self.run(_SEND, self.work, digest, there, stdin=file, seconds=None)
+            if done.status:
+                raise BoardError(
+                    f"{self._connection.name}: {Path(path).name} cannot be put there: {reason_of(done.err)}"
+                )
+        self._there[digest] = there
+        return there
+
+    def get(self, there: str, size: int) -> bytes:
+        """The last `size` bytes of a file in the session's folder. Raises BoardError if it has fewer."""
+        done = self.run('cat "$1"', f"{self.work}/{there}")
+        if done.status or len(done.out) < size:
+            reason = reason_of(done.err) or f"{len(done.out)} bytes instead of {size}"
+            raise BoardError(f"{self._connection.name}: the tool left no {there} ({reason}): take another build of it")
+        return done.out[-size:]
+
+    def remove(self, *there: str) -> None:
+        """Remove files that were put there or written there, by their paths as seen from the session's folder."""
+        self.run('cd "$1" && shift && rm -f "$@"', self.work, *there)
+        self._there = {digest: path for digest, path in self._there.items() if path not in there}
+
+    def close(self) -> None:
+        """End the session: the board kills what it runs and removes what was put there."""
+        if self._guard:
+            with contextlib.suppress(AttributeError):
+                self._ended.set()
+            with contextlib.suppress(BrokenPipeError):
+                self._guard.stdin.close()
+            try:
+                self._guard.wait(CLOSING_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._guard.kill()
+                self._guard.wait()
+        self._said.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Board:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(ValueError):
+            for line in self._guard.stdout:
+                self._lines.put(line.decode(errors="replace").rstrip("\r\n"))
+        self._lines.put(None)
+
+    def _greeting(self) -> str:
+        """The next line of the guard; a login shell there may print others before."""
+        while True:
+            try:
+                line = self._lines.get(timeout=OPENING_SECONDS)
+            except queue.Empty:
+                raise BoardError(f"{self._connection.name}: no answer within {OPENING_SECONDS} s") from None
+            if line is None:
+                self._guard.wait()
+                raise BoardError(self._lost(self._guard.returncode, self._heard()))
+            if line.startswith("guard: "):
+                return line.removeprefix("guard: ")
+
+    def _beat(self) -> None:
+        while not self._ended.wait(_HEARTBEAT):
+            try:
+                self._guard.stdin.write(b".\n")
+                self._guard.stdin.flush()
+            except (OSError, ValueError):
+                return
+
+    def _heard(self) -> str:
+        self._said.seek(0)
+        return self._said.read().decode(errors="replace")
+
+    def _lost(self, status: int | None, said: str) -> str:
+        """Why there is no connection, on one line."""
+        name, reason = self._connection.name, reason_of(said)
+        if fault := self._connection.fault(status, said):
+            return fault
+        if not hasattr(self, "work"):
+            return f"{name}: cannot be used: {reason or f'exit status {status}'}"
+        return f"{name}: connection lost{f' ({reason})' if reason else ''}: start again when it is back"
+
+
+def reason_of(said: str) -> str:
+    """The last line of what a program said, which tends to be why it failed."""
+    if "No space left" in said:
+        return "its disk is full (No space left on device): make room there"
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else ""

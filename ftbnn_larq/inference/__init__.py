@@ -1,0 +1,1 @@
+"""A run or a flatbuffer in, scores out."""

@@ -1,0 +1,153 @@
+"""LCE's interpreter, behind a process boundary."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import platform
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
+
+KERNELS = ("default", "indirect", "reference")
+# A sound file of the zoo loads in well under a second.
+LOAD_SECONDS = 60
+
+
+def fastest_kernel(machine: str) -> str:
+    """An architecture's fastest kernel: indirect BGEMM on x86-64, where it is four times the default, else the default.
+
+    Arguments:
+        machine: as `uname -m` tells it.
+    """
+    return "indirect" if machine.lower() in ("x86_64", "amd64") else "default"
+
+
+def host_kernel() -> str:
+    """This machine's fastest kernel."""
+    return fastest_kernel(platform.machine())
+
+
+def child_environment() -> dict[str, str]:
+    """The environment in which a child finds the modules that this process does."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+class Interpreter:
+    """A flatbuffer loaded in a child process; close it, or use it as a context manager.
+
+    Attributes:
+        input_shape, output_shape: with the batch dimension in front, (1, h, w, c) and (1, classes).
+        kernel, threads: as chosen.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike, *, kernel: str | None = None, threads: int = 1, several_outputs: bool = False
+    ):
+        """Load `path`, refusing one with further outputs but for `several_outputs`.
+
+        Raises:
+            UnknownNameError: no such kernel.
+            ModelFileError: the file cannot be read, is no flatbuffer, is damaged, or has no picture as its only input.
+        """
+        self.path, self.kernel, self.threads = Path(path), kernel or host_kernel(), threads
+        if self.kernel not in KERNELS:
+            raise UnknownNameError("kernel", self.kernel, KERNELS)
+        if threads < 1:
+            raise ConfigError(f"{threads} threads: at least 1 is needed")
+        _check_header(self.path)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "ftbnn_larq.inference.worker", str(self.path), self.kernel, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=child_environment(),
+        )
+        try:
+            loaded = self._answer(LOAD_SECONDS)
+            one_output = len(loaded["outputs"]) == 1 or several_outputs
+            if not one_output or len(loaded["inputs"]) != 1 or len(loaded["inputs"][0]) != 4:
+                raise ModelFileError(
+                    f"{path}: not a classifier of pictures: its inputs are {loaded['inputs']}, "
+                    f"its outputs {loaded['outputs']}"
+                )
+        except BaseException:
+            self.close()
+            raise
+        self.input_shape, self.output_shape = loaded["inputs"][0], loaded["outputs"][0]
+
+    def predict(self, pictures):
+        """float32 pictures (n, h, w, c) to scores (n, classes), one picture at a time."""
+        return self._ask("predict", pictures)
+
+    def outputs(self, picture) -> list:
+        """float32 picture (1, h, w, c) to all outputs, float32, of a flatbuffer that has several."""
+        return self._ask("outputs", picture)
+
+    def time(self, pictures, *, warmup: int, runs: int) -> dict:
+        """Time single inferences, the pictures in turn: `{times_ms: [runs numbers], peak_memory_mb}`.
+
+        The peak is the resident memory of the whole interpreter process, Python included, in MiB.
+        """
+        return self._ask("time", pictures, warmup, runs)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
+
+    def __enter__(self) -> Interpreter:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _ask(self, *request):
+        try:
+            pickle.dump(request, self._process.stdin)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the answer says why
+        return self._answer(None)
+
+    def _answer(self, seconds: float | None):
+        readable, _, _ = select.select([self._process.stdout], [], [], seconds)
+        if not readable:
+            raise ModelFileError(f"{self.path}: LCE's interpreter did not load it within {seconds} s: damaged?")
+        try:
+            kind, value = pickle.load(self._process.stdout)
+        except (EOFError, pickle.UnpicklingError) as error:
+            code = self._process.wait()
+            reason = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+            raise ModelFileError(
+                f"{self.path}: LCE's interpreter died of it ({reason}): the file is damaged{self._said()}"
+            ) from error
+        if kind == "error":
+            raise ModelFileError(f"{self.path}: LCE's interpreter refuses it ({value}){self._said()}")
+        return value
+
+    def _said(self) -> str:
+        """What native code wrote to standard error, on one line."""
+        self._errors.seek(0)
+        lines = [line.strip() for line in self._errors.read().decode(errors="replace").splitlines()]
+        lines = [line for line in lines if line.startswith("ERROR") or "rror:" in line]
+        return f": {' '.join(lines)[:300]}" if lines else ""
+
+
+def _check_header(path: Path) -> None:
+    try:
+        with open(path, "rb") as file:
+            header = file.read(8)
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
+    if header[4:8] != b"TFL3":
+        raise ModelFileError(f"{path}: not a TFLite flatbuffer (it has no TFL3 mark)")

@@ -1,0 +1,62 @@
+"""Classes of picture files, by a run in Keras or a flatbuffer in LCE."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ftbnn_larq import zoo
+from ftbnn_larq.data.formats import DataConfig
+from ftbnn_larq.data.pictures import read_picture
+from ftbnn_larq.zoo import trained
+
+
+def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top: int = 5) -> list[dict]:
+    """The most probable classes of pictures, prepared as the network's training prepared them.
+
+    Arguments:
+        path: a run folder, a flatbuffer with its JSON file, or NAME:DATASET for a published one.
+        images: picture files.
+        top: how many classes of each.
+
+    Returns:
+        `[{image, top: [[label, probability], ...]}]`.
+
+    Raises:
+        RunError, ModelFileError: the network cannot be read; ConfigError: nothing is published for DATASET.
+        DataError: a picture cannot be read.
+    """
+    import numpy as np
+
+    from ftbnn_larq.inference.interpreter import Interpreter
+    from ftbnn_larq.inference.sidecar import data_config_beside, ends_in_probabilities
+    from ftbnn_larq.runs import open_run
+
+    path = zoo.published_flatbuffer(path)
+    if path.is_dir():
+        run = open_run(path)
+        config = DataConfig.from_json(run.config["data"])
+        pictures = _prepare(images, config)
+        probabilities = trained.load_run(run).predict(pictures, batch_size=64, verbose=0)
+    else:
+        config = data_config_beside(path)
+        pictures = _prepare(images, config)
+        with Interpreter(path) as interpreter:
+            probabilities = interpreter.predict(pictures)
+        if not ends_in_probabilities(path):
+            scores = np.exp(probabilities - probabilities.max(axis=1, keepdims=True))
+            probabilities = scores / scores.sum(axis=1, keepdims=True)
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    return [
+        {"image": str(image), "top": [[config.labels[index], float(row[index])] for index in order]}
+        for image, row, order in zip(images, probabilities, best, strict=True)
+    ]
+
+
+def _prepare(images, config: DataConfig):
+    import numpy as np
+
+    from ftbnn_larq.data.pipeline import fit, normalise
+
+    # One after the other, for a photograph takes a hundred times the memory of what the network sees of it.
+    return np.stack([normalise(fit(read_picture(image, config.input_shape[2]), config), config) for image in images])

@@ -1,0 +1,81 @@
+"""LCE's interpreter in a process of its own: a damaged flatbuffer can kill the process that loads it.
+
+    python -m ftbnn_larq.inference.worker FILE KERNEL THREADS
+
+Answers pickled requests on standard input, one pickled answer each on standard output: first what it loaded, then
+("predict", pictures), ("outputs", picture) and ("time", pictures, warm-up runs, runs). Without TensorFlow, so that it
+starts at once and its memory is the interpreter's.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import sys
+import time
+
+
+def main() -> None:
+    path, kernel, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    # Standard output belongs to the answers; whatever native code prints goes to standard error.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+
+    def answer(kind: str, value) -> None:
+        pickle.dump((kind, value), answers)
+        answers.flush()
+
+    import numpy as np
+
+    from ftbnn_larq.inference import lce
+
+    try:
+        with open(path, "rb") as file:
+            flatbuffer = file.read()
+        native = lce.load("tflite/python/interpreter_wrapper_lite.so").LiteInterpreter
+        interpreter = native(flatbuffer, threads, kernel == "reference", kernel == "indirect", False)
+        answer(
+            "ok",
+            {
+                "inputs": [tuple(shape) for shape in interpreter.input_shapes],
+                "outputs": [tuple(shape) for shape in interpreter.output_shapes],
+            },
+        )
+        while True:
+            try:
+                request, *arguments = pickle.load(sys.stdin.buffer)
+            except EOFError:
+                return
+            # Into an array made here: the binding does not know the dtype object of an unpickled one.
+            pictures = np.empty(arguments[0].shape, np.float32)
+            pictures[...] = arguments[0]
+            if request == "predict":
+                answer("ok", np.concatenate([interpreter.predict([picture[None]])[0] for picture in pictures]))
+            elif request == "outputs":
+                answer("ok", interpreter.predict([pictures]))
+            else:
+                warmup, runs = arguments[1:]
+                times = []
+                for index in range(warmup + runs):
+                    picture = pictures[index % len(pictures)][None]
+                    begin = time.perf_counter()
+                    interpreter.predict([picture])
+                    times.append((time.perf_counter() - begin) * 1e3)
+                answer("ok", {"times_ms": times[warmup:], "peak_memory_mb": _peak_memory_mb()})
+    except Exception as error:  # whatever the interpreter raises is for the other side to tell
+        answer("error", f"{type(error).__name__}: {error}")
+
+
+def _peak_memory_mb() -> float:
+    """The most resident memory of this process, in MiB."""
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:")) / 1024
+    except (OSError, StopIteration):
+        # On Linux this one would include what the parent held when it forked.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()

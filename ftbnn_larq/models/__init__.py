@@ -1,0 +1,1 @@
+"""What a network is made of, Keras files and weights files."""

@@ -1,0 +1,169 @@
+"""Weights files, written whole and checked before they are loaded: .weights.h5, as Keras writes them, and .npz.
+
+An .npz file is near what a trained network holds: a bit for each binary weight, 32 for any other, and a description.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+import shutil
+from pathlib import Path
+
+from ftbnn_larq.errors import ModelFileError, one_line
+from ftbnn_larq.files import written_whole
+
+
+def load_weights(model, path: str | os.PathLike) -> None:
+    """Load a .weights.h5 or an .npz file; from the second a model without its top takes what it has.
+
+    Raises:
+        ModelFileError: it is damaged, or of another network; the message names the first weights that differ.
+    """
+    if Path(path).suffix == ".npz":
+        _load_compact(model, path)
+        return
+    try:
+        stored = _stored_shapes(path)
+    except Exception as error:  # h5py raises a dozen kinds for a damaged file
+        raise ModelFileError(f"{path}: damaged, or no .weights.h5 file ({one_line(error, 160)})") from error
+    # Keras compares one by one and loads until then, and takes no notice of weights that the model lacks.
+    for key, layer, variable in _keys(model):
+        found = stored.pop(key, None)
+        name = f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]}"
+        if found is None:
+            raise ModelFileError(f"{path}: not the weights of this {model.name}: it has none for {name}")
+        if found != tuple(variable.shape):
+            raise ModelFileError(
+                f"{path}: not the weights of this {model.name}: {name} is {found} there, {tuple(variable.shape)} here"
+            )
+    if stored:
+        raise ModelFileError(
+            f"{path}: not the weights of this {model.name}: it has {len(stored)} more, first {min(stored)}"
+        )
+    try:
+        model.load_weights(path)
+    except Exception as error:
+        raise ModelFileError(f"{path}: damaged ({one_line(error, 160)})") from error
+
+
+def _stored_shapes(path) -> dict[str, tuple]:
+    """Paths and shapes of the layers' weights in a .weights.h5 file; an optimizer's are left out."""
+    import h5py
+
+    shapes = {}
+
+    def note(name, item):
+        if isinstance(item, h5py.Dataset):
+            shapes[f"layers/{name}"] = item.shape
+
+    with h5py.File(path) as file:
+        file["layers"].visititems(note)
+    return shapes
+
+
+def _keys(model):
+    """Where Keras keeps each weight of a model in a .weights.h5 file: `(path, layer, variable)`."""
+    used = {}
+    for layer in model.layers:
+        kind = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
+        kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", kind).lower()
+        used[kind] = used.get(kind, -1) + 1
+        folder = f"layers/{kind}_{used[kind]}" if used[kind] else f"layers/{kind}"
+        for index, variable in enumerate(layer.weights):
+            yield f"{folder}/vars/{index}", layer, variable
+
+
+def save_weights(model, path: Path) -> None:
+    """Write a .weights.h5 file whole; a compiled model's optimizer goes into it too.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    variables = [*model.weights, *(model.optimizer.variables if getattr(model, "optimizer", None) else [])]
+    needed = sum(math.prod(variable.shape) * variable.dtype.size for variable in variables)
+    # Asked first, since h5py prints tracebacks of its own when it runs out of disk.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(path.parent).free < needed * 1.1 + (1 << 18):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    with written_whole(path) as temporary:
+        model.save_weights(temporary)
+
+
+DESCRIPTION = "description"
+
+
+def save_compact(model, path: str | os.PathLike, description: dict) -> None:
+    """Write a network's weights as an .npz file: of a binary kernel the signs, and the mean size of what they are of.
+
+    Arguments:
+        description: what the network is and was trained on; anything that JSON can hold.
+    """
+    import numpy as np
+
+    from ftbnn_larq.models.layers import is_binary
+
+    arrays = {DESCRIPTION: np.frombuffer(json.dumps(description).encode(), np.uint8)}
+    for layer in model.layers:
+        for index, value in enumerate(layer.get_weights()):
+            name = f"{layer.name}/{index}"
+            if index == 0 and is_binary(layer):
+                arrays[f"{name}/signs"] = np.packbits(value >= 0)
+                arrays[f"{name}/size"] = np.float32(np.abs(value).mean())
+            else:
+                arrays[name] = value
+    with written_whole(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def read_description(path: str | os.PathLike) -> dict:
+    """What `save_compact` was told of a network. Raises ModelFileError for a file that it did not write."""
+    return _compact(path)[0]
+
+
+def _load_compact(model, path) -> None:
+    import numpy as np
+
+    _, arrays = _compact(path)
+    values = []
+    for layer in model.layers:
+        for index, variable in enumerate(layer.weights):
+            name, shape = f"{layer.name}/{index}", tuple(variable.shape)
+            own_name = f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]}"
+            if f"{name}/signs" in arrays:
+                bits, size = arrays.pop(f"{name}/signs"), arrays.pop(f"{name}/size")
+                count = math.prod(shape)
+                found = shape if len(bits) == -(-count // 8) else f"{8 * len(bits)} bits"
+                value = size * (2.0 * np.unpackbits(bits)[:count] - 1) if found == shape else None
+            elif name in arrays:
+                value = arrays.pop(name)
+                found = value.shape
+            else:
+                raise ModelFileError(f"{path}: not the weights of this {model.name}: it has none for {own_name}")
+            if found != shape:
+                raise ModelFileError(
+                    f"{path}: not the weights of this {model.name}: {own_name} is {found} there, {shape} here"
+                )
+            values.append(value.reshape(shape))
+    names = [layer.name for layer in model.layers]
+    more = [name for name in arrays if not (name.startswith("logits/") and "logits" not in names)]
+    if more:
+        raise ModelFileError(
+            f"{path}: not the weights of this {model.name}: it has {len(more)} more, first {min(more)}"
+        )
+    for variable, value in zip((each for layer in model.layers for each in layer.weights), values, strict=True):
+        variable.assign(value)
+
+
+def _compact(path) -> tuple[dict, dict]:
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        return json.loads(arrays.pop(DESCRIPTION).tobytes()), arrays
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds for a damaged file
+        raise ModelFileError(f"{path}: damaged, or no weights file ({one_line(error, 160)})") from error

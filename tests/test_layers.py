@@ -177,6 +177,7 @@ def test_after_the_units_of_a_stage_a_butterfly_has_brought_each_group_what_all_
 def test_other_choices_convert_too(options, tmp_path):
     from ftbnn_larq.conversion import proof
     from ftbnn_larq.conversion.convert import convert_model
+    from ftbnn_larq.conversion.network import Network
     from ftbnn_larq.models.ends import up_to_logits
 
     model = up_to_logits(
@@ -187,7 +188,7 @@ def test_other_choices_convert_too(options, tmp_path):
     pictures = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
     document = convert_model(model, tmp_path / "model.tflite", pictures)
     assert document["binary_layers"] == document["binary_operators"] > 6
-    assert proof.compare(model, tmp_path / "model.tflite", pictures, kernel="default").top1_agreement == 1
+    assert proof.compare(Network.of(model), tmp_path / "model.tflite", pictures, kernel="default").top1_agreement == 1
 
 
 def test_grouped_networks_have_no_more_than_their_share_of_channels_in_a_group():

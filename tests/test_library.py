@@ -145,6 +145,7 @@ def test_a_layer_that_quietly_stays_float_fails_the_proof_and_is_named(tmp_path)
 def test_groups_convert_split_for_every_kernel_or_fused_for_the_indirect_one(tmp_path, groups, operators):
     from ftbnn_larq.conversion import proof
     from ftbnn_larq.conversion.convert import convert_model
+    from ftbnn_larq.conversion.network import Network
     from ftbnn_larq.errors import ModelFileError
     from ftbnn_larq.inference.interpreter import host_kernel
 
@@ -156,15 +157,16 @@ def test_groups_convert_split_for_every_kernel_or_fused_for_the_indirect_one(tmp
     assert document["binary_layers"] == document["binary_operators"] == operators
     assert path.stat().st_size == document["bytes"]
     if groups == "split":
-        assert proof.compare(model, path, pictures, kernel="default").top1_agreement == 1
+        assert proof.compare(Network.of(model), path, pictures, kernel="default").top1_agreement == 1
     else:
         with pytest.raises(ModelFileError, match="refuses"):
-            proof.compare(model, path, pictures, kernel="default")
+            proof.compare(Network.of(model), path, pictures, kernel="default")
 
 
 def test_answers_that_differ_fail_the_proof(tmp_path):
     from ftbnn_larq.conversion import proof
     from ftbnn_larq.conversion.convert import convert_model
+    from ftbnn_larq.conversion.network import Network
 
     pictures = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32)
     model = _grouped(32, 1)
@@ -172,4 +174,4 @@ def test_answers_that_differ_fail_the_proof(tmp_path):
     layer = model.layers[1]
     layer.set_weights([-weight for weight in layer.get_weights()])
     with pytest.raises(ConversionError, match="differ"):
-        proof.compare(model, tmp_path / "model.tflite", pictures)
+        proof.compare(Network.of(model), tmp_path / "model.tflite", pictures)

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from ftbnn_larq.conversion import census, passes
-from ftbnn_larq.conversion.convert import convert_model, to_flatbuffer
+from ftbnn_larq.conversion.convert import convert_model
+from ftbnn_larq.conversion.converter import to_flatbuffer
 from ftbnn_larq.conversion.flatbuffer import FLOAT32, Graph
 from ftbnn_larq.errors import ConversionError, ModelFileError, UnknownNameError
 from ftbnn_larq.inference.interpreter import Interpreter
@@ -20,7 +21,7 @@ keras_layers = tf.keras.layers
 
 
 def rewritten(flatbuffer: bytes, *names: str) -> bytes:
-    return passes.run(flatbuffer, [row for row in passes.PASSES if row.name in names])[0]
+    return passes.run(Graph(flatbuffer), [row for row in passes.PASSES if row.name in names])[0]
 
 
 def counts(flatbuffer: bytes) -> dict[str, int]:
@@ -340,7 +341,7 @@ def test_a_pass_that_fails_is_named_with_a_way_around_it():
     flatbuffer = to_flatbuffer(units())[0]
     for name, way in (("fold", "--no-fold"), ("groups", "--groups fused")):
         with pytest.raises(ConversionError, match=rf"the pass {name} cannot .*TypeError.*convert it with {way}"):
-            passes.run(flatbuffer, [passes.Pass(name, "fail", "nothing", "biases:add")])
+            passes.run(Graph(flatbuffer), [passes.Pass(name, "fail", "nothing", "biases:add")])
 
 
 @pytest.mark.parametrize(("side", "merged"), [(8, True), (7, False)])

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ftbnn_larq.conversion import proof
 from ftbnn_larq.conversion.convert import convert_model
+from ftbnn_larq.conversion.network import Network
 from ftbnn_larq.errors import ConversionError
 from ftbnn_larq.models.layers import ShuffleChannels, binary_conv
 
@@ -44,7 +45,9 @@ def pictures(nearly_zero: float) -> np.ndarray:
 def test_a_sign_that_rounding_turns_is_told_and_passes(tmp_path, kernel, groups, shuffle):
     path = tmp_path / "model.tflite"
     assert convert_model(network(groups=groups, shuffle=shuffle), path, pictures(5e-7))["sign_ties"] == 0
-    agreement = proof.compare(network(bias=-1e-6, groups=groups, shuffle=shuffle), path, pictures(5e-7), kernel)
+    agreement = proof.compare(
+        Network.of(network(bias=-1e-6, groups=groups, shuffle=shuffle)), path, pictures(5e-7), kernel
+    )
     assert agreement.sign_ties == 1
     assert agreement.max_abs_diff < proof.TOLERANCE * agreement.logits_range
 
@@ -60,7 +63,7 @@ def test_a_turned_sign_excuses_nothing_else(tmp_path, bias, nearly_zero, scale):
     path = tmp_path / "model.tflite"
     convert_model(network(), path, pictures(nearly_zero))
     with pytest.raises(ConversionError, match=r"on [1-4] of 4 pictures"):
-        proof.compare(network(bias, scale), path, pictures(nearly_zero))
+        proof.compare(Network.of(network(bias, scale)), path, pictures(nearly_zero))
 
 
 @pytest.mark.parametrize("stem", [True, False])
@@ -75,7 +78,7 @@ def test_signs_that_cannot_be_compared_excuse_nothing(tmp_path, stem):
     )(x)
     other = tf.keras.Model(inputs, tf.keras.layers.Flatten()(x))
     with pytest.raises(ConversionError, match="differ"):
-        proof.compare(other, path, pictures(1.0))
+        proof.compare(Network.of(other), path, pictures(1.0))
 
 
 def test_signs_that_are_layers_of_their_own_are_told(tmp_path):

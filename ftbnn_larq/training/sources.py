@@ -30,7 +30,7 @@ def initialise(network: tf.keras.Model, reference: str) -> list[str]:
     Raises:
         ConfigError: a layer that the other one lacks, or has in another shape.
     """
-    source, _ = trained.load(reference)
+    source = trained.find(reference).load()
     ours, theirs = _weighted(network), _weighted(source)
     if ours.keys() != theirs.keys() and len(ours) == len(theirs):
         theirs = dict(zip(ours, theirs.values(), strict=True))
@@ -85,7 +85,8 @@ def teacher(reference: str, data: DataConfig) -> tf.keras.Model:
     Raises:
         ConfigError: it takes other pictures, has other classes, or several outputs.
     """
-    network, described = trained.load(reference)
+    source = trained.find(reference)
+    network, described = source.load(), source.data
     labels = data.labels
     if len(network.outputs) != 1:
         raise ConfigError(f"teacher {reference} has {len(network.outputs)} outputs: one row of scores is learned from")

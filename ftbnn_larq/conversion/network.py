@@ -1,11 +1,80 @@
-"""A Keras model as LCE's converter wants it: one picture in, all in float32, all numbers finite."""
+"""A Keras model as LCE's converter wants it, and what the stations of a conversion ask of it, each asked once."""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
+from ftbnn_larq.analysis import calls
 from ftbnn_larq.errors import ConversionError, one_line
+from ftbnn_larq.models.layers import is_binary
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A layer of a network.
+
+    Attributes:
+        path: its name; those of models inside the model are "inner/layer".
+        keras: the layer itself.
+        binary: whether it multiplies signs of its inputs with signs of its weights.
+    """
+
+    path: str
+    keras: tf.keras.layers.Layer
+    binary: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """What is converted.
+
+    Attributes:
+        model: one picture in, one row of scores out, in float32.
+        layers: in the model's order.
+        binary: the binary layers that a picture goes through; twice what is called twice.
+    """
+
+    model: tf.keras.Model
+    layers: tuple[Layer, ...]
+    binary: tuple[tf.keras.layers.Layer, ...]
+
+    @classmethod
+    def of(cls, model: tf.keras.Model) -> Network:
+        """What the stations ask of a `prepared` model."""
+        binary = tuple(call.layer for call in calls.trace(model) if is_binary(call.layer))
+        known = set(map(id, binary))
+        layers = tuple(Layer(path, layer, id(layer) in known) for path, layer in _inside(model))
+        return cls(model, layers, binary)
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    def convolutions(self, split: bool) -> int:
+        """How many LceBconv2d its flatbuffer needs: one a binary layer, or one a group where groups are `split`."""
+        return sum(getattr(layer, "groups", 1) if split else 1 for layer in self.binary)
+
+    @property
+    def grouped(self) -> bool:
+        """Whether a binary layer has groups."""
+        return any(getattr(layer, "groups", 1) > 1 for layer in self.binary)
+
+    def answers(self, pictures: np.ndarray) -> np.ndarray:
+        """Keras's scores (n, classes) for float32 pictures (n, h, w, c)."""
+        parts = np.array_split(pictures, -(-len(pictures) // 64))
+        return np.concatenate([self.model.predict_on_batch(part) for part in parts])
+
+
+def _inside(model: tf.keras.Model, prefix: str = "") -> Iterator[tuple[str, tf.keras.layers.Layer]]:
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.Model):
+            yield from _inside(layer, f"{prefix}{layer.name}/")
+        else:
+            yield f"{prefix}{layer.name}", layer
 
 
 def prepared(model: tf.keras.Model) -> tf.keras.Model:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import ftbnn_larq
 from ftbnn_larq import zoo
-from ftbnn_larq.errors import ConversionError, UnknownNameError
+from ftbnn_larq.errors import ConversionError, ModelFileError, UnknownNameError
 
 UNSET = "import os; os.environ.pop('TF_USE_LEGACY_KERAS', 0); "
 
@@ -175,3 +175,31 @@ def test_answers_that_differ_fail_the_proof(tmp_path):
     layer.set_weights([-weight for weight in layer.get_weights()])
     with pytest.raises(ConversionError, match="differ"):
         proof.compare(Network.of(model), tmp_path / "model.tflite", pictures)
+
+
+def test_a_network_is_trained_and_converted_from_python(tmp_path):
+    """What `train` and `convert` do on the command line."""
+    lines = []
+    options = {"width": 16, "units": (1,), "widening": 2.0, "group_channels": 32}
+    result = ftbnn_larq.train("ftbnn_r18", options=options, epochs=1, output=tmp_path, on_event=lines.append)
+    assert result["epochs"] == 1 and result["dataset"] == "digits"
+    assert lines[0].startswith("training ftbnn_r18 on digits: 1293 pictures of 8x8x1, 10 classes, 1 epochs")
+    longer = ftbnn_larq.train(resume=result["run"], epochs=2)
+    assert (longer["run"], longer["epochs"]) == (result["run"], 2)
+    document = ftbnn_larq.convert(result["run"])
+    assert document["path"] == os.path.join(result["run"], "model.tflite")
+    assert document["proven_on"] == "digits" and document["top1"]["examples"] == 360
+
+
+def test_a_model_object_is_converted_like_a_keras_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {"width": 16, "units": (1,), "widening": 2.0, "group_channels": None}
+    model = ftbnn_larq.create_model("ftbnn_r18_pure", input_shape=(8, 8, 1), num_classes=10, **options)
+    document = ftbnn_larq.convert(model)
+    assert document["path"] == "ftbnn_r18_pure.tflite" and document["proven_on"] == "noise"
+    assert document["model"] == {"name": "ftbnn_r18_pure"} and "run" not in document
+    on_digits = ftbnn_larq.convert(model, output=tmp_path / "digits.tflite", dataset="digits")
+    assert on_digits["proven_on"] == "digits" and len(on_digits["data"]["labels"]) == 10
+    with pytest.raises(ModelFileError, match="in 2 classes, data set digits"):
+        two = ftbnn_larq.create_model("ftbnn_r18_pure", input_shape=(8, 8, 1), num_classes=2, **options)
+        ftbnn_larq.convert(two, dataset="digits")

@@ -8,8 +8,9 @@ import time
 
 import numpy as np
 import pytest
-from conftest import about, line_of_refusal, run_command
 from PIL import Image
+
+from tests.conftest import about, line_of_refusal, run_command
 
 
 def picture_folder(root, **counts):

@@ -14,8 +14,9 @@ import tracemalloc
 import h5py
 import numpy as np
 import pytest
-from conftest import NETWORK, OPTIONS, ROOT, about, run_command
 from PIL import Image
+
+from tests.conftest import NETWORK, OPTIONS, ROOT, about, run_command
 
 
 def test_a_run_holds_what_later_commands_and_people_need(trained):

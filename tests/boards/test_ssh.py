@@ -15,7 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from boards import (
+
+from tests.boards.helpers import (
     FAULTS,
     PLAIN,
     calls,
@@ -29,7 +30,7 @@ from boards import (
     tool,
     wait_for,
 )
-from conftest import run_command
+from tests.conftest import run_command
 
 
 def free_port() -> int:

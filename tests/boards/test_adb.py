@@ -9,7 +9,9 @@ import subprocess
 from types import SimpleNamespace
 
 import pytest
-from boards import (
+
+from tests.boards.fake_device import Device
+from tests.boards.helpers import (
     FAULTS,
     PLAIN,
     check_answers,
@@ -21,9 +23,8 @@ from boards import (
     tool,
     wait_for,
 )
-from conftest import run_command
-from fake_device import Device
-from test_boards_ssh import free_port
+from tests.boards.test_ssh import free_port
+from tests.conftest import run_command
 
 
 @pytest.fixture

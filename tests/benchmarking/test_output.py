@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from boards import SAMPLES
 
 from ftbnn_larq.benchmarking.output import parse
 from ftbnn_larq.errors import ToolError
+from tests.boards.helpers import SAMPLES
 
 
 def sample(name: str) -> str:

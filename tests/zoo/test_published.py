@@ -8,7 +8,6 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import OPTIONS, about
 from PIL import Image
 
 import ftbnn_larq
@@ -22,6 +21,7 @@ from ftbnn_larq.models.ends import up_to_logits
 from ftbnn_larq.models.weights import load_weights, read_description, save_compact
 from ftbnn_larq.training import sources
 from ftbnn_larq.zoo.trained import load_run
+from tests.conftest import OPTIONS, about
 
 
 @pytest.fixture(scope="module")

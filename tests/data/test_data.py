@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from test_bad_input import picture_folder
 
 from ftbnn_larq import data
 from ftbnn_larq.data import augmentation, pipeline
@@ -18,6 +17,7 @@ from ftbnn_larq.errors import DataError
 from ftbnn_larq.inference.evaluation import evaluate
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import loop
+from tests.test_bad_input import picture_folder
 
 
 def _epochs(loaded, first, last, seed=3):

@@ -21,8 +21,6 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, run_command
-from test_bad_input import picture_folder
 
 import ftbnn_larq
 from benchmarks import workers
@@ -34,6 +32,8 @@ from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import distribution, loop, precision
 from ftbnn_larq.training.student import Student
 from ftbnn_larq.zoo.trained import load_run
+from tests.conftest import ROOT, run_command
+from tests.test_bad_input import picture_folder
 
 OPTIONS = {"units": (1, 1), "width": 16, "widening": 2, "group_channels": 32}
 NARROW = ("units=1,1", "widening=2", "group_channels=32")

@@ -1,4 +1,4 @@
-"""Make the flatbuffers of this folder: python tests/lce_benchmark/make.py
+"""Make the flatbuffers of this folder: python tests/benchmarking/lce_benchmark/make.py
 
 Two small networks for digits with random weights: plain.tflite with the JSON that `convert` writes beside it, and
 grouped.tflite, which holds LCE's grouped binary convolution.

@@ -10,7 +10,6 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
 
 import ftbnn_larq
 from benchmarks import publish, results, study
@@ -19,6 +18,7 @@ from ftbnn_larq.errors import ConfigError, ConversionError, DataError, UnknownNa
 from ftbnn_larq.inference.evaluation import evaluate
 from ftbnn_larq.models.weights import save_compact
 from ftbnn_larq.zoo.trained import build as build_run
+from tests.conftest import ROOT
 
 STUDY = """
 study = "tiny"

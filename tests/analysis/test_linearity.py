@@ -8,7 +8,6 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import OPTIONS
 
 from ftbnn_larq.analysis.linearity import linearity
 from ftbnn_larq.analysis.verdict import conclude
@@ -16,6 +15,7 @@ from ftbnn_larq.errors import ConfigError, DataError, ModelFileError
 from ftbnn_larq.models.config import NONLINEARITIES
 from ftbnn_larq.models.layers import binary_conv
 from ftbnn_larq.models.nonlinearities import create
+from tests.conftest import OPTIONS
 
 SCALES = ("none", "weight", "weight and activation", "batch norm")
 

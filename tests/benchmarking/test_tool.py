@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
-from boards import PLAIN, RECORDED
+
+from tests.boards.helpers import PLAIN, RECORDED
 
 CONTENT = f"#!/bin/sh\ncat '{RECORDED}'\n".encode() + b"#" * 100_000
 RIGHT, WRONG = hashlib.sha256(CONTENT).hexdigest(), "0" * 64

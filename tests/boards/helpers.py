@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, run_command
 
-SAMPLES = Path(__file__).parent / "lce_benchmark"
+from tests.conftest import ROOT, run_command
+
+SAMPLES = ROOT / "tests/benchmarking/lce_benchmark"
 PLAIN, GROUPED = SAMPLES / "plain.tflite", SAMPLES / "grouped.tflite"
 RECORDED = SAMPLES / "profile_xnnpack.txt"
 # What becomes of the tool on a board, as shell commands in its place, and what is said then.

@@ -9,7 +9,6 @@ import larq as lq
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
-from conftest import line_of_refusal, run_command
 from larq.models import ModelProfile
 
 import ftbnn_larq
@@ -18,6 +17,7 @@ from ftbnn_larq.analysis.counts import count
 from ftbnn_larq.cli import commands
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.zoo import peers
+from tests.conftest import line_of_refusal, run_command
 
 keras = tf.keras.layers
 SIGNS = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}

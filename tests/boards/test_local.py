@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from boards import (
+
+from ftbnn_larq.inference.interpreter import host_kernel
+from tests.boards.helpers import (
     FAULTS,
     GROUPED,
     PLAIN,
@@ -29,9 +31,7 @@ from boards import (
     tool,
     wait_for,
 )
-from conftest import line_of_refusal, run_command
-
-from ftbnn_larq.inference.interpreter import host_kernel
+from tests.conftest import line_of_refusal, run_command
 
 
 @pytest.fixture

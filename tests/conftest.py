@@ -44,6 +44,41 @@ def run_command(*arguments, cwd, **environment) -> SimpleNamespace:
     return _told(arguments, done.returncode, done.stdout, done.stderr)
 
 
+_WITHOUT_TENSORFLOW = """
+import contextlib, io, json, sys
+from ftbnn_larq import cli
+sys.modules["tensorflow"] = None  # Python's way to let an import fail.
+told = []
+for sys.argv in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as ended:
+            told.append((ended.code, out.getvalue(), err.getvalue()))
+print(json.dumps(told))
+"""
+
+
+def run_without_tensorflow(*commands, cwd) -> list[SimpleNamespace]:
+    """What `run_command` tells of each command line, all run by one process that cannot import TensorFlow.
+
+    A command that tries ends that process with its traceback.
+    """
+    commands = [["ftbnn-larq", *map(str, arguments)] for arguments in commands]
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_TENSORFLOW],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return [_told(arguments, *told) for arguments, told in zip(commands, json.loads(done.stdout), strict=True)]
+
+
 def _told(arguments, status: int, out: str, err: str) -> SimpleNamespace:
     parsed = json.loads(out) if "--json" in arguments and status == 0 else out
     return SimpleNamespace(status=status, out=parsed, err=err)

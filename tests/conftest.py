@@ -69,7 +69,7 @@ def run_without_tensorflow(*commands, cwd) -> list[SimpleNamespace]:
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT_TENSORFLOW],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])},
         input=json.dumps(commands),
         capture_output=True,
         text=True,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import io
 import json
 import os
 import shutil
@@ -95,21 +97,35 @@ def line_of_refusal(result) -> str:
     return told[0]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What needs the training of `trained` is slow; other tests say it themselves."""
+    for item in items:
+        if "trained" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+
+
 @pytest.fixture
-def command(tmp_path, monkeypatch, capfd):
+def command(tmp_path, capfd):
     """`run_command` in this process, for most of a command's time is TensorFlow's start."""
 
     def run(*arguments, cwd=tmp_path, **environment) -> SimpleNamespace:
-        with monkeypatch.context() as patch, mock.patch.dict(os.environ, environment):
-            patch.chdir(cwd)
-            patch.setattr(sys, "argv", ["ftbnn-larq", *map(str, arguments)])
-            capfd.readouterr()
-            with pytest.raises(SystemExit) as ended:
-                cli.main()
+        capfd.readouterr()
+        with mock.patch.dict(os.environ, environment):
+            status = _run_here(arguments, cwd)
         written = capfd.readouterr()
-        return _told(arguments, ended.value.code, written.out, written.err)
+        return _told(arguments, status, written.out, written.err)
 
     return run
+
+
+def _run_here(arguments, cwd) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["ftbnn-larq", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    return ended.value.code
 
 
 @pytest.fixture
@@ -143,6 +159,14 @@ def about(top1: float):
     return pytest.approx(top1, abs=2.1 / 360)
 
 
+def _run_written(*arguments, cwd) -> SimpleNamespace:
+    """As `command`, for a fixture that lasts longer than `capfd`."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = _run_here(arguments, cwd)
+    return _told(arguments, status, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> SimpleNamespace:
     """`NETWORK` after four epochs of digits, and its flatbuffer: `folder`, `run`, `result`, `conversion`.
@@ -156,9 +180,9 @@ def trained(tmp_path_factory) -> SimpleNamespace:
     with (ours / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not told.is_file():
-            training = run_command("train", *NETWORK, "--epochs", 4, "--json", cwd=ours)
+            training = _run_written("train", *NETWORK, "--epochs", 4, "--json", cwd=ours)
             assert training.status == 0, training.err
-            conversion = run_command("convert", "--to", "tflite", "--json", cwd=ours)
+            conversion = _run_written("convert", "--to", "tflite", "--json", cwd=ours)
             assert conversion.status == 0, conversion.err
             told.write_text(json.dumps({"result": training.out, "conversion": conversion.out, "log": training.err}))
     folder = tmp_path_factory.mktemp("trained")

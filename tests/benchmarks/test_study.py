@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 import ftbnn_larq
 from benchmarks import publish, results, study
@@ -43,20 +44,16 @@ def here(tmp_path, monkeypatch):
 
 
 def run(here, *arguments):
-    code = (
-        "import sys; from pathlib import Path; from benchmarks import results, study; "
-        f"results.HERE = Path({str(here / 'results')!r}); study.main(sys.argv[1:])"
-    )
-    command = [sys.executable, "-c", code, str(here / "tiny.toml"), "--output", str(here / "runs"), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    command = [str(here / "tiny.toml"), "--output", str(here / "runs"), *arguments]
+    return CliRunner().invoke(study.main, command, catch_exceptions=False)
 
 
 def test_a_study_writes_one_line_a_run_and_goes_on_where_it_stopped(here):
     first = run(here, "--limit", "2")
-    assert first.returncode == 0, first.stderr
+    assert first.exit_code == 0, first.stderr
     assert len(results.read("tiny")) == 2
     second = run(here)
-    assert second.returncode == 0, second.stderr
+    assert second.exit_code == 0, second.stderr
     rows = results.read("tiny")
     assert [(row["model"], row["seed"], row["recipe"]) for row in rows] == [
         ("ftbnn_r18_pure", 0, "study"),

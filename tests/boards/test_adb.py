@@ -24,7 +24,6 @@ from tests.boards.helpers import (
     wait_for,
 )
 from tests.boards.test_ssh import free_port
-from tests.conftest import run_command
 
 
 @pytest.fixture
@@ -58,10 +57,10 @@ def android(tmp_path):
         device.close()
 
 
-def test_one_command_measures_on_the_phone_and_leaves_nothing_there(android, tmp_path):
+def test_one_command_measures_on_the_phone_and_leaves_nothing_there(android, tmp_path, command):
     phone = android.plug()
     program = tool(tmp_path / "tool")
-    result = run_command(
+    result = command(
         "benchmark", PLAIN, "--on", "adb", "--tool", program, "--json", cwd=tmp_path, **android.environment
     )
     assert result.status == 0, result.err
@@ -79,12 +78,12 @@ def test_pictures_get_there_and_answers_back(android, tmp_path, monkeypatch):
     assert left_on(phone.disk) == []
 
 
-def test_of_two_devices_one_is_named_by_its_serial(refused, android, tmp_path):
+def test_of_two_devices_one_is_named_by_its_serial(refused, android, tmp_path, command):
     _, second = android.plug("first"), android.plug("second")
     program = tool(tmp_path / "tool")
     said = refused("benchmark", PLAIN, "--on", "adb", "--tool", program, **android.environment)
     assert "several Android devices: name one as adb:SERIAL" in said
-    result = run_command(
+    result = command(
         "benchmark", PLAIN, "--on", second.on, "--tool", program, "--json", cwd=tmp_path, **android.environment
     )
     assert result.status == 0, result.err

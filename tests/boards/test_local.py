@@ -52,9 +52,9 @@ def kept(folder) -> list[dict]:
     return json.loads(file.read_text())
 
 
-def test_one_command_measures_prints_keeps_and_cleans_up(board, tmp_path):
+def test_one_command_measures_prints_keeps_and_cleans_up(board, tmp_path, command):
     program = tool(tmp_path / "tool")
-    result = run_command(*local(PLAIN), "--tool", program, "--runs", 20, "--json", cwd=tmp_path)
+    result = command(*local(PLAIN), "--tool", program, "--runs", 20, "--json", cwd=tmp_path)
     assert result.status == 0, result.err
     (measured,) = result.out
     # Recorded: microseconds, four rounds of five runs and then some.
@@ -70,8 +70,8 @@ def test_one_command_measures_prints_keeps_and_cleans_up(board, tmp_path):
     assert sum(runs[:-1]) == 20, "the last call looks at memory"
 
 
-def test_people_get_a_table_in_milliseconds(board, tmp_path):
-    result = run_command(*local(PLAIN), "--tool", tool(tmp_path / "tool"), cwd=tmp_path)
+def test_people_get_a_table_in_milliseconds(board, tmp_path, command):
+    result = command(*local(PLAIN), "--tool", tool(tmp_path / "tool"), cwd=tmp_path)
     assert "98.949" in result.out and "millisecond" in result.out
     assert "the median is that of the means of rounds" in result.out
     assert "kept in measurements/" in result.out
@@ -83,9 +83,9 @@ def test_no_number_is_broken_on_a_narrow_terminal(board, tmp_path):
     assert all(cell in result.out for cell in ("98.949", "96.813", "1.361", host_kernel(), "8 MB", "1.000")), result.out
 
 
-def test_files_and_threads_are_measured_in_turn(board, tmp_path):
+def test_files_and_threads_are_measured_in_turn(board, tmp_path, command):
     program = tool(tmp_path / "tool")
-    result = run_command(
+    result = command(
         *local(PLAIN, GROUPED), "--tool", program, "--threads", "1,4", "--runs", 10, "--json", cwd=tmp_path
     )
     assert [(row["path"], row["threads"]) for row in result.out] == [
@@ -96,21 +96,21 @@ def test_files_and_threads_are_measured_in_turn(board, tmp_path):
     assert all(row["ratio"] == 1 for row in result.out)
 
 
-def test_the_kernel_fits_the_model_and_the_reason_is_told(board, tmp_path):
+def test_the_kernel_fits_the_model_and_the_reason_is_told(board, tmp_path, command):
     program = tool(tmp_path / "tool")
-    result = run_command(*local(PLAIN, GROUPED), "--tool", program, "--json", cwd=tmp_path)
+    result = command(*local(PLAIN, GROUPED), "--tool", program, "--json", cwd=tmp_path)
     assert [row["kernel"] for row in result.out] == [host_kernel(), "indirect"]
     assert f"plain.tflite: {host_kernel()} kernel, the fastest one on {platform.machine()}" in result.err
     assert "grouped.tflite: indirect kernel, it holds grouped binary convolutions" in result.err
     grouped = {call.split()[0]: "--use_indirect_bgemm=true" in call for call in calls(program)}
     assert list(grouped.values()) == [host_kernel() == "indirect", True]
-    other = run_command(*local(PLAIN), "--tool", program, "--kernel", "reference", "--json", cwd=tmp_path)
+    other = command(*local(PLAIN), "--tool", program, "--kernel", "reference", "--json", cwd=tmp_path)
     assert other.out[0]["kernel"] == "reference" and "--use_reference_bconv=true" in calls(program)[-1]
 
 
-def test_a_profile_is_a_table_a_picture_and_names_of_layers(board, tmp_path):
+def test_a_profile_is_a_table_a_picture_and_names_of_layers(board, tmp_path, command):
     program = tool(tmp_path / "tool")
-    result = run_command(*local(PLAIN), "--tool", program, "--profile", "--json", cwd=tmp_path)
+    result = command(*local(PLAIN), "--tool", program, "--profile", "--json", cwd=tmp_path)
     (measured,) = result.out
     operators = {row["type"]: row for row in measured["operators"]}
     assert operators["LceBconv2d"]["ms"] == pytest.approx(60.043)
@@ -153,9 +153,9 @@ def test_layers_in_names_of_tensors(tensor, root, layers):
     assert layers_named(tensor, root) == layers
 
 
-def test_real_pictures_go_in_and_the_answers_are_those_of_this_machine(board, tmp_path):
+def test_real_pictures_go_in_and_the_answers_are_those_of_this_machine(board, tmp_path, command):
     program = answering_tool(tmp_path / "tool")
-    result = run_command(*local(PLAIN), "--tool", program, "--verify", 4, "--pictures", "test", "--json", cwd=tmp_path)
+    result = command(*local(PLAIN), "--tool", program, "--verify", 4, "--pictures", "test", "--json", cwd=tmp_path)
     assert result.status == 0, result.err
     found = result.out[0]["agreement"]
     assert found["pictures"] == 4 and found["top1_agreement"] == 1
@@ -200,11 +200,11 @@ def test_awkward_file_names_are_told_and_drawn_as_they_are(board, tmp_path, name
     assert run_command("report", cwd=tmp_path).status == 0
 
 
-def test_a_runner_stands_in_front_of_the_tool(board, tmp_path):
+def test_a_runner_stands_in_front_of_the_tool(board, tmp_path, command):
     runner = tmp_path / "runner"
     runner.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/ran\nshift\nexec "$@"\n')
     runner.chmod(0o755)
-    result = run_command(
+    result = command(
         *local(PLAIN), "--tool", tool(tmp_path / "tool"), "--runner", f"{runner} 'a b'", "--json", cwd=tmp_path
     )
     assert result.status == 0, result.err
@@ -212,10 +212,10 @@ def test_a_runner_stands_in_front_of_the_tool(board, tmp_path):
     assert result.out[0]["kernel"] == host_kernel()
 
 
-def test_behind_an_emulator_the_kernel_is_that_of_the_tools_machine(board, tmp_path):
+def test_behind_an_emulator_the_kernel_is_that_of_the_tools_machine(board, tmp_path, command):
     emulator = tool(tmp_path / "emulator")
     (tmp_path / "arm").write_bytes(elf(183))
-    result = run_command(*local(PLAIN), "--tool", "arm", "--runner", emulator, "--json", cwd=tmp_path)
+    result = command(*local(PLAIN), "--tool", "arm", "--runner", emulator, "--json", cwd=tmp_path)
     assert result.status == 0, result.err
     assert result.out[0]["kernel"] == "default" and "the fastest one on aarch64" in result.err
 
@@ -265,9 +265,9 @@ def test_faults_of_the_tool_are_one_line_and_leave_nothing(refused, board, tmp_p
     assert left_on(board) == [] and not sleeping(f"sleep {mark}")
 
 
-def test_a_fault_in_the_middle_loses_no_measurement(board, tmp_path):
+def test_a_fault_in_the_middle_loses_no_measurement(board, tmp_path, command):
     program = tool(tmp_path / "tool", f"[ $(wc -l < '{tmp_path}/tool.log') -lt 4 ] || kill -9 $$")
-    result = run_command(*local(PLAIN), "--tool", program, "--runs", 50, cwd=tmp_path)
+    result = command(*local(PLAIN), "--tool", program, "--runs", 50, cwd=tmp_path)
     assert result.status == 2 and "killed" in result.err.splitlines()[-1]
     assert "what was measured until then is kept in measurements/" in result.err
     (measured,) = kept(tmp_path)
@@ -320,10 +320,10 @@ def test_an_emulator_takes_the_tool_of_its_own_machine(refused, board, tmp_path)
     assert "no benchmark tool for aarch64 yet" in said
 
 
-def test_what_spoils_a_measurement_is_told(board, tmp_path):
+def test_what_spoils_a_measurement_is_told(board, tmp_path, command):
     path = pretending(tmp_path / "hot", vcgencmd="throttled=0x50004")
     program = tool(tmp_path / "tool", f"sed s/std=1361/std=45361/ '{SAMPLES}/profile_xnnpack.txt'; exit 0")
-    result = run_command(*local(PLAIN), "--tool", program, "--json", cwd=tmp_path, PATH=path)
+    result = command(*local(PLAIN), "--tool", program, "--json", cwd=tmp_path, PATH=path)
     warnings = " ".join(result.out[0]["warnings"])
     assert "throttled" in warnings and "scatter" in warnings
 
@@ -419,8 +419,8 @@ def test_values_that_cannot_be_used_are_refused_without_tensorflow(tmp_path):
         assert words in line_of_refusal(result), arguments
 
 
-def test_time_by_operator_on_this_machine(tmp_path):
-    result = run_command("benchmark", PLAIN, "--profile", "--runs", 5, "--json", cwd=tmp_path)
+def test_time_by_operator_on_this_machine(tmp_path, command):
+    result = command("benchmark", PLAIN, "--profile", "--runs", 5, "--json", cwd=tmp_path)
     assert result.status == 0, result.err
     (measured,) = result.out
     operators = {row["type"]: row for row in measured["operators"]}
@@ -473,8 +473,8 @@ def test_a_board_whose_timeout_takes_its_seconds_otherwise_is_not_left_at_once(b
     wait_for(lambda: not left_on(board))
 
 
-def test_networks_by_name_are_built_converted_and_measured_beside_files(tmp_path):
-    result = run_command(
+def test_networks_by_name_are_built_converted_and_measured_beside_files(tmp_path, command):
+    result = command(
         "benchmark", PLAIN, "larq_zoo:QuickNetSmall", "--input-size", 64, "--classes", 10, "--runs", 3, "--json",
         cwd=tmp_path,
     )  # fmt: skip

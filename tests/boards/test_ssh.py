@@ -30,7 +30,6 @@ from tests.boards.helpers import (
     tool,
     wait_for,
 )
-from tests.conftest import run_command
 
 
 def free_port() -> int:
@@ -90,9 +89,9 @@ def server(tmp_path):
         process.wait()
 
 
-def test_one_command_measures_on_the_board_and_leaves_nothing_there(server, tmp_path):
+def test_one_command_measures_on_the_board_and_leaves_nothing_there(server, tmp_path, command):
     program = tool(tmp_path / "tool")
-    result = run_command(
+    result = command(
         "benchmark", PLAIN, "--on", server.on, "--tool", program, "--json", cwd=tmp_path, **server.environment
     )
     assert result.status == 0, result.err
@@ -105,9 +104,9 @@ def test_one_command_measures_on_the_board_and_leaves_nothing_there(server, tmp_
     assert json.loads(file.read_text()) == result.out
 
 
-def test_the_users_configuration_names_the_board(server, tmp_path):
+def test_the_users_configuration_names_the_board(server, tmp_path, command):
     program = tool(tmp_path / "tool")
-    result = run_command(
+    result = command(
         "benchmark", PLAIN, "--on", "ssh:board", "--tool", program, "--json", cwd=tmp_path, **server.environment
     )
     assert result.status == 0, result.err
@@ -127,21 +126,21 @@ def test_pictures_get_there_and_answers_back_though_a_login_may_greet(server, tm
     assert left_on(server.disk) == []
 
 
-def test_kept_files_are_found_by_checksum_and_not_sent_again(server, tmp_path):
+def test_kept_files_are_found_by_checksum_and_not_sent_again(server, tmp_path, command):
     program = tool(tmp_path / "tool")
     arguments = ("benchmark", PLAIN, "--on", server.on, "--tool", program, "--runs", 5, "--json")
-    assert run_command(*arguments, "--keep", cwd=tmp_path, **server.environment).status == 0
+    assert command(*arguments, "--keep", cwd=tmp_path, **server.environment).status == 0
     store = server.disk / ".ftbnn-larq"
     assert sorted(path.name.partition("-")[2] or path.suffix for path in store.iterdir()) == [
         ".tflite", "lce_benchmark_model",
     ]  # fmt: skip
     written = {path: path.stat().st_mtime_ns for path in store.iterdir()}
-    assert run_command(*arguments, "--keep", cwd=tmp_path, **server.environment).status == 0
+    assert command(*arguments, "--keep", cwd=tmp_path, **server.environment).status == 0
     assert {path: path.stat().st_mtime_ns for path in store.iterdir()} == written
     # A file there that was damaged is sent anew.
     (kept,) = store.glob("*model")
     kept.write_text("#!/bin/sh\n")
-    assert run_command(*arguments, cwd=tmp_path, **server.environment).status == 0
+    assert command(*arguments, cwd=tmp_path, **server.environment).status == 0
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_counts_of_the_resnet_skeleton_equal_paper_and_pencil():
     assert "uncounted" not in document
 
 
-@pytest.mark.parametrize("name", ["QuickNetSmall", "BiRealNet"])
+@pytest.mark.parametrize("name", [pytest.param("QuickNetSmall", marks=pytest.mark.slow), "BiRealNet"])
 def test_counts_are_larqs_wherever_larq_has_a_figure(name):
     model = peers.create(f"larq_zoo:{name}")
     larqs = ModelProfile(model)
@@ -309,6 +309,7 @@ def command(*arguments):
     return result.stdout
 
 
+@pytest.mark.slow
 def test_compare_changes_the_zoos_own_models_only():
     arguments = ("compare", "larq_zoo:BinaryAlexNet", "bireal_r18", "--input-size", 96, "--json")
     peer, wide = json.loads(command(*arguments))

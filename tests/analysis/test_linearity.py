@@ -240,6 +240,7 @@ def test_the_table_has_a_row_for_each_scale_and_non_linearity(trained, tmp_path,
     assert picture.is_file()
 
 
+@pytest.mark.slow
 def test_without_a_run_it_takes_a_random_network_and_says_so(tmp_path, command):
     result = command("analyze", "linearity", "--pictures", 64, "--json", cwd=tmp_path)
     assert result.status == 0, result.err

@@ -48,6 +48,7 @@ def run(here, *arguments):
     return CliRunner().invoke(study.main, command, catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_a_study_writes_one_line_a_run_and_goes_on_where_it_stopped(here):
     first = run(here, "--limit", "2")
     assert first.exit_code == 0, first.stderr
@@ -88,6 +89,7 @@ def test_what_the_user_can_mend_is_one_line(tmp_path):
     assert done.stderr.startswith("ftbnn-larq: ") and "none.toml" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_in_nan_is_recorded_and_the_study_goes_on(here, monkeypatch):
     how = study.recipe_of("study", 1).replace(learning_rate=1e30)
     monkeypatch.setattr(study, "recipe_of", lambda name, epochs: how)

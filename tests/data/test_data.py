@@ -298,6 +298,7 @@ def test_tfds_data_sets_load_by_name_and_folder(tfds_folder):
     assert set(labels) <= {0, 1, 2}
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_data_that_were_moved(tfds_folder, tmp_path, command):
     old = shutil.copytree(tfds_folder, tmp_path / "old")
     loaded = data.load("cifar10", data_dir=str(old))

@@ -21,7 +21,9 @@ def gradients(layer, x, **options):
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("kernel_size", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    "kernel_size", [1, pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(5, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize("groups", [1, 4])
 @pytest.mark.parametrize("sign_gradient", CHOICES["sign_gradient"])
@@ -110,6 +112,7 @@ def test_emulated_bfloat16_is_the_processors_but_for_the_order_of_sums():
         assert np.linalg.norm(one - other) < 0.001 * np.linalg.norm(other)
 
 
+@pytest.mark.slow
 def test_larq_compute_engine_alone_converts_a_model_too():
     import larq_compute_engine as lce
 
@@ -121,6 +124,7 @@ def test_larq_compute_engine_alone_converts_a_model_too():
     assert found["LceBconv2d"] == 3
 
 
+@pytest.mark.slow
 def test_groups_train_as_fast_as_their_arithmetic():
     """128 channels in 4 groups against 64 in one: as many multiply-accumulates."""
     from benchmarks.training import cost_of_groups
@@ -161,6 +165,7 @@ def test_after_the_units_of_a_stage_a_butterfly_has_brought_each_group_what_all_
         assert heard.all(), stage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

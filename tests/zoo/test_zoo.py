@@ -19,7 +19,10 @@ from ftbnn_larq.models.layers import is_binary
 MODELS = zoo.list_models()
 SMALL = {"input_shape": (32, 32, 3), "num_classes": 7, "width": 16}
 
-over_models = pytest.mark.parametrize("name", MODELS)
+# The deeper ones take their time.
+over_models = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if "r34" in name else name for name in MODELS]
+)
 
 
 def kind(name):
@@ -58,8 +61,12 @@ def test_models_fit_every_size_of_picture(name, side):
 
 
 @over_models
-def test_models_are_built_at_full_width(name):
+def test_models_are_built_at_full_width_and_cost_what_is_stored(name):
     model = ftbnn_larq.create_model(name)
+    assert zoo.costs().keys() == set(MODELS)
+    stored, counted = zoo.costs()[name], count(model)
+    assert stored == {key: counted[key] for key in stored}
+    assert stored.keys() >= {"input_shape", "params", "macs", "ops", "weights_bytes"}
     assert model.output_shape == (None, 1000)
     assert len([layer for layer in model.layers if is_binary(layer)]) >= 16
 

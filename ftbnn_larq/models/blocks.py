@@ -36,6 +36,7 @@ def repeat(x, filters: int, name: str, average: int = 1):
     Arguments:
         x: (N, H, W, C).
         filters: channels of the result.
+        name: begins the names of the layers.
         average: size and stride of the average; 1 keeps the resolution.
 
     Returns:
@@ -142,8 +143,13 @@ def unit(x, filters: int, strides: int, groups: int, turn: int, config: ResNetCo
     """Sign, binary 3x3, batch norm, non-linearity, add: (N, H, W, C) to (N, H/strides, W/strides, filters).
 
     Arguments:
+        x: (N, H, W, C).
+        filters: channels of the result.
+        strides: of the binary convolution.
         groups: of the binary convolution.
-        turn: see `ShuffleChannels`.
+        turn: distance in groups for the shuffle, see `ShuffleChannels`.
+        config: the network's configuration.
+        name: begins the names of the layers.
     """
 
     def act(y):

@@ -276,7 +276,7 @@ def published(name: str, dataset: str, suffix: str = ".npz") -> Path:
     wanted = read_json(WEIGHTS / CHECKSUMS).get(path.name)
     if not path.is_file() or sha256(path) != wanted:
         raise ModelFileError(
-            f"{path}: its SHA-256 is not that of the published file, {wanted}: install the package anew"
+            f"{path}: its SHA-256 is not that of the published file, {wanted}: install the package again"
         )
     return path
 

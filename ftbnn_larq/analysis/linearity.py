@@ -147,7 +147,7 @@ def _why_left_out(layer, parts, pictures: int) -> str | None:
     if pictures < needed:
         return f"too few positions for a linear map of {channels} channels: it needs {needed} pictures, not {pictures}"
     if not all(np.isfinite(part[0]).all() for part in parts):
-        raise ModelFileError(f"{layer.name} gets values that are not finite: train the network anew")
+        raise ModelFileError(f"{layer.name} gets values that are not finite: train the network again")
     return None
 
 

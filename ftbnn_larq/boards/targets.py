@@ -81,7 +81,7 @@ class Ssh:
         (r"Could not resolve hostname", "no such host: check its name, or give its IP address"),
         (
             r"REMOTE HOST IDENTIFICATION HAS CHANGED",
-            "its host key has changed: if it was set up anew, forget the old key with `ssh-keygen -R {host}`, then "
+            "its host key has changed: if its system is new, forget the old key with `ssh-keygen -R {host}`, then "
             "log in once with `ssh {login}`; if not, another machine may be answering",
         ),
         (
@@ -151,10 +151,10 @@ class Adb:
         (r"more than one device", "several Android devices: name one as adb:SERIAL, `adb devices` lists them"),
         (r"unauthorized", "the device does not trust this computer: unlock it and accept the question on its screen"),
         (r"not found", "no such Android device: `adb devices` lists the connected ones"),
-        (r"device offline|device still", "the device is offline: plug it in anew, or `adb reconnect`"),
+        (r"device offline|device still", "the device is offline: plug it in again, or `adb reconnect`"),
         (
             r"no permissions",
-            "no permission for the USB device: install android-sdk-platform-tools-common, plug it in anew",
+            "no permission for the USB device: install android-sdk-platform-tools-common, plug it in again",
         ),
         (r"support PTY|support shell", "its Android is too old: Android 7 or newer is needed"),
         (r"cannot connect to daemon|failed to start daemon", "adb's server does not start: try `adb start-server`"),

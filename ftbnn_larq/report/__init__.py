@@ -61,7 +61,7 @@ def _picture(figure) -> str:
     """A figure as a data URL for <img>, so that the page needs no other file."""
     import io
 
-    # Text stays text: smaller, and any browser has a font for it.
+    # Keep text as text: the file is smaller, and any browser has a font for it.
     import matplotlib
 
     data = io.StringIO()

@@ -25,7 +25,7 @@ def create_strategy() -> tf.distribute.Strategy:
 
 @functools.cache
 def _across_machines() -> tf.distribute.Strategy:
-    # One strategy per process. A second one would start TensorFlow's server anew, and a worker that had connected to
+    # One strategy per process. A second one would start TensorFlow's server again, and a worker that had connected to
     # the first server would wait forever.
     return tf.distribute.MultiWorkerMirroredStrategy()
 

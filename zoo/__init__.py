@@ -236,7 +236,8 @@ def create_model(name: str, **arguments):
             function, such as `zoo.ftbnn_r18`.
 
     Returns:
-        A Keras model from pictures (N, height, width, channels) to probabilities (N, num_classes).
+        A Keras model from pictures (N, height, width, channels) to probabilities (N, num_classes), or to features
+            (N, h, w, c) without the top.
 
     Raises:
         ConfigError: pictures are too small for the network, LCE cannot pack the width or the groups, or no such weights

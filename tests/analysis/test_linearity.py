@@ -199,11 +199,11 @@ def test_what_cannot_be_measured_at_all_is_refused():
 @pytest.mark.parametrize(
     ("error", "share", "claim", "words"),
     [
-        (0.5, 0.6, "holds", "holds here, though not under every scale"),
+        (0.5, 0.6, "holds", "holds here, but not for every scale"),
         (0.5, 0.4, "contradicted", "contradicts the paper's claim"),
         (2.0, 0.6, "contradicted", "contradicts the paper's claim"),
-        (2.0, 0.4, "holds", "holds here, though not under every scale"),
-        (0.5, 0.502, "no difference", "does not bear out"),
+        (2.0, 0.4, "holds", "holds here, but not for every scale"),
+        (0.5, 0.502, "no difference", "does not support"),
     ],
 )
 def test_the_verdict_follows_the_data(error, share, claim, words):

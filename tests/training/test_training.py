@@ -442,7 +442,7 @@ def test_a_teacher_sees_pictures_as_it_learned_to(digits, trained_twice):
 def test_a_teacher_with_other_classes_is_refused(fit, digits, tmp_path):
     other = zoo.create_model("bireal_r18", input_shape=(8, 8, 1), num_classes=4, units=(1,), width=16)
     other.save(tmp_path / "other.keras")
-    with pytest.raises(ConfigError, match=r"teacher .*other\.keras has 4 classes, the data 10"):
+    with pytest.raises(ConfigError, match=r"teacher .*other\.keras has 4 classes, the data set has 10"):
         fit(teacher=str(tmp_path / "other.keras"))
     with pytest.raises(ConfigError, match="no run folder"):
         fit(teacher="nobody")

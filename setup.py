@@ -13,7 +13,7 @@ wanted = config["options"]["python_requires"]
 least, below = (tuple(map(int, version.split("."))) for version in re.findall(r"[\d.]+", wanted))
 if not least <= sys.version_info[:2] < below:
     sys.exit(
-        "ftbnn-larq needs Python {}, and this is {}.{}. To get an environment with one, type: ".format(
+        "ftbnn-larq needs Python {}, and this is {}.{}. For an environment with one that fits type: ".format(
             wanted, *sys.version_info
         )
         + "python3 -m venv .uv && .uv/bin/pip install uv && "

@@ -39,10 +39,12 @@ def main_job() -> list[str]:
     """What the first command of the README comes to."""
     document = read_json(MAIN_JOB)
     took = {name: f"{s / 60:.1f} minutes" if s > 99 else f"{s:.0f} s" for name, s in document["seconds"].items()}
+    first, *others = (f"{top1:.1%}" for top1 in document["top1"])
     return [
-        f"`{document['model']}` at width {document['width']} comes to {document['top1']:.1%} top-1 on the test split "
-        f"of {document['dataset']} ({document['flatbuffer_top1']:.1%} in LCE, in {human(document['bytes'])}B), after "
-        f"{document['epochs']} epochs, seed {document['seed']}. Training takes {took['train']}, converting "
+        f"`{document['model']}` at width {document['width']} comes to {first} top-1 on the test split of "
+        f"{document['dataset']} ({document['flatbuffer_top1']:.1%} in LCE, in {human(document['bytes'])}B), after "
+        f"{document['epochs']} epochs, seed {document['seeds'][0]}; further seeds come to {' and '.join(others)}. "
+        f"Training takes {took['train']}, converting "
         f"{took['convert']}, and the benchmark {took['benchmark']}, on {document['cores']} cores of "
         f"{document['machine']} (measured {document['date']} with TensorFlow {document['versions']['tensorflow']})."
     ]

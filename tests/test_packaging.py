@@ -1,22 +1,59 @@
-"""A wheel built from the repository works outside it, zoo included."""
+"""A wheel built from the repository works outside it, zoo included; and what people type to install it."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
+
+import pytest
 
 from tests.conftest import ROOT
 
 
-def test_the_wheel_works_outside_the_repository(tmp_path):
-    source = shutil.copytree(
-        ROOT,
-        tmp_path / "source",
-        ignore=shutil.ignore_patterns(".git", ".venv", "build", "runs", "*.egg-info", "tests"),
-    )
+@pytest.fixture
+def source(tmp_path):
+    """A copy of the repository, for a build writes into it."""
+    unwanted = shutil.ignore_patterns(".git", ".uv", ".venv", "build", "runs", "*.egg-info", "tests")
+    return shutil.copytree(ROOT, tmp_path / "source", ignore=unwanted)
+
+
+@pytest.fixture
+def newer_python():
+    """A Python that TensorFlow has no wheels for, with pip."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    candidates = [shutil.which(f"python3.{minor}") for minor in (13, 14)]
+    for python in filter(None, [*candidates, *pyenv.glob("versions/3.1[34].*/bin/python3")]):
+        if subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0:
+            return python
+    pytest.skip("there is no Python 3.13 or 3.14 with pip, neither in PATH nor in pyenv")
+
+
+def readme_commands() -> list[str]:
+    """The two of the README: one installs and runs the main job, one installs and runs the tests."""
+    return re.findall(r"```sh\n(python3 .*)\n```", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def test_people_and_ci_run_the_tests_by_one_command():
+    main_job, tests = readme_commands()
+    assert tests == main_job.split("install . ")[0] + 'install ".[test]" && python -m pytest'
+    for name in (".ci/run", "CONTRIBUTING.md"):
+        assert tests in (ROOT / name).read_text(encoding="utf-8"), name
+
+
+def test_pip_on_a_newer_python_says_what_to_type(source, tmp_path, newer_python):
+    build = [newer_python, "-m", "pip", "wheel", ".", "--no-deps", "-w", str(tmp_path / "wheel")]
+    done = subprocess.run(build, cwd=source, capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = (line for line in (done.stdout + done.stderr).splitlines() if "ftbnn-larq needs Python" in line)
+    assert line.endswith(": " + readme_commands()[0].split(" && ftbnn-larq")[0])
+
+
+def test_the_wheel_works_outside_the_repository(source, tmp_path):
     build = [sys.executable, "-m", "pip", "wheel", ".", "-q", "--no-deps", "-w", str(tmp_path / "wheel")]
     subprocess.run(build, cwd=source, check=True, capture_output=True)
     (wheel,) = (tmp_path / "wheel").iterdir()

@@ -30,6 +30,7 @@ def report(runs: Path, measurements: Path, output: Path, as_json: bool):
       ftbnn-larq report -o report.html
     """
     from ftbnn_larq.errors import ConfigError
+    from ftbnn_larq.report import counted
     from ftbnn_larq.report import report as write
 
     if output.is_dir():
@@ -39,8 +40,8 @@ def report(runs: Path, measurements: Path, output: Path, as_json: bool):
     result = write(output, runs=runs, measurements=measurements)
 
     def show():
-        told = f"{result['runs']} runs, {result['measurements']} measurements"
-        click.echo(f"{result['path']}: {told}, {human_bytes(result['bytes'])}")
+        told = [counted(result["runs"], "run"), counted(result["measurements"], "measurement")]
+        click.echo(f"{result['path']}: {', '.join(told)}, {human_bytes(result['bytes'])}")
 
     for path in result["left_out"]:
         say(f"left out, for it cannot be read: {path}")

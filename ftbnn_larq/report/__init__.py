@@ -43,7 +43,7 @@ def report(
 
     found = gather(runs, measurements, ops=ops)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["picture"] = _picture
+    environment.filters |= {"picture": _picture, "counted": counted}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         found=found, figures=figures, scatter=SCATTER, made=time.strftime("%Y-%m-%d %H:%M")
     )
@@ -55,6 +55,11 @@ def report(
         "measurements": sum(len(board.rows) for board in found.boards),
         "left_out": found.left_out,
     }
+
+
+def counted(number: int, noun: str) -> str:
+    """1 and "run" as "1 run", 2 as "2 runs"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _picture(figure) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -81,6 +82,19 @@ def test_the_page_holds_everything_and_needs_no_network(told, command):
     # Accuracy over size, OPs and two boards' latency; three curves; one profile.
     assert page.count('<img src="data:image/svg+xml;base64,') == 3 + 3 + 1
     assert page.count("<html") == page.count("</html>") == 1
+
+
+def test_one_run_is_a_run(told, command):
+    shutil.rmtree(told / "runs" / "second")
+    (told / "measurements" / "second-adb.json").unlink()
+    assert "1 run, 1 machine. Made" in written(told)
+    assert command("report", cwd=told).out.startswith("report.html: 1 run, 2 measurements, ")
+    (told / "measurements" / "second-ssh.json").unlink()
+    a_run(told, "third", 0.5)
+    a_measurement(told, "third", 9.0, on="adb")
+    assert "2 runs, 2 machines. Made" in written(told)
+    (told / "measurements" / "third-adb.json").unlink()
+    assert command("report", cwd=told).out.startswith("report.html: 2 runs, 1 measurement, ")
 
 
 def test_a_models_latency_is_that_of_its_fastest_kernel(told):

@@ -31,7 +31,7 @@ _MAY_BE_MISSING = {"params_binary": int, "params_float": int, "bytes": int, "fla
 KEY = COLUMNS[:8]
 # The networks from the ancestor to the whole idea, step by step.
 STEPS = ("bireal_r18", "ftbnn_r18_baseline", "ftbnn_r18_pure", "ftbnn_r18")
-# Data set and recipe of the first studies, of which names of runs tell nothing.
+# Data set and recipe of the first studies. The names of their runs leave them out.
 _UNNAMED = ["cifar10", "study"]
 
 
@@ -40,7 +40,7 @@ def path(study: str) -> Path:
 
 
 def read(study: str) -> list[dict]:
-    """The rows of a study, numbers as such and None where there is none; nothing if it has not begun.
+    """The rows of a study: numbers as numbers, an empty cell as None. An empty list if the study has not begun.
 
     Raises:
         DataError: a damaged line, which the message names.

@@ -2,8 +2,8 @@
 
 python -m benchmarks.training --width 16 --width 64 --dataset cifar10 --data-dir DIR
 
-Every network takes a step in turn, so that drift of the machine hits all alike, and its fastest counts, for whatever
-else a machine does only adds to it; so do single layers with groups and without. Then a small network is trained for
+The networks take steps in turn, and the fastest step of each counts: other load on the machine only adds time. Single
+layers with groups and without are timed alike. Then a small network is trained for
 some epochs, to see whether memory stays flat, another with and without bfloat16, emulated where the machine lacks it,
 to see whether top-1 holds, and a third in one process and in two, to see whether they take the same steps. Writes
 zoo/results/training.json, where the speeds of other kinds of processors stay; python -m benchmarks.tables shows it in

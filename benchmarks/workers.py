@@ -30,7 +30,7 @@ def compare(model: str, options: dict, dataset: str, data_dir: str | None, *, dt
     """
     addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(PROCESSES))
     places = [("", 0), *((addresses, rank) for rank in range(PROCESSES))]
-    # A fresh process for each: TensorFlow can be told only once who it works with.
+    # A process for each: TensorFlow takes its list of workers only once.
     with ProcessPoolExecutor(len(places), mp_context=multiprocessing.get_context("spawn")) as pool:
         started = [pool.submit(_losses, *place, model, options, dataset, data_dir, dtype, steps) for place in places]
         try:

@@ -51,7 +51,7 @@ def _message(error: BaseException) -> str:
 
 
 def main(command: click.Command = commands, name: str = "ftbnn-larq") -> None:
-    """Run a command line; it exits with 0, with 2 and one line for what the user can mend, or with 130 on Ctrl-C.
+    """Run a command line. Exit status 0; 2 with one line for an error that the user can mend; 130 on Ctrl-C.
 
     Arguments:
         name: what people type for `command`.

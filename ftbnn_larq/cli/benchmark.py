@@ -45,9 +45,9 @@ class _Threads(click.ParamType):
 def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile: bool, as_json: bool, **options):
     """Latency of flatbuffers: one picture, one inference at a time, on this machine or on a board.
 
-    FILE is a flatbuffer, a published NAME:DATASET, or a network by name (ftbnn_r18, larq_zoo:QuickNet), which is built
-    with random weights at --input-size and --classes. Several are measured in turn, so that drift hits all alike; the
-    last column is the time over that of the first.
+    FILE is a flatbuffer, a published NAME:DATASET, or a network by name (ftbnn_r18, larq_zoo:QuickNet). A network by
+    name is built with random weights at --input-size and --classes. Several files are measured in turn. The last
+    column is the ratio of the time to that of the first file.
 
     \b
     --on host   this machine, by LCE's interpreter in Python

@@ -44,7 +44,7 @@ def pass_options(command):
     "--groups",
     default=passes.SPLIT,
     show_default=True,
-    help=f"split: grouped convolutions as ordinary ones, for every LCE kernel; fused: LCE's grouped operator, which "
+    help=f"split: one ordinary convolution for each group, for every LCE kernel; fused: LCE's grouped operator, which "
     f"needs {passes.INDIRECT_FLAG}.",
 )
 @click.option("--dataset", help="Data set of a Keras file, for proof, accuracy and labels; a run has its own.")
@@ -64,10 +64,10 @@ def convert(
     without: tuple[str, ...],
     as_json: bool,
 ):
-    """Convert a run's network, with proof that the flatbuffer is binary and gives the same answers.
+    """Convert a network, with proof that the flatbuffer is binary and gives the same answers.
 
-    A .keras or .h5 file of layers of Keras, Larq and this library can stand in for the run; code in it is never run.
-    So can a published NAME:DATASET.
+    RUN is a run folder; the newest one unless given. FILE is a .keras or .h5 file of layers of Keras, Larq and this
+    library; code in it is never run. NAME:DATASET is a published network.
 
     \b
     Example:
@@ -111,9 +111,9 @@ def _show_proof(result: dict) -> None:
     )
     click.echo(f"operators: {_counts(result['operators'])}")
     if result["left_as_they_are"]:
-        click.echo(f"of them left as they are, unknown to every pass: {_places(result['left_as_they_are'])}")
+        click.echo(f"of them unknown to the passes and unchanged: {_places(result['left_as_they_are'])}")
     if result["unfolded"]:
-        click.echo(f"of them with a constant that could not be folded into a layer: {_places(result['unfolded'])}")
+        click.echo(f"of them with a constant that was not folded into a layer: {_places(result['unfolded'])}")
     wanted = result["binary_layers"]
     click.echo(f"binary: {result['binary_operators']} of {wanted} convolutions, one a group, are LceBconv2d")
     floats = [row["layer"] for row in result["layers"] if row["float_because"]]
@@ -142,7 +142,7 @@ def _show_proof(result: dict) -> None:
             f"{top1['lce']:.2%} in LCE"
         )
     if result["no_data"]:
-        say(f"warning: proven on noise, and top-1 not measured, for the data set cannot be read: {result['no_data']}")
+        say(f"warning: proven on noise, top-1 not measured: the data set cannot be read: {result['no_data']}")
 
 
 def _show_layers(layers: list[dict]) -> None:

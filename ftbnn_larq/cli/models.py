@@ -60,4 +60,4 @@ def tell_uncounted(document: dict) -> None:
     """A line on standard output if a model has layers whose cost is not known."""
     if document.get("uncounted"):
         layers = ", ".join(document["uncounted"])
-        click.echo(f"{document['name']}: MACs and OPs are too low, for it is not known how to count {layers}")
+        click.echo(f"{document['name']}: MACs and OPs are too low: these layers are not counted: {layers}")

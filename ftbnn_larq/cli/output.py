@@ -1,4 +1,4 @@
-"""What every command shares: results to standard output, everything else to standard error."""
+"""Shared by all commands: results go to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def say(message: str) -> None:
 
 
 def emit(as_json: bool, document, show: Callable[[], None]) -> None:
-    """Print the result: `document` as JSON, or whatever `show` prints for people."""
+    """Print the result: `document` as JSON, or by `show` for people."""
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
@@ -43,7 +43,7 @@ def table(title: str, columns: list[str], rows: list[list]) -> None:
         grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(str(cell)) for cell in row))
-    # Above the table it may be wider than that, and brackets in names of files are no markup.
+    # The title may be wider than the table. It is plain text: brackets in file names are no markup.
     if title:
         console.print(Text(title, style="bold"))
     console.print(grid)
@@ -86,7 +86,7 @@ def progress(description: str) -> Iterator[tuple[Callable[[int], None], Callable
 
 
 def newest_run() -> Path:
-    """The newest finished run, told on standard error."""
+    """The newest finished run. Says which on standard error."""
     from ftbnn_larq import runs
 
     path = runs.newest(RUNS, lambda folder: (folder / runs.RESULT).is_file(), "finished run")
@@ -95,7 +95,7 @@ def newest_run() -> Path:
 
 
 def newest_flatbuffer() -> Path:
-    """The newest run's flatbuffer, told on standard error."""
+    """The newest run's flatbuffer. Says which on standard error."""
     from ftbnn_larq import runs
 
     path = runs.newest(RUNS, lambda folder: (folder / "model.tflite").is_file(), "converted run") / "model.tflite"

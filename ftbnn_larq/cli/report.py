@@ -44,5 +44,5 @@ def report(runs: Path, measurements: Path, output: Path, as_json: bool):
         click.echo(f"{result['path']}: {', '.join(told)}, {human_bytes(result['bytes'])}")
 
     for path in result["left_out"]:
-        say(f"left out, for it cannot be read: {path}")
+        say(f"left out, cannot be read: {path}")
     emit(as_json, result, show)

@@ -54,14 +54,14 @@ def convert(
     Returns:
         For "tflite" what `convert_model` returns and `top1`, which is also written beside it as JSON; else
         `{path, bytes}`.
-        `top1` is `{examples, of, keras, lce}`: accuracy on `examples` pictures of those `of` the test split, taken
-        evenly, of the weights as they were trained in Keras and of the flatbuffer; None without data. `proven_on` is
-        the data set, or "noise"; `no_data` says why a network's own was not used, else it is None.
+        `top1` is `{examples, of, keras, lce}`: accuracy of the trained weights in Keras and of the flatbuffer in LCE,
+        on `examples` pictures spread evenly over the `of` pictures of the test split; None without data. `proven_on`
+        is the data set, or "noise". `no_data` says why a network's own data set was not used, else it is None.
 
     Raises:
         UnknownNameError: no such format, pass or way with groups.
-        ConfigError: the flatbuffer's JSON would take the place of another file, a data set for what has its own,
-            nothing is published for DATASET, or a softmax of one score.
+        ConfigError: the flatbuffer's JSON would overwrite another file; a data set for a network that has its own;
+            nothing is published for DATASET; a softmax of one score.
         RunError, ModelFileError: the run has no sound weights, or the file cannot be loaded; see `keras_files`.
         ConversionError: the proof failed; nothing is written then.
     """
@@ -114,8 +114,8 @@ def convert_model(
 ) -> dict:
     """Convert a Keras model with LCE, rewrite and prove the flatbuffer, and only then write it to `path`.
 
-    Where weights are rounded to 8 bits, the flatbuffer is proven against the Keras model with the rounded weights, as
-    tightly as any other; how far that model is from the one given is told beside it (`int8`).
+    Where weights are rounded to 8 bits, the flatbuffer is compared with the Keras model that has the rounded weights.
+    `int8` says how far rounding moves that model's answers.
 
     Arguments:
         model: NHWC pictures in, scores (n, classes) out; best without a softmax, which hides differences.

@@ -46,7 +46,7 @@ def to_flatbuffer(model: tf.keras.Model) -> Converted:
             options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
             tf.saved_model.save(module, folder, signatures=module.answer, options=options)
             flatbuffer = lce.convert_saved_model(folder)
-        except Exception as error:  # MLIR's errors come as whatever the binding makes of them
+        except Exception as error:  # the binding raises MLIR's errors as several types
             raise ConversionError(f"LCE cannot convert {model.name}: {one_line(error, 300)}") from error
     lines = [line for line in said().splitlines() if "error:" in line or "warning:" in line or "remark:" in line]
     return Converted(flatbuffer, " ".join(lines)[:300])

@@ -125,7 +125,7 @@ class Graph:
         return found
 
     def only_reader(self, tensor: int):
-        """The operator that reads a tensor, if there is no other and it reads it once; what is given out has none."""
+        """The operator that reads a tensor, if only one does, once. None for an output of the flatbuffer."""
         readers = self.readers()[tensor]
         return readers[0] if len(readers) == 1 and readers[0] and readers[0].inputs.count(tensor) == 1 else None
 

@@ -130,7 +130,7 @@ def _in_float32(model: tf.keras.Model) -> tf.keras.Model:
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ConversionError(
             f"{model.name} computes in mixed precision and cannot be rebuilt in float32 ({one_line(error, 200)}): "
-            "build it anew without the policy and load its weights"
+            "build it again without the policy and load its weights"
         ) from error
     rebuilt.set_weights([np.asarray(weight, np.float32) for weight in model.get_weights()])
     return rebuilt

@@ -332,7 +332,7 @@ def test_commands_say_what_they_could_not_count(monkeypatch):
     monkeypatch.setattr(zoo, "create_model", create_model)
     for name in ("summary", "compare"):
         told = command(name, "bireal_r18", "--width", 32)
-        assert "bireal_r18: MACs and OPs are too low, for it is not known how to count own" in told
+        assert "bireal_r18: MACs and OPs are too low: these layers are not counted: own" in told
         assert "OPs" in told and "binary params" in told
     assert "width 32" in told
     (row,) = json.loads(command("compare", "bireal_r18", "--json"))

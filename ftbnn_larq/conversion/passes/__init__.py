@@ -33,7 +33,7 @@ class Pass(NamedTuple):
 
 
 PASSES = (
-    Pass("names", "call tensors after the layers of Keras, and constants nothing", "nothing", "names:shorten"),
+    Pass("names", "name tensors after Keras's layers, and drop the names of constants", "nothing", "names:shorten"),
     Pass(
         "fold",
         "fold non-linearities and batch norms into the convolution before them and one PRELU",
@@ -42,34 +42,33 @@ PASSES = (
     ),
     Pass(
         "shortcuts",
-        "make channels that are pooled or repeated, and their batch norm, depthwise convolutions",
+        "turn pooled or repeated channels and their batch norm into depthwise convolutions",
         "the last bits, by rounding",
         "shortcuts:merge",
     ),
     Pass(
         "groups",
-        "make a grouped convolution ordinary ones that read packed signs, cut out behind one LceQuantize",
+        "turn a grouped convolution into ordinary ones, which read packed signs cut behind one LceQuantize",
         "nothing",
         "groups:lower",
         splits=True,
     ),
     Pass(
         "streams",
-        "keep groups apart from one convolution to the next instead of joining and cutting again",
+        "keep groups apart between convolutions, without joining and cutting again",
         "nothing",
         "streams:keep_apart",
         splits=True,
     ),
     Pass(
         "int8",
-        "round float kernels of 4,096 weights or more to 8 bits for each filter, still multiplied as floats",
+        "store float kernels of 4,096 weights or more in 8 bits, with one scale a filter; the arithmetic stays float",
         "each weight by at most 1/254 of the largest of its filter",
         "int8:store",
     ),
 )
 
-# Operators that the passes make or know what to do with, and the end that --softmax asks for; any other is left as it
-# is, and told.
+# Operators that the passes make or know, and what --softmax adds. Any other operator stays, and `convert` lists it.
 KNOWN = (
     *("LceQuantize", "LceBconv2d", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "DEQUANTIZE", "SOFTMAX"),
     *("PRELU", "RELU", "LEAKY_RELU", "NEG", "ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM"),

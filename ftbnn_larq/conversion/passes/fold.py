@@ -10,7 +10,7 @@ from ftbnn_larq.conversion.census import BINARY_CONVOLUTION
 from ftbnn_larq.conversion.flatbuffer import FLOAT32, Graph
 from ftbnn_larq.conversion.passes import biases
 
-# Beyond it, a slope of PRELU stands for two slopes of which the other is rather the small one.
+# A steeper slope of PRELU is a sign that the other side's slope, which it was divided by, is nearly zero.
 _STEEP = 1e6
 
 
@@ -220,7 +220,7 @@ def _elementwise(graph: Graph, tensor: int, steps: list, final: int) -> list:
         name = f"{graph.name(final)}/{kind.lower()}"
         output = final if index == len(steps) - 1 else graph.add_tensor(graph.shape(final), final, name)
         if kind == "PRELU":
-            # Slopes for each place of a picture, of which there are none in a row of features.
+            # PRELU's slopes have the axes of a picture too; a row of features has none.
             values = values.reshape(*[1] * (len(graph.shape(final)) - 2), -1)
         constant = graph.add_constant(np.float32(values))
         operators.append(graph.operator(kind, [tensor, constant], [output]))

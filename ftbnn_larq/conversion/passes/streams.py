@@ -32,14 +32,14 @@ def keep_apart(graph: Graph) -> None:
 
 
 class _Streams:
-    """The operators of a graph written anew.
+    """Writes the operators of a graph again.
 
     Attributes:
         operators: those written so far.
         pieces: tensor -> the tensors that, side by side, make it up; it is joined only once it is needed whole.
         apart: tensors whose pieces stem from groups.
         convolved: outputs of binary convolutions, and what is computed of them alone. Where they are added to the
-            residual stream, their pieces are the ones to keep: the stream is cut once, they come anew in each layer.
+            residual stream, their pieces are the ones to keep: the stream is cut once, they are computed in each layer.
         cut: tensors -> numbers of channels in which they are wanted, known only at their readers: a convolution then
             computes them in these pieces, and pieces that have to be joined are joined before their signs are taken.
     """

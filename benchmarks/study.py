@@ -142,8 +142,10 @@ def _claimed(folder: Path) -> Iterator[bool]:
         yield True
 
 
-def train(job: Job, folder: Path, data_dir: str | None) -> dict:
+def train(job: Job, folder: Path, data_dir: str | None, pictures: str | None = None) -> dict:
     """Train, or go on with, a job's run below `folder`; the row for it.
+
+    `pictures` is a `folder:PATH` of the data set's pictures, in place of TFDS's.
 
     Raises:
         TrainingInterrupted: Ctrl-C.
@@ -160,7 +162,7 @@ def train(job: Job, folder: Path, data_dir: str | None) -> dict:
             if begun:
                 result = loop.resume(begun[0], data_dir=data_dir, callbacks=(bars,))
             else:
-                loaded = data.load(job.dataset, data_dir=data_dir)
+                loaded = data.load(pictures or job.dataset, data_dir=data_dir)
                 options = {**job.options, "width": job.width}
                 how = recipe_of(job.recipe, job.epochs)
                 result = loop.start(
@@ -169,6 +171,8 @@ def train(job: Job, folder: Path, data_dir: str | None) -> dict:
         row |= {"top1": result["last"]["top1"], "seconds": result["seconds"]}
         run = runs.open_run(result["run"])
         row |= measure(run, job, data_dir)
+        if run.config["data"]["name"].startswith("folder:"):
+            versions["pictures"] = "folder"
         versions["precision"] = recipe.read(run.path / runs.RECIPE).precision
     except TrainingError as error:
         if "the loss is" not in str(error):
@@ -187,7 +191,8 @@ def measure(run: runs.Run, job: Job, data_dir: str | None) -> dict:
     network = trained.build(run)
     load_weights(network, sorted((run.path / "checkpoints").glob("*.weights.h5"))[-1])
     if job.model not in peers.NAMES:
-        data = {**run.config["data"], "data_dir": None}
+        # Where the pictures were on this machine is nobody's concern.
+        data = {**run.config["data"], "name": job.dataset, "data_dir": None}
         save_compact(network, results.weights_path(job.key), {**run.config, "data": data})
     counted = count(network)
     params = counted["params"]
@@ -196,7 +201,7 @@ def measure(run: runs.Run, job: Job, data_dir: str | None) -> dict:
     return {**row, **flatbuffer(network, described, data_dir or described["data_dir"])}
 
 
-def again(row: dict, data_dir: str | None) -> dict:
+def again(row: dict, data_dir: str | None, pictures: str | None = None) -> dict:
     """A row with the columns of its flatbuffer made anew from its weights; as it was where none are stored."""
     from ftbnn_larq.models.weights import load_weights, read_description
 
@@ -206,7 +211,8 @@ def again(row: dict, data_dir: str | None) -> dict:
     described = read_description(path)
     network = networks.rebuild(described["model"])
     load_weights(network, path)
-    return {**row, **flatbuffer(network, described["data"], data_dir)}
+    data = {**described["data"], "name": pictures or described["data"]["name"]}
+    return {**row, **flatbuffer(network, data, data_dir)}
 
 
 def flatbuffer(network, data: dict, data_dir: str | None) -> dict:
@@ -240,11 +246,20 @@ def flatbuffer(network, data: dict, data_dir: str | None) -> dict:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--data-dir", help="Where TFDS keeps its data sets.")
+@click.option("--pictures", metavar="folder:PATH", help="The data set as a folder of class folders, not by TFDS.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("runs/studies"), show_default=True)
 @click.option("--threads", type=int, help="Threads for the arithmetic.  [default: all cores]")
 @click.option("--limit", type=int, help="End after so many runs.")
 @click.option("--flatbuffers", is_flag=True, help="Train nothing: make the flatbuffers of all lines anew.")
-def main(file: Path, data_dir: str | None, output: Path, threads: int | None, limit: int | None, flatbuffers: bool):
+def main(
+    file: Path,
+    data_dir: str | None,
+    pictures: str | None,
+    output: Path,
+    threads: int | None,
+    limit: int | None,
+    flatbuffers: bool,
+):
     """Train the runs of a study FILE that have no line in zoo/results yet."""
     jobs = read(file)
     load_tensorflow()
@@ -255,7 +270,7 @@ def main(file: Path, data_dir: str | None, output: Path, threads: int | None, li
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     if flatbuffers:
         for row in results.read(jobs[0].study):
-            results.add(row["study"], new := again(row, data_dir))
+            results.add(row["study"], new := again(row, data_dir, pictures))
             say(f"{results.run_name(row)}: {row['bytes']} -> {new['bytes']} bytes")
         return
     done = 0
@@ -265,7 +280,7 @@ def main(file: Path, data_dir: str | None, output: Path, threads: int | None, li
             if not mine or any(all(row[k] == key[k] for k in key) for row in results.read(job.study)):
                 continue
             say(f"{job.study}: {job.name}, {job.model} {job.options or ''}")
-            row = train(job, output / job.study / job.name, data_dir)
+            row = train(job, output / job.study / job.name, data_dir, pictures)
             results.add(job.study, row)
             say(f"{job.name}: top-1 {row['top1']:.2%}")
             done += 1

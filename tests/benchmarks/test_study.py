@@ -11,13 +11,14 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 import ftbnn_larq
 from benchmarks import publish, results, study
 from ftbnn_larq import recipe, runs, zoo
 from ftbnn_larq.errors import ConfigError, ConversionError, DataError, UnknownNameError
 from ftbnn_larq.inference.evaluation import evaluate
-from ftbnn_larq.models.weights import save_compact
+from ftbnn_larq.models.weights import read_description, save_compact
 from ftbnn_larq.zoo.trained import build as build_run
 from tests.conftest import ROOT
 
@@ -80,6 +81,26 @@ def test_a_study_writes_one_line_a_run_and_goes_on_where_it_stopped(here):
     assert recipe.read(again / "recipe.toml").epochs == 1
     with pytest.raises(ConfigError, match="no line of"):
         publish.run_of_line(here / "results" / "weights" / "tiny" / "other.npz", here / "again", None)
+
+
+@pytest.mark.slow
+def test_a_study_takes_its_pictures_from_a_folder_and_says_so(here):
+    """The line has the data set's name; where the pictures are on this machine is kept nowhere."""
+    for number in range(240):
+        label = here / "pictures" / ("dark", "light")[number % 2]
+        label.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, number // 2, 255 * (number % 2))).save(label / f"{number}.png")
+    variant = STUDY[STUDY.index("    {{ model") : STUDY.index("seeds = [0, 1]")].partition("\n")[0]
+    text = STUDY[: STUDY.index("    {{ model")] + variant + "\n]\n"
+    (here / "tiny.toml").write_text(text.format(recipe="study").replace("digits", "shades"))
+    done = run(here, "--pictures", f"folder:{here / 'pictures'}")
+    assert done.exit_code == 0, done.stderr
+    (row,) = results.read("tiny")
+    assert row["dataset"] == "shades" and "; pictures folder; precision " in row["versions"]
+    described = read_description(results.weights_path(row))
+    assert described["data"]["name"] == "shades" and str(here) not in json.dumps(described)
+    again = run(here, "--flatbuffers", "--pictures", f"folder:{here / 'pictures'}")
+    assert again.exit_code == 0, again.stderr
 
 
 def test_what_the_user_can_mend_is_one_line(tmp_path):

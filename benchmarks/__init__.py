@@ -1,1 +1,1 @@
-"""Measurements that the README's tables are made of: each module is a command, `python -m benchmarks.NAME`."""
+"""Measurements that the tables of README and docs are made of: each module is a command, `python -m benchmarks.NAME`."""

@@ -102,8 +102,8 @@ def training() -> list[str]:
     if memory := document.get("memory"):
         held = memory["megabytes"]
         words.append(
-            f"Most memory held in a training on {memory['dataset']}: {held[0]:,} MB after epoch 1, {held[-1]:,} MB after "
-            f"epoch {len(held)}."
+            f"Most memory held in a training on {memory['dataset']}: {held[0]:,} MB after epoch 1, {held[-1]:,} MB "
+            f"after epoch {len(held)}."
         )
     if accuracy := document.get("accuracy"):
         kept = [
@@ -116,8 +116,8 @@ def training() -> list[str]:
     if joint := document.get("workers"):
         apart = " and ".join(f"{difference:.2g} in {dtype}" for dtype, difference in joint["apart"].items())
         words.append(
-            f"`{joint['model']}` at width {joint['width']} on {joint['dataset']}, trained for {joint['steps']} steps in "
-            f"two processes and in one: the losses differ by at most {apart}."
+            f"`{joint['model']}` at width {joint['width']} on {joint['dataset']}, trained for {joint['steps']} steps "
+            f"in two processes and in one: the losses differ by at most {apart}."
         )
     return [*_table(["speed / `ftbnn_r18`", *columns], rows), "", *(f"* {each}" for each in words)]
 
@@ -166,7 +166,8 @@ def linearity() -> list[str]:
         cells = [percent(each[key]) if key in each else "" for each in found for key in ("error", "linearity")]
         return [words, *cells]
 
-    rows = [row("no scale" if name == NONE else f"{name} scale", "scales", name) for name in (NONE, WEIGHT, WEIGHT_AND_ACTIVATION)]
+    rows = [row("no scale", "scales", NONE)]
+    rows += [row(f"{name} scale", "scales", name) for name in (WEIGHT, WEIGHT_AND_ACTIVATION)]
     rows.append(row("batch norm", "nonlinearities", "identity"))
     rows += [row(f"batch norm, `{name}`", "nonlinearities", name) for name in ("prelu", "relu")]
     rows.append(row("batch norm, non-linearity as trained", "nonlinearities", AS_TRAINED))

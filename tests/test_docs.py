@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import operator
 import re
 import shlex
 import shutil
@@ -137,10 +138,8 @@ def test_cheap_commands_run(line, place, command):
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.splitlines()[-1][:40])
 def test_blocks_of_python_are_such_as_exist(block):
     compile(re.sub(r"^ {4}", "", block, flags=re.MULTILINE) if block.startswith("    ") else block, "page", "exec")
-    for name in re.findall(r"\bftbnn_larq((?:\.\w+)+)", block):
-        found = ftbnn_larq
-        for part in name.split(".")[1:]:
-            found = getattr(found, part)
+    for name in re.findall(r"\bftbnn_larq\.([\w.]*\w)", block):
+        operator.attrgetter(name)(ftbnn_larq)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +182,13 @@ def test_the_zoo_page_has_every_field_and_choice():
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_reference_is_of_what_exists():
+    names = re.findall(r"heading: ftbnn_larq\.(\S+)", (ROOT / "docs" / "reference.md").read_text(encoding="utf-8"))
+    assert "create_model" in names
+    for name in names:
+        assert callable(operator.attrgetter(name)(ftbnn_larq))
 
 
 def test_pages_are_in_the_navigation():

@@ -103,13 +103,14 @@ def time_files(files: dict[str, Path], rounds: int) -> dict[str, list[float]]:
 def time_conversions(rounds: int) -> list[float]:
     """How long our conversion takes, all passes, over LCE's own of the peer, in turn."""
     from ftbnn_larq.conversion import passes
-    from ftbnn_larq.conversion.convert import to_flatbuffer
+    from ftbnn_larq.conversion.converter import to_flatbuffer
+    from ftbnn_larq.conversion.flatbuffer import Graph
 
     model, peer = network(CONVERTED), network(CONVERTED_PEER)
     ratios = []
     for _ in range(rounds):
         begin = time.perf_counter()
-        passes.run(to_flatbuffer(model)[0], passes.chosen())
+        passes.run(Graph(to_flatbuffer(model).flatbuffer), passes.chosen())
         between = time.perf_counter()
         by_lce(peer)
         ratios.append((between - begin) / (time.perf_counter() - between))

@@ -25,7 +25,8 @@ def measure(name: str, dataset: str, data_dir: str | None) -> dict:
     from ftbnn_larq.data import load, pipeline
     from ftbnn_larq.zoo import trained
 
-    network, config = trained.load(f"{name}:{dataset}")
+    source = trained.find(f"{name}:{dataset}")
+    network, config = source.load(), source.data
     pictures = pipeline.sample(load(config.name, data_dir=data_dir, config=config).test, config, PICTURES)
     result = linearity(network, pictures)
     kept = {key: result[key] for key in ("scales", "nonlinearities", "claim", "verdict", "left_out")}

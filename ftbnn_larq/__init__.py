@@ -9,7 +9,7 @@ from pathlib import Path
 from ftbnn_larq.legacy_keras import use_legacy_keras
 
 __version__ = "0.1.0"
-__all__ = ["benchmark", "convert", "create_model", "evaluate", "list_models", "zoo"]
+__all__ = ["benchmark", "convert", "create_model", "evaluate", "list_models", "predict", "train", "zoo"]
 
 use_legacy_keras()
 
@@ -23,6 +23,8 @@ _HOMES = {
     "create_model": "ftbnn_larq.zoo",
     "evaluate": "ftbnn_larq.inference.evaluation",
     "list_models": "ftbnn_larq.zoo",
+    "predict": "ftbnn_larq.inference.prediction",
+    "train": "ftbnn_larq.training",
 }
 
 

@@ -1,4 +1,4 @@
-"""The exceptions of the library: each message says what was received and what to do about it."""
+"""The exceptions of the library. Each message quotes what was received and says what to do."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 
 
 def one_line(error: BaseException, length: int = 500) -> str:
-    """The message of an error from below, without line breaks, cut to `length` characters."""
+    """The message of another library's error on one line, cut to `length` characters."""
     return " ".join(str(error).split())[:length] or type(error).__name__
 
 
 class FtbnnError(Exception):
-    """Something the user can mend. The command line prints it as one line and exits with status 2."""
+    """Base class: an error that the user can correct. The command line prints one line and exits with status 2."""
 
 
 class UnknownNameError(FtbnnError, ValueError):
-    """A name that is in no table; the message offers the nearest ones."""
+    """An unknown name: of a model, data set, option, key or choice. The message gives the nearest known names."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = ""):
         known = sorted(known)
@@ -26,11 +26,11 @@ class UnknownNameError(FtbnnError, ValueError):
 
 
 class ConfigError(FtbnnError, ValueError):
-    """An option, a recipe or a model's configuration with a value that cannot be used."""
+    """A value that cannot be used: of an option, a recipe or a model's configuration."""
 
 
 class DataError(FtbnnError):
-    """A data set that is missing, empty or damaged."""
+    """A data set or picture that is missing, empty, damaged or does not fit the network."""
 
 
 class RunError(FtbnnError):
@@ -38,15 +38,15 @@ class RunError(FtbnnError):
 
 
 class TrainingError(FtbnnError):
-    """A training that cannot go on: the loss is no number, a worker is lost, the disk is full."""
+    """A training that cannot continue: the loss is not finite, a worker is lost, or the disk is full."""
 
 
 class ModelFileError(FtbnnError):
-    """A flatbuffer or weights file that cannot be read or run."""
+    """A Keras model file, weights file or flatbuffer that cannot be read or run, or does not fit."""
 
 
 class ConversionError(FtbnnError):
-    """A conversion that failed, or whose result is not the network that was trained."""
+    """A conversion that failed, or whose flatbuffer does not compute what the Keras model computes."""
 
 
 class BoardError(FtbnnError):
@@ -54,11 +54,15 @@ class BoardError(FtbnnError):
 
 
 class ToolError(FtbnnError):
-    """The benchmark tool: missing, not made for the board, failed, or with an output that cannot be read."""
+    """A benchmark tool that is missing, is built for another architecture, failed, or gave unreadable output."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C during a training that `--resume` can continue. Attribute `run`: its folder."""
+    """A training stopped by Ctrl-C, which `--resume` can continue.
+
+    Attributes:
+        run: path of the run folder.
+    """
 
     def __init__(self, run):
         super().__init__(f"interrupted; go on with: ftbnn-larq train --resume {run}")

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all: under a temporary name beside the final one, then renamed."""
+"""Write files completely or not at all: to a temporary path in the same folder, then renamed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path (file or folder, same suffix) that becomes `path` if the block ends well.
+    """Yield a temporary path, for a file or a folder, that is renamed to `path` if the block succeeds.
+
+    It has the same name and suffix as `path`, in a temporary folder beside it.
 
     Raises:
-        OSError: the folder cannot be written, or the disk is full; nothing is left behind.
+        OSError: the folder cannot be written, or the disk is full. Nothing is left behind.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

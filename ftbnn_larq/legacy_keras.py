@@ -1,4 +1,4 @@
-"""What has to be asked of TensorFlow before it is imported: Keras 2, which Larq needs, and oneDNN's kernels."""
+"""Settings that TensorFlow reads when it is imported: Keras 2, which Larq needs, and oneDNN's kernels."""
 
 import os
 import sys
@@ -9,16 +9,16 @@ ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 
 def use_legacy_keras() -> None:
-    """Make `tf.keras` Keras 2 (the package `tf-keras`) in this process and its children, on oneDNN's kernels.
+    """Make `tf.keras` Keras 2 (the package `tf-keras`) and switch oneDNN on, in this process and its children.
 
-    TensorFlow reads both switches when it is first imported, so this has to come before that import. On processors
-    without AVX-512 it leaves oneDNN out unless told; its other kernels have no gradients of grouped convolutions.
+    TensorFlow reads both environment variables when it is first imported, so call this before. On processors without
+    AVX-512 TensorFlow does not use oneDNN by default. Its other kernels have no gradient for grouped convolutions.
 
     Raises:
-        ImportError: TensorFlow was imported earlier, with Keras 3.
+        ImportError: TensorFlow is already imported, with Keras 3.
 
     Warns:
-        RuntimeWarning: TensorFlow was imported earlier, without oneDNN.
+        RuntimeWarning: TensorFlow is already imported, without oneDNN.
     """
     if "tensorflow" in sys.modules and os.environ.get(SWITCH) not in ("1", "true", "True"):
         raise ImportError(
@@ -27,8 +27,8 @@ def use_legacy_keras() -> None:
         )
     if "tensorflow" in sys.modules and not _onednn_is_used():
         warnings.warn(
-            "TensorFlow was imported before ftbnn_larq, without oneDNN, and cannot train grouped convolutions on this "
-            "processor: put `import ftbnn_larq` before `import tensorflow`, or set the environment variable "
+            "TensorFlow was imported before ftbnn_larq, without oneDNN. It cannot train grouped convolutions on this "
+            "processor then: put `import ftbnn_larq` before `import tensorflow`, or set the environment variable "
             f"{ONEDNN}=1",
             RuntimeWarning,
             stacklevel=3,
@@ -38,7 +38,7 @@ def use_legacy_keras() -> None:
 
 
 def _onednn_is_used() -> bool:
-    """What TensorFlow decided when it was imported; True where it does not tell."""
+    """Whether TensorFlow uses oneDNN, as decided at its import; True if that cannot be found out."""
     try:
         from tensorflow.python.util._pywrap_util_port import IsMklEnabled
     except ImportError:

@@ -1,4 +1,4 @@
-"""What native code writes to standard error, caught: TensorFlow and MLIR print there past every Python logger."""
+"""Catch what native code prints to standard error. TensorFlow and MLIR print there without Python's logging."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def quiet_native_stderr() -> Iterator[Callable[[], str]]:
-    """Catch file descriptor 2; gives a function that returns what was caught, to be called after the block."""
+    """Catch output to file descriptor 2. Yield a function that returns the caught text; call it after the block."""
     sys.stderr.flush()
     caught = []
     with tempfile.TemporaryFile() as file:

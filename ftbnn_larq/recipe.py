@@ -1,4 +1,4 @@
-"""How a model is trained: one TOML file, checked key by key. Readable without TensorFlow."""
+"""Recipes: how a model is trained. A recipe is one TOML file. TensorFlow is not needed."""
 
 from __future__ import annotations
 
@@ -35,56 +35,61 @@ def _up_to_one(value):
 
 
 def _key(default, text: str, check=lambda value: True, choices: tuple[str, ...] = ()):
-    """A key of a recipe: what it is when it isn't given, what it means, and what it may be."""
+    """A key of a recipe: its default, what it means, and which values it accepts."""
     return dataclasses.field(default=default, metadata={"help": text, "check": check, "choices": choices})
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What a training is made of; `fields()` has the meaning of each key.
+    """How a model is trained.
+
+    Every key is also an option of `ftbnn-larq train`, whose `--help` says what each one means.
 
     Raises:
-        ConfigError: a value of another type, or out of range; UnknownNameError: a word that a key does not know.
+        ConfigError: a value has the wrong type or is out of range.
+        UnknownNameError: a word is not among the choices of its key.
     """
 
     optimizer: str = _key("adam", "sgd has Nesterov momentum 0.9", choices=("adam", "sgd"))
-    learning_rate: float = _key(2e-3, "its highest value", _above)
+    learning_rate: float = _key(2e-3, "highest learning rate", _above)
     schedule: str = _key(
-        "cosine", "how the learning rate falls to zero after the warm-up", choices=("cosine", "linear", "constant")
+        "cosine", "decay of the learning rate to zero after the warm-up", choices=("cosine", "linear", "constant")
     )
-    warmup_epochs: float = _key(1.0, "epochs in which the learning rate rises from zero", _not_negative)
+    warmup_epochs: float = _key(1.0, "epochs of warm-up, in which the learning rate rises from zero", _not_negative)
     epochs: int = _key(60, "passes over the training split", _above)
-    batch_size: int = _key(128, "pictures in a step, of all workers together", _above)
+    batch_size: int = _key(128, "pictures per step, over all workers", _above)
     label_smoothing: float = _key(0.1, "share of the target that is spread over all classes", _share)
     weight_decay: float = _key(
-        0.0, "decoupled, on full-precision kernels only, as latent weights have no scale to act on", _not_negative
+        0.0, "decoupled weight decay of full-precision kernels; latent weights have none", _not_negative
     )
     class_weights: str = _key("none", "balanced: rare classes count more in the loss", choices=("none", "balanced"))
-    mixup: float = _key(0.0, "pictures are blended in pairs, by shares from Beta(a, a); 0 is off", _not_negative)
-    cutmix: float = _key(0.0, "boxes are pasted between pictures, of shares from Beta(a, a); 0 is off", _not_negative)
-    random_augment: float = _key(0.0, "strength of two random changes to each training picture; 0 is off", _up_to_one)
-    ema: float = _key(0.0, "decay per step of the average of the weights that is kept; 0 is off", _share)
+    mixup: float = _key(0.0, "blend pictures in pairs, in shares from Beta(mixup, mixup); 0 is off", _not_negative)
+    cutmix: float = _key(0.0, "paste boxes between pictures, areas from Beta(cutmix, cutmix); 0 is off", _not_negative)
+    random_augment: float = _key(0.0, "strength of RandAugment, two changes per picture; 0 is off", _up_to_one)
+    ema: float = _key(0.0, "decay per step of the weights' average, which is validated and kept; 0 is off", _share)
     patience: int = _key(
-        0, "stop after so many epochs, with binary weights, without a better validation top-1; 0 is off", _not_negative
+        0, "stop after this many epochs with binary weights without a better validation top-1; 0 is off", _not_negative
     )
     precision: str = _key(
         "auto",
-        "of our binary convolutions in training; auto is bfloat16 if the hardware has it; elsewhere that is emulated",
+        "of binary convolutions in training; auto: bfloat16 if the hardware has it; elsewhere bfloat16 is emulated",
         choices=("auto", "float32", "bfloat16"),
     )
     float_weights_epochs: int = _key(
-        0, "of the epochs, how many come first with binary activations only: the two-step schedule", _not_negative
+        0, "number of first epochs with binary activations but float weights (two-step schedule)", _not_negative
     )
-    init_from: str = _key("", "start from the weights of a run or of NAME:DATASET; a head of other classes starts anew")
+    init_from: str = _key(
+        "", "start from the weights of a run or NAME:DATASET; with other classes the head starts at random"
+    )
     freeze: str = _key("", "layers that are not trained: shell patterns, separated by commas, e.g. stem*,stage1*")
-    teacher: str = _key("", "a run, NAME:DATASET or .keras file whose answers are learned from")
+    teacher: str = _key("", "distill from this teacher: a run, NAME:DATASET or .keras file")
     distillation: str = _key(
         "hinton",
-        "hinton: softened answers; distributional: cross-entropy to them, ReActNet's",
+        "hinton: softened outputs of the teacher; distributional: ReActNet's, cross-entropy to its outputs",
         choices=("hinton", "distributional"),
     )
-    distillation_weight: float = _key(0.9, "share of the teacher in the loss, the labels have the rest", _up_to_one)
-    temperature: float = _key(4.0, "how much hinton's distillation softens answers", _above)
+    distillation_weight: float = _key(0.9, "share of the teacher in the loss; the labels have the rest", _up_to_one)
+    temperature: float = _key(4.0, "temperature of hinton's distillation; higher is softer", _above)
 
     def __post_init__(self):
         for field in fields():
@@ -101,31 +106,37 @@ class Recipe:
                     raise ConfigError(f"recipe: {field.name} = {value} {verdict}")
         if self.float_weights_epochs >= self.epochs:
             raise ConfigError(
-                f"recipe: float_weights_epochs = {self.float_weights_epochs} leaves none of {self.epochs} epochs for "
-                "binary weights"
+                f"recipe: float_weights_epochs = {self.float_weights_epochs} leaves none of the {self.epochs} epochs "
+                "for binary weights: take a smaller number"
             )
 
     def replace(self, **changes) -> Recipe:
-        """This recipe with those `changes` that are not None."""
+        """A copy of this recipe with `changes`; a change to None is ignored.
+
+        Raises:
+            ConfigError: a value cannot be used.
+            UnknownNameError: a word is not among the choices of its key.
+        """
         return dataclasses.replace(self, **{key: value for key, value in changes.items() if value is not None})
 
     def save(self, path: Path) -> None:
-        # JSON writes strings and numbers as TOML does, but for characters that it escapes in two halves.
+        """Write the recipe as a TOML file with every key."""
+        # JSON and TOML write strings and numbers alike, except for characters that JSON escapes as two halves.
         rows = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in dataclasses.asdict(self).items()]
         write_text(path, "".join(rows))
 
 
 def fields() -> tuple[dataclasses.Field, ...]:
-    """The keys of a recipe: each has `name`, `default` and, in `metadata`, `help` and `choices`."""
+    """The keys of a recipe. Each has `name`, `default` and, in `metadata`, `help` and `choices`."""
     return dataclasses.fields(Recipe)
 
 
 def read(path: str | Path) -> Recipe:
-    """The recipe in a TOML file.
+    """Read a recipe from a TOML file. Keys that are missing have their defaults.
 
     Raises:
-        UnknownNameError: a key that no recipe has; the message has the nearest one.
-        ConfigError: no such file, no TOML, or a value that cannot be used.
+        UnknownNameError: a recipe has no such key. The message gives the nearest ones.
+        ConfigError: the file does not exist, is not TOML, or a value cannot be used.
     """
     try:
         document: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -137,7 +148,17 @@ def read(path: str | Path) -> Recipe:
 
 
 def from_table(table: dict[str, Any], source: str | Path, base: Recipe | None = None) -> Recipe:
-    """The recipe that a table of keys makes of `base`. Errors as for `read`, naming `source`."""
+    """The recipe `base` with the keys in `table`.
+
+    Arguments:
+        table: keys and values.
+        source: where they come from, for the error message.
+        base: the recipe to change; None for the defaults.
+
+    Raises:
+        UnknownNameError: a recipe has no such key.
+        ConfigError: a value cannot be used.
+    """
     known = [field.name for field in fields()]
     for key in table:
         if key not in known:

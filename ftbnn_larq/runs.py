@@ -1,15 +1,15 @@
-"""A run folder: what one training leaves for evaluation, conversion and for people.
+"""Run folders. A run folder holds everything that one training writes.
 
 runs/<model>-<dataset>-<when>/
     config.json           model, data set with its preprocessing, seed, versions
     recipe.toml           the resolved recipe
-    metrics.csv           one line an epoch
-    curves.png            loss and top-1 over the epochs
-    tensorboard/          the same, the learning rate, the slopes, and the binary weights that change sign
-    checkpoints/          where --resume goes on
+    metrics.csv           one line per epoch
+    curves.png            loss and top-1 by epoch
+    tensorboard/          the same, with learning rate, slopes, and the share of binary weights that changed sign
+    checkpoints/          for --resume
     best.weights.h5       weights of the best epoch on the validation split
     result.json           accuracy on the test split
-    model.tflite, .json   written by convert
+    model.tflite, .json   flatbuffer and its description, written by convert
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Run:
 
     Attributes:
         path: the folder.
-        config: the document in config.json: `model` (name, options, input_shape, classes), `data`, `seed`, `versions`,
-            and where its length was changed, `length_changed`: `[{after, of}]`, after how many epochs, and of how many
-            that it was to have till then.
+        config: the content of config.json: `model` (name, options, input_shape, classes), `data`, `seed`, `versions`.
+            If the number of epochs was changed by a resume, also `length_changed`, a list of `{after, of}`: after
+            `after` epochs, the planned number was changed from `of`.
     """
 
     path: Path
@@ -50,33 +50,44 @@ class Run:
 
     @property
     def weights(self) -> Path:
+        """Path of the weights of the best epoch."""
         return self.path / WEIGHTS
 
     @property
     def model_name(self) -> str:
+        """Name of the model, such as "ftbnn_r18"."""
         return self.config["model"]["name"]
 
     def change_length(self, after: int, of: int) -> Run:
-        """The run as one that was to have `of` epochs till the end of the first `after`, and then another number."""
+        """The run with a note in its configuration: after `after` epochs the planned number changed from `of`."""
         changes = self.config.get("length_changed", [])
         if any(each["after"] == after for each in changes):
-            # No epoch was of those `of`.
+            # No epoch was trained under the plan of `of` epochs.
             return self
         return dataclasses.replace(
             self, config={**self.config, "length_changed": [*changes, {"after": after, "of": of}]}
         )
 
     def save_config(self) -> None:
+        """Write config.json."""
         write_json(self.path / CONFIG, self.config)
 
     def check_weights(self) -> None:
-        """Raises RunError if the run has no weights."""
+        """Refuse a run without weights.
+
+        Raises:
+            RunError: the run has no weights.
+        """
         if not self.weights.is_file():
-            raise RunError(f"{self.path} has no {WEIGHTS}: go on with ftbnn-larq train --resume {self.path}")
+            raise RunError(f"{self.path} has no {WEIGHTS}: continue it with ftbnn-larq train --resume {self.path}")
 
 
 def open_run(path: str | os.PathLike) -> Run:
-    """The run in a folder. Raises RunError if it is none."""
+    """Open a run folder.
+
+    Raises:
+        RunError: the folder does not exist, is not a run folder, or its config.json is damaged.
+    """
     path = Path(path)
     if not path.is_dir():
         raise RunError(f"{path}: no such run folder")
@@ -91,7 +102,15 @@ def open_run(path: str | os.PathLike) -> Run:
 
 
 def create_run(output: str | os.PathLike, config: dict) -> Run:
-    """A new folder below `output`, named after model, data set and time of day."""
+    """Create a run folder below `output`, named after model, data set and time.
+
+    Arguments:
+        output: the folder for runs.
+        config: the content of config.json, see `Run`.
+
+    Raises:
+        RunError: no free name was found.
+    """
     dataset = Path(config["data"]["name"].removeprefix("folder:").replace(":", "-")).name
     name = f"{config['model']['name']}-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
     for attempt in range(1, 100):
@@ -110,7 +129,11 @@ def create_run(output: str | os.PathLike, config: dict) -> Run:
 
 @contextlib.contextmanager
 def in_use(run: Run) -> Iterator[None]:
-    """Keep other processes from training into this run's folder. Raises RunError if one does."""
+    """Lock a run folder against training by other processes.
+
+    Raises:
+        RunError: another process is training it.
+    """
     with open(run.path / ".lock", "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,8 +145,13 @@ def in_use(run: Run) -> Iterator[None]:
 def newest(output: str | os.PathLike, wanted: Callable[[Path], bool], what: str) -> Path:
     """The newest run folder below `output` that `wanted` accepts.
 
+    Arguments:
+        output: the folder for runs.
+        wanted: function from a run folder to True or False.
+        what: what is looked for, for the error message.
+
     Raises:
-        RunError: there is none; `what` says what was looked for.
+        RunError: there is none.
     """
     output = Path(output)
     folders = [path.parent for path in output.glob(f"*/{CONFIG}") if wanted(path.parent)]
@@ -133,7 +161,7 @@ def newest(output: str | os.PathLike, wanted: Callable[[Path], bool], what: str)
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+    """Versions of this package, TensorFlow, Larq and Larq Compute Engine; "unknown" for one that is not installed."""
     from importlib import metadata
 
     from ftbnn_larq import __version__

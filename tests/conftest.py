@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import io
 import json
 import os
 import shutil
@@ -44,6 +46,41 @@ def run_command(*arguments, cwd, **environment) -> SimpleNamespace:
     return _told(arguments, done.returncode, done.stdout, done.stderr)
 
 
+_WITHOUT_TENSORFLOW = """
+import contextlib, io, json, sys
+from ftbnn_larq import cli
+sys.modules["tensorflow"] = None  # Python's way to let an import fail.
+told = []
+for sys.argv in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as ended:
+            told.append((ended.code, out.getvalue(), err.getvalue()))
+print(json.dumps(told))
+"""
+
+
+def run_without_tensorflow(*commands, cwd) -> list[SimpleNamespace]:
+    """What `run_command` tells of each command line, all run by one process that cannot import TensorFlow.
+
+    A command that tries ends that process with its traceback.
+    """
+    commands = [["ftbnn-larq", *map(str, arguments)] for arguments in commands]
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_TENSORFLOW],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])},
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return [_told(arguments, *told) for arguments, told in zip(commands, json.loads(done.stdout), strict=True)]
+
+
 def _told(arguments, status: int, out: str, err: str) -> SimpleNamespace:
     parsed = json.loads(out) if "--json" in arguments and status == 0 else out
     return SimpleNamespace(status=status, out=parsed, err=err)
@@ -60,21 +97,35 @@ def line_of_refusal(result) -> str:
     return told[0]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What needs the training of `trained` is slow; other tests say it themselves."""
+    for item in items:
+        if "trained" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
+
+
 @pytest.fixture
-def command(tmp_path, monkeypatch, capfd):
+def command(tmp_path, capfd):
     """`run_command` in this process, for most of a command's time is TensorFlow's start."""
 
     def run(*arguments, cwd=tmp_path, **environment) -> SimpleNamespace:
-        with monkeypatch.context() as patch, mock.patch.dict(os.environ, environment):
-            patch.chdir(cwd)
-            patch.setattr(sys, "argv", ["ftbnn-larq", *map(str, arguments)])
-            capfd.readouterr()
-            with pytest.raises(SystemExit) as ended:
-                cli.main()
+        capfd.readouterr()
+        with mock.patch.dict(os.environ, environment):
+            status = _run_here(arguments, cwd)
         written = capfd.readouterr()
-        return _told(arguments, ended.value.code, written.out, written.err)
+        return _told(arguments, status, written.out, written.err)
 
     return run
+
+
+def _run_here(arguments, cwd) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["ftbnn-larq", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    return ended.value.code
 
 
 @pytest.fixture
@@ -108,6 +159,14 @@ def about(top1: float):
     return pytest.approx(top1, abs=2.1 / 360)
 
 
+def _run_written(*arguments, cwd) -> SimpleNamespace:
+    """As `command`, for a fixture that lasts longer than `capfd`."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = _run_here(arguments, cwd)
+    return _told(arguments, status, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> SimpleNamespace:
     """`NETWORK` after four epochs of digits, and its flatbuffer: `folder`, `run`, `result`, `conversion`.
@@ -121,9 +180,9 @@ def trained(tmp_path_factory) -> SimpleNamespace:
     with (ours / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not told.is_file():
-            training = run_command("train", *NETWORK, "--epochs", 4, "--json", cwd=ours)
+            training = _run_written("train", *NETWORK, "--epochs", 4, "--json", cwd=ours)
             assert training.status == 0, training.err
-            conversion = run_command("convert", "--to", "tflite", "--json", cwd=ours)
+            conversion = _run_written("convert", "--to", "tflite", "--json", cwd=ours)
             assert conversion.status == 0, conversion.err
             told.write_text(json.dumps({"result": training.out, "conversion": conversion.out, "log": training.err}))
     folder = tmp_path_factory.mktemp("trained")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 
 import numpy as np
 import pytest
-from conftest import about, line_of_refusal, run_command
 from PIL import Image
+
+from tests.conftest import about
 
 
 def picture_folder(root, **counts):
@@ -63,18 +63,6 @@ def test_a_recipe_with_an_unknown_key_names_the_nearest(refused, tmp_path):
     assert "epochs" in refused(*train("--recipe", "r.toml"))
     (tmp_path / "r.toml").write_text("epochs = \n")
     assert "not TOML" in refused(*train("--recipe", "r.toml"))
-
-
-def test_usage_errors_and_help_answer_at_once(tmp_path):
-    other_data = ("convert", "ftbnn_r18:cifar10", "--dataset", "digits")
-    for arguments in (("train", "nope"), ("--nope",), ("nope",), ("summary", "nope"), ("train",), other_data):
-        begin = time.perf_counter()
-        line_of_refusal(run_command(*arguments, cwd=tmp_path))
-        assert time.perf_counter() - begin < 1
-    for arguments in (("--help",), ("list",), ("train", "--help")):
-        begin = time.perf_counter()
-        assert run_command(*arguments, cwd=tmp_path).status == 0
-        assert time.perf_counter() - begin < 1
 
 
 def test_folders_that_are_no_data_set(refused, tmp_path):

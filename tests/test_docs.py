@@ -12,7 +12,6 @@ import shutil
 import click
 import numpy as np
 import pytest
-from conftest import ROOT
 from PIL import Image
 
 import ftbnn_larq
@@ -20,6 +19,7 @@ from benchmarks import console, main_job
 from ftbnn_larq import cli, recipe
 from ftbnn_larq.models.config import CHOICES, ResNetConfig, option_from_text
 from ftbnn_larq.zoo import networks
+from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("zoo/cards/*.md")]
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import ftbnn_larq
 from ftbnn_larq import zoo
-from ftbnn_larq.errors import ConversionError, UnknownNameError
+from ftbnn_larq.errors import ConversionError, ModelFileError, UnknownNameError
 
 UNSET = "import os; os.environ.pop('TF_USE_LEGACY_KERAS', 0); "
 
@@ -145,6 +145,7 @@ def test_a_layer_that_quietly_stays_float_fails_the_proof_and_is_named(tmp_path)
 def test_groups_convert_split_for_every_kernel_or_fused_for_the_indirect_one(tmp_path, groups, operators):
     from ftbnn_larq.conversion import proof
     from ftbnn_larq.conversion.convert import convert_model
+    from ftbnn_larq.conversion.network import Network
     from ftbnn_larq.errors import ModelFileError
     from ftbnn_larq.inference.interpreter import host_kernel
 
@@ -156,15 +157,16 @@ def test_groups_convert_split_for_every_kernel_or_fused_for_the_indirect_one(tmp
     assert document["binary_layers"] == document["binary_operators"] == operators
     assert path.stat().st_size == document["bytes"]
     if groups == "split":
-        assert proof.compare(model, path, pictures, kernel="default").top1_agreement == 1
+        assert proof.compare(Network.of(model), path, pictures, kernel="default").top1_agreement == 1
     else:
         with pytest.raises(ModelFileError, match="refuses"):
-            proof.compare(model, path, pictures, kernel="default")
+            proof.compare(Network.of(model), path, pictures, kernel="default")
 
 
 def test_answers_that_differ_fail_the_proof(tmp_path):
     from ftbnn_larq.conversion import proof
     from ftbnn_larq.conversion.convert import convert_model
+    from ftbnn_larq.conversion.network import Network
 
     pictures = np.random.default_rng(0).normal(size=(8, 8, 8, 3)).astype(np.float32)
     model = _grouped(32, 1)
@@ -172,4 +174,32 @@ def test_answers_that_differ_fail_the_proof(tmp_path):
     layer = model.layers[1]
     layer.set_weights([-weight for weight in layer.get_weights()])
     with pytest.raises(ConversionError, match="differ"):
-        proof.compare(model, tmp_path / "model.tflite", pictures)
+        proof.compare(Network.of(model), tmp_path / "model.tflite", pictures)
+
+
+def test_a_network_is_trained_and_converted_from_python(tmp_path):
+    """What `train` and `convert` do on the command line."""
+    lines = []
+    options = {"width": 16, "units": (1,), "widening": 2.0, "group_channels": 32}
+    result = ftbnn_larq.train("ftbnn_r18", options=options, epochs=1, output=tmp_path, on_event=lines.append)
+    assert result["epochs"] == 1 and result["dataset"] == "digits"
+    assert lines[0].startswith("training ftbnn_r18 on digits: 1293 pictures of 8x8x1, 10 classes, 1 epochs")
+    longer = ftbnn_larq.train(resume=result["run"], epochs=2)
+    assert (longer["run"], longer["epochs"]) == (result["run"], 2)
+    document = ftbnn_larq.convert(result["run"])
+    assert document["path"] == os.path.join(result["run"], "model.tflite")
+    assert document["proven_on"] == "digits" and document["top1"]["examples"] == 360
+
+
+def test_a_model_object_is_converted_like_a_keras_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {"width": 16, "units": (1,), "widening": 2.0, "group_channels": None}
+    model = ftbnn_larq.create_model("ftbnn_r18_pure", input_shape=(8, 8, 1), num_classes=10, **options)
+    document = ftbnn_larq.convert(model)
+    assert document["path"] == "ftbnn_r18_pure.tflite" and document["proven_on"] == "noise"
+    assert document["model"] == {"name": "ftbnn_r18_pure"} and "run" not in document
+    on_digits = ftbnn_larq.convert(model, output=tmp_path / "digits.tflite", dataset="digits")
+    assert on_digits["proven_on"] == "digits" and len(on_digits["data"]["labels"]) == 10
+    with pytest.raises(ModelFileError, match="in 2 classes, data set digits"):
+        two = ftbnn_larq.create_model("ftbnn_r18_pure", input_shape=(8, 8, 1), num_classes=2, **options)
+        ftbnn_larq.convert(two, dataset="digits")

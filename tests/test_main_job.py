@@ -9,13 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import tracemalloc
 
 import h5py
 import numpy as np
 import pytest
-from conftest import NETWORK, OPTIONS, ROOT, about, run_command
 from PIL import Image
+
+from tests.conftest import NETWORK, OPTIONS, ROOT, about, run_command
 
 
 def test_a_run_holds_what_later_commands_and_people_need(trained):
@@ -100,18 +100,6 @@ def test_run_and_flatbuffer_predict_the_same_classes(trained, tmp_path, command)
         assert [label for label, _ in one["top"]] == [label for label, _ in other["top"]]
         np.testing.assert_allclose([p for _, p in one["top"]], [p for _, p in other["top"]], atol=1e-3)
         assert 0 < sum(p for _, p in one["top"]) <= 1.0001
-
-
-def test_photographs_are_not_all_held_at_once(trained, tmp_path):
-    from ftbnn_larq.inference.prediction import predict
-
-    photograph = tmp_path / "large.png"
-    Image.new("L", (5000, 4000), 99).save(photograph)
-    predict(trained.flatbuffer, [photograph])
-    tracemalloc.start()
-    assert len(predict(trained.flatbuffer, [photograph] * 8)) == 8
-    assert tracemalloc.get_traced_memory()[1] < 4 * 5000 * 4000
-    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("to", ["keras", "saved_model"])

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import zipfile
 
-from conftest import ROOT
+from tests.conftest import ROOT
 
 
 def test_the_wheel_works_outside_the_repository(tmp_path):

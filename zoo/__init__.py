@@ -1,6 +1,7 @@
-"""The named models. What varies is a row of configuration; recipes, results and weights lie beside as plain data.
+"""The model zoo: named models, published weights and recipes.
 
-Reading the table costs nothing: TensorFlow is loaded when a model is built.
+Each model is a name and a configuration. Recipes, results and weights are data files in the same folder. Importing the
+zoo does not load TensorFlow; building a model does.
 """
 
 from __future__ import annotations
@@ -28,6 +29,15 @@ R34 = (6, 8, 12, 6)
 
 
 class Entry(NamedTuple):
+    """A model of the zoo.
+
+    Attributes:
+        config: its configuration.
+        factory: function that builds it.
+        summary: one line on it.
+        description: more on it.
+    """
+
     config: ResNetConfig
     factory: Callable
     summary: str
@@ -38,7 +48,10 @@ _MODELS: dict[str, Entry] = {}
 
 
 def _model(config: ResNetConfig):
-    """Enter a model under its function's name; the first line of its docstring is its summary."""
+    """Decorator that adds a model to the zoo, under its function's name.
+
+    The first line of the docstring becomes its summary, the rest its description.
+    """
 
     def enter(function):
         name = function.__name__
@@ -86,20 +99,25 @@ def _model(config: ResNetConfig):
 
 _ARGUMENTS = """
 
-    Arguments (keyword-only, as in keras.applications):
-        input_shape: (height, width, channels); (224, 224, 3) unless given.
-        input_tensor: a Keras tensor to build upon, in place of input_shape.
-        weights: None (random), the name of a data set that weights are published for, or the path of a .weights.h5 or
-            .npz file. Published ones say what network they are of: shape, classes and options need not be given.
-        include_top: end in probabilities (N, num_classes) in float32, else in features (N, h, w, c).
-        num_classes: classes to tell apart; 1,000 unless given.
-        **options: fields of `config.ResNetConfig` to change: width, nonlinearity, slopes, ...
+All arguments are keyword-only, as in keras.applications.
 
-    Raises:
-        ConfigError: a picture smaller than the network's stride, a width or groups that LCE cannot pack, weights that
-            are not published.
-        ModelFileError: a weights file that is damaged, or of another network.
-        UnknownNameError: an option or a non-linearity that does not exist.
+Arguments:
+    input_shape: (height, width, channels); (224, 224, 3) if None.
+    input_tensor: a Keras tensor to build on, instead of input_shape.
+    weights: None (random weights), the name of a data set with published weights, or the path of a .weights.h5 or
+        .npz file. Published weights bring their own input shape, number of classes and options.
+    include_top: True for an output of float32 probabilities (N, num_classes), False for features (N, h, w, c).
+    num_classes: number of classes; 1,000 if None.
+    **options: fields of `ResNetConfig` to change: width, nonlinearity, slopes, ...
+
+Returns:
+    A Keras model.
+
+Raises:
+    ConfigError: pictures are too small for the network, LCE cannot pack the width or the groups, or no such weights
+        are published.
+    ModelFileError: the weights file is damaged, or of another network.
+    UnknownNameError: an option or a non-linearity does not exist.
 """
 
 
@@ -113,8 +131,9 @@ GROUPED = {**PURE, "widening": (1.5, 1.5, 3.0, 3.0), "group_channels": (32, 64, 
 def bireal_r18():
     """Bi-Real ResNet-18, the ancestor: no non-linearity, float shortcuts, float stem
 
-    One shortcut around every binary 3x3 convolution, and nothing but a batch norm between convolution and sum. Full
-    precision are the 7x7 stem, the three 1x1 convolutions where the resolution halves, and the classifier.
+    Every binary 3x3 convolution has its own shortcut. Between the convolution and the add there is only a batch norm.
+    Three parts have full precision: the 7x7 stem, the 1x1 convolutions in the three shortcuts that halve the
+    resolution, and the classifier.
     """
 
 
@@ -122,7 +141,7 @@ def bireal_r18():
 def ftbnn_r18_baseline():
     """FTBNN ResNet-18, first step: the ancestor with a tuned non-linearity
 
-    Behind each batch norm stands a two-slope PReLU, both slopes learned per channel from (1, 0): it begins as a ReLU.
+    A PReLU with two learned slopes per channel follows each batch norm. The slopes start at (1, 0), as a ReLU.
     """
 
 
@@ -130,10 +149,10 @@ def ftbnn_r18_baseline():
 def ftbnn_r18_pure():
     """FTBNN ResNet-18, second step: the baseline after binary purification
 
-    The float 7x7 stem gives way to a light one (3x3, depthwise 3x3, 1x1), the float 1x1 shortcuts to an average pool
-    whose channels are repeated under a batch norm. It stands before the stage, so that the first unit reads the signs
-    of each channel at several thresholds. No other convolution is float. For small pictures the stem is a 3x3 of half
-    the width, repeated likewise.
+    A light stem (3x3, depthwise 3x3, 1x1) replaces the float 7x7 stem. Where a stage begins, an average pool whose
+    channels are repeated, with a batch norm, replaces the shortcut's float 1x1 convolution. The pool stands before the
+    first unit of the stage, so this unit sees each channel with several thresholds. No other convolution is float. For
+    small pictures the stem is a 3x3 with half the width, whose channels are repeated in the same way.
     """
 
 
@@ -141,9 +160,10 @@ def ftbnn_r18_pure():
 def ftbnn_r18():
     """FTBNN ResNet-18, the whole idea: purified, then widened in groups
 
-    The first two stages have one and a half times the ancestor's channels, the others three times; their binary
-    convolutions run in groups, which at full width cost 3 % more than the ancestor's. Within a stage each group hears
-    of all others. Most binary weights are in the last stage, where they cost the fewest operations.
+    The first two stages have 1.5 times the channels of the ancestor, the last two have 3 times. Their binary
+    convolutions run in groups. At full width they cost 3 % more than those of the ancestor. Within a stage, groups
+    exchange channels, so that every group gets information from all others. Most binary weights are in the last stage,
+    where they cost the fewest operations.
     """
 
 
@@ -151,8 +171,9 @@ def ftbnn_r18():
 def bireal_r34():
     """Bi-Real ResNet-34, the ancestor: no non-linearity, float shortcuts, float stem
 
-    One shortcut around every binary 3x3 convolution, and nothing but a batch norm between convolution and sum. Full
-    precision are the 7x7 stem, the three 1x1 convolutions where the resolution halves, and the classifier.
+    Every binary 3x3 convolution has its own shortcut. Between the convolution and the add there is only a batch norm.
+    Three parts have full precision: the 7x7 stem, the 1x1 convolutions in the three shortcuts that halve the
+    resolution, and the classifier.
     """
 
 
@@ -160,7 +181,7 @@ def bireal_r34():
 def ftbnn_r34_baseline():
     """FTBNN ResNet-34, first step: the ancestor with a tuned non-linearity
 
-    Behind each batch norm stands a two-slope PReLU, both slopes learned per channel from (1, 0): it begins as a ReLU.
+    A PReLU with two learned slopes per channel follows each batch norm. The slopes start at (1, 0), as a ReLU.
     """
 
 
@@ -168,10 +189,10 @@ def ftbnn_r34_baseline():
 def ftbnn_r34_pure():
     """FTBNN ResNet-34, second step: the baseline after binary purification
 
-    The float 7x7 stem gives way to a light one (3x3, depthwise 3x3, 1x1), the float 1x1 shortcuts to an average pool
-    whose channels are repeated under a batch norm. It stands before the stage, so that the first unit reads the signs
-    of each channel at several thresholds. No other convolution is float. For small pictures the stem is a 3x3 of half
-    the width, repeated likewise.
+    A light stem (3x3, depthwise 3x3, 1x1) replaces the float 7x7 stem. Where a stage begins, an average pool whose
+    channels are repeated, with a batch norm, replaces the shortcut's float 1x1 convolution. The pool stands before the
+    first unit of the stage, so this unit sees each channel with several thresholds. No other convolution is float. For
+    small pictures the stem is a 3x3 with half the width, whose channels are repeated in the same way.
     """
 
 
@@ -179,41 +200,71 @@ def ftbnn_r34_pure():
 def ftbnn_r34():
     """FTBNN ResNet-34, the whole idea: purified, then widened in groups
 
-    The first two stages have one and a half times the ancestor's channels, the others three times; their binary
-    convolutions run in groups, which at full width cost 7 % less than the ancestor's. Within a stage each group hears
-    of all others. Most binary weights are in the last stage, where they cost the fewest operations.
+    The first two stages have 1.5 times the channels of the ancestor, the last two have 3 times. Their binary
+    convolutions run in groups. At full width they cost 7 % less than those of the ancestor. Within a stage, groups
+    exchange channels, so that every group gets information from all others. Most binary weights are in the last stage,
+    where they cost the fewest operations.
     """
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """The names of the zoo's models, those that fit a shell pattern such as "*r18*"."""
+    """Names of the zoo's models, sorted.
+
+    Arguments:
+        pattern: a shell pattern that the names must match, such as "*r18*".
+    """
     return sorted(fnmatch.filter(_MODELS, pattern))
 
 
 def entry(name: str) -> Entry:
-    """The row of the model called `name`. Raises UnknownNameError with the nearest names."""
+    """Configuration, builder and description of the model called `name`.
+
+    Raises:
+        UnknownNameError: there is no such model. The message gives the nearest names.
+    """
     if name not in _MODELS:
         raise UnknownNameError("model", name, _MODELS)
     return _MODELS[name]
 
 
 def create_model(name: str, **arguments):
-    """Build the model called `name`; the arguments are those of its function, e.g. `zoo.ftbnn_r18`."""
+    """Build the model called `name`.
+
+    Arguments:
+        name: a name in `list_models()`.
+        **arguments: input_shape, input_tensor, weights, include_top, num_classes and options, as for the model's own
+            function, such as `zoo.ftbnn_r18`.
+
+    Returns:
+        A Keras model from pictures (N, height, width, channels) to probabilities (N, num_classes), or to features
+            (N, h, w, c) without the top.
+
+    Raises:
+        ConfigError: pictures are too small for the network, LCE cannot pack the width or the groups, or no such weights
+            are published.
+        ModelFileError: the weights file is damaged, or of another network.
+        UnknownNameError: a model, option or non-linearity does not exist. The message gives the nearest names.
+    """
     return entry(name).factory(**arguments)
 
 
 def published_weights(name: str) -> list[str]:
-    """The data sets that weights of a model are published for."""
+    """Names of the data sets for which weights of the model `name` are published."""
     return sorted(path.stem.split("-", 1)[1] for path in WEIGHTS.glob(f"{name}-*.npz"))
 
 
 def published(name: str, dataset: str, suffix: str = ".npz") -> Path:
-    """A published file, checked: .npz (weights), .tflite (flatbuffer) or .json (what it is and what it was proven by).
+    """Path of a published file, after checking its SHA-256.
+
+    Arguments:
+        name: the model.
+        dataset: the data set it was trained on.
+        suffix: ".npz" for weights, ".tflite" for the flatbuffer, ".json" for the flatbuffer's description and proof.
 
     Raises:
-        UnknownNameError: no such model.
-        ConfigError: nothing is published for that data set; the message says for which something is.
-        ModelFileError: the file is not the one that was published.
+        UnknownNameError: there is no such model.
+        ConfigError: nothing is published for that data set. The message names those with published weights.
+        ModelFileError: the file is missing or not the published one.
     """
     entry(name)
     known = published_weights(name)
@@ -226,24 +277,38 @@ def published(name: str, dataset: str, suffix: str = ".npz") -> Path:
     wanted = read_json(WEIGHTS / CHECKSUMS).get(path.name)
     if not path.is_file() or sha256(path) != wanted:
         raise ModelFileError(
-            f"{path}: its SHA-256 is not that of the published file, {wanted}: install the package anew"
+            f"{path}: its SHA-256 is not that of the published file, {wanted}: install the package again"
         )
     return path
 
 
 def is_reference(text: str | os.PathLike) -> bool:
-    """Whether that is written as NAME:DATASET, and is no path."""
+    """Whether `text` has the form NAME:DATASET and is not an existing path."""
     return ":" in str(text) and not Path(text).exists()
 
 
 def published_flatbuffer(reference: str | os.PathLike) -> Path:
-    """The flatbuffer that NAME:DATASET stands for; what is no such reference is given back as a path."""
+    """Path of the published flatbuffer for NAME:DATASET; anything else is returned as a path.
+
+    Raises:
+        ConfigError: nothing is published for DATASET.
+        ModelFileError: the file is missing or not the published one.
+    """
     name, colon, dataset = str(reference).partition(":")
     return published(name, dataset, ".tflite") if colon and name in _MODELS else Path(reference)
 
 
 def pretrained(name: str, dataset: str):
-    """A published network with its weights, and the document of its data set. Raises as `published` does."""
+    """Load a published network.
+
+    Returns:
+        The Keras model with its weights, and the description of its data set (the fields of `DataConfig`).
+
+    Raises:
+        UnknownNameError: there is no such model.
+        ConfigError: nothing is published for that data set.
+        ModelFileError: the file is missing or not the published one.
+    """
     from ftbnn_larq.models.weights import read_description
 
     return create_model(name, weights=dataset), read_description(published(name, dataset))["data"]
@@ -258,11 +323,18 @@ def _weights_file(name: str, weights: str) -> Path:
 
 
 def recipe_for(dataset: str) -> Recipe:
-    """The recipe for a data set of any version and configuration: its own, or the default one."""
+    """The recipe for a data set: its own if there is one, else the default recipe.
+
+    Arguments:
+        dataset: name of the data set; a version or configuration of TFDS after it is ignored.
+    """
     own = HERE / "recipes" / f"{re.split('[/:]', dataset)[0]}.toml"
     return read(own if own.is_file() else HERE / "recipes" / "default.toml")
 
 
 def costs() -> dict[str, dict]:
-    """Counted costs of every model at 224x224 and 1,000 classes, as `python -m benchmarks.tables` wrote them."""
+    """Costs of every model at 224x224 and 1,000 classes, by name, as stored in results/costs.json.
+
+    OPs and MACs are multiply-accumulates for one picture, `weights_bytes` is in bytes.
+    """
     return read_json(HERE / "results" / "costs.json")

@@ -1,4 +1,7 @@
-"""Any network by name: the zoo's, and larq-zoo's as `larq_zoo:NAME`. Names are checked without TensorFlow."""
+"""Networks by name: models of the zoo, and those of larq-zoo as `larq_zoo:NAME`.
+
+Checking a name does not import TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,27 @@ from ftbnn_larq.zoo import peers
 
 
 def names() -> list[str]:
+    """Names of all networks that can be built."""
     return [*zoo.list_models(), *peers.NAMES]
 
 
 def check(name: str, options: dict) -> None:
-    """Refuse a name or options that fit no network.
+    """Refuse an unknown name, or options that do not fit the network.
 
     Raises:
-        UnknownNameError: a name or an option that does not exist; the message has the nearest.
-        ConfigError: a value that cannot be used, or an option of a network that has none.
+        UnknownNameError: a name or an option does not exist. The message gives the nearest ones.
+        ConfigError: a value cannot be used, or the network does not have this option.
     """
     if name in peers.NAMES:
         peers.check_options(name, options)
     elif name in zoo.list_models():
         zoo.entry(name).config.replace(**options)
     else:
-        raise UnknownNameError("model", name, names(), hint=f"(larq-zoo's stand as {peers.PREFIX}NAME)")
+        raise UnknownNameError("model", name, names(), hint=f"(write larq-zoo's networks as {peers.PREFIX}NAME)")
 
 
 def check_recipe(name: str, how: Recipe) -> None:
-    """Raises ConfigError for a recipe that the network called `name` cannot be trained by."""
+    """Raise ConfigError if the network called `name` cannot be trained with a recipe."""
     if name in peers.NAMES and how.float_weights_epochs:
         raise ConfigError(
             f"float_weights_epochs = {how.float_weights_epochs}: {name} has Larq's own layers, whose weights are "
@@ -39,31 +43,36 @@ def check_recipe(name: str, how: Recipe) -> None:
 
 
 def options_of(name: str, options: dict) -> dict:
-    """Those of `options` that the network called `name` knows: all of them for the zoo's, the width for some peers."""
+    """The `options` that the network called `name` has: all for models of the zoo, at most the width for larq-zoo's."""
     if name not in peers.NAMES:
         return options
     return {key: value for key, value in options.items() if key in peers.known_options(name)}
 
 
 def whole_configuration(name: str, options: dict) -> dict:
-    """Every field of what `options` make of the network called `name`, for a file that outlives the zoo's choices.
+    """The full configuration of the network called `name` with `options`.
 
-    A network of larq-zoo has no configuration but the options. Raises as `check` does.
+    A run stores it, so the run can be rebuilt after the zoo's defaults change. A network of larq-zoo has only the
+    options.
+
+    Raises:
+        UnknownNameError: as for `check`.
+        ConfigError: as for `check`.
     """
     check(name, options)
     return options if name in peers.NAMES else dataclasses.asdict(zoo.entry(name).config.replace(**options))
 
 
 def create(name: str, **arguments):
-    """Build the network called `name`; arguments as for `zoo.create_model` and `peers.create`."""
+    """Build the network called `name`. Arguments are as for `zoo.create_model` and `peers.create`."""
     return peers.create(name, **arguments) if name in peers.NAMES else zoo.create_model(name, **arguments)
 
 
 def rebuild(described: dict):
-    """The network that a run or a weights file describes, with random weights.
+    """Build the network that a run or a weights file describes, with random weights.
 
     Arguments:
-        described: `name`, `options`, `input_shape` (height, width, channels) and `classes`.
+        described: dict with `name`, `options`, `input_shape` (height, width, channels) and `classes`.
     """
     shape = {"input_shape": tuple(described["input_shape"]), "num_classes": described["classes"]}
     return create(described["name"], **shape, **described["options"])

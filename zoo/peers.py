@@ -1,4 +1,4 @@
-"""Published binary networks to compare with, as larq-zoo builds them. Their names are readable without TensorFlow."""
+"""Networks of larq-zoo, for comparison. Reading their names does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -32,24 +32,33 @@ _HOMES = {
 NAMES = tuple(PREFIX + name for name in _HOMES)
 
 
-# Networks whose width is one number, the filters of the first stage.
+# Networks whose width can be chosen: one number, the filters of the first stage.
 _SCALABLE = ("BiRealNet", "RealToBinaryNet")
 
 
 def known_options(name: str) -> tuple[str, ...]:
+    """Names of the options that a network of larq-zoo has here."""
     return ("width",) if name.removeprefix(PREFIX) in _SCALABLE else ()
 
 
 def check_options(name: str, options: dict) -> None:
-    """Refuse options that a model of larq-zoo does not have. Raises UnknownNameError or ConfigError."""
+    """Refuse options that a network of larq-zoo does not have.
+
+    Raises:
+        UnknownNameError: there is no such network.
+        ConfigError: the network does not have an option, or a value cannot be used.
+    """
     if name not in NAMES:
         raise UnknownNameError("model", name, NAMES)
     known = known_options(name)
     for option, value in options.items():
         if option not in known:
-            raise ConfigError(f"{option} {value}: {name} is built as published{', but for its width' if known else ''}")
+            raise ConfigError(
+                f"{option} {value}: leave it out, {name} is built as published"
+                f"{', except for its width' if known else ''}"
+            )
         if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{option} {value!r} is not a number of filters")
+            raise ConfigError(f"{option} {value!r} is not a number of filters: give a whole number, 1 or more")
 
 
 def create(
@@ -60,19 +69,19 @@ def create(
     include_top: bool = True,
     width: int | None = None,
 ):
-    """Build a model of larq-zoo with random weights; nothing is downloaded.
+    """Build a network of larq-zoo with random weights. Nothing is downloaded.
 
-    Args:
+    Arguments:
         name: one of `NAMES`, such as "larq_zoo:QuickNet".
         input_shape: (height, width, channels).
-        num_classes: classes to tell apart.
-        include_top: end in probabilities (N, num_classes), else in features (N, h, w, c).
-        width: filters of the first stage, for Bi-Real Net and Real-to-Binary. Small pictures then get the stem that our
-            own networks have for them, in place of a 7x7 and a pool that would leave nothing to see.
+        num_classes: number of classes.
+        include_top: True for an output of probabilities (N, num_classes), False for features (N, h, w, c).
+        width: filters of the first stage, for Bi-Real Net and Real-to-Binary only. With it, small pictures get the stem
+            of our own networks; the original 7x7 and pool would leave too few pixels.
 
     Raises:
-        UnknownNameError: a name that is not in the table.
-        ConfigError: an input shape that larq-zoo cannot build the model for.
+        UnknownNameError: there is no such network.
+        ConfigError: larq-zoo cannot build the network for this input shape, or the width cannot be used.
     """
     if name not in NAMES:
         raise UnknownNameError("model", name, NAMES)
@@ -86,12 +95,12 @@ def create(
             return factory(input_shape=input_shape, num_classes=num_classes, include_top=include_top, weights=None)
     except ValueError as error:
         too_small = "Negative dimension" in str(error) or "negative value in a dimension" in str(error)
-        reason = "it pools more often than such a picture can be halved" if too_small else one_line(error)
+        reason = "such pictures are too small for its strides" if too_small else one_line(error)
         raise ConfigError(f"{name} cannot be built for {'x'.join(map(str, input_shape))}: {reason}") from error
 
 
 def _scaled(own_name: str, width: int, **arguments):
-    """A network with `width` filters in its first stage, through larq-zoo's own factory."""
+    """Build a network with `width` filters in its first stage, by larq-zoo's own factory."""
     import larq_zoo
     from zookeeper import factory
 
@@ -109,7 +118,7 @@ def _scaled(own_name: str, width: int, **arguments):
         @factory
         class Scaled(larq_zoo.literature.birealnet.BiRealNetFactory):
             def residual_block(self, x, double_filters=False, filters=None):
-                # The filters are given for the first block only, which stands behind the stem.
+                # Only the first block, directly after the stem, gets `filters`.
                 x = small_stem(self.image_input, x) if filters else x
                 return super().residual_block(x, double_filters, filters)
 
@@ -130,7 +139,7 @@ def _scaled(own_name: str, width: int, **arguments):
 
 @contextlib.contextmanager
 def _no_advice_on_training():
-    # Larq warns once a layer of weights that are not clipped; DoReFa-Net's are not, as published.
+    # Larq warns about each layer whose latent weights are not clipped. Those of DoReFa-Net are not, as published.
     log = logging.getLogger("larq")
     level = log.level
     log.setLevel(logging.ERROR)

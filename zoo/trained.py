@@ -2,14 +2,74 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from pathlib import Path
 
 from ftbnn_larq import runs, zoo
 from ftbnn_larq.data import DataConfig
-from ftbnn_larq.errors import ConfigError
+from ftbnn_larq.errors import RunError
 from ftbnn_larq.models import keras_files
-from ftbnn_larq.models.weights import load_weights
+from ftbnn_larq.models.weights import load_weights, read_description
 from ftbnn_larq.zoo import networks
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained network that is not loaded yet.
+
+    Attributes:
+        reference: as it was given.
+        run: the run folder; None for a published network and for a Keras file.
+        published: (name, data set) of a published network, else None.
+    """
+
+    reference: str
+    run: runs.Run | None = None
+    published: tuple[str, str] | None = None
+
+    @property
+    def description(self) -> dict | None:
+        """The document that names its model and data; None for a Keras file."""
+        if self.published:
+            return read_description(zoo.published(*self.published))
+        return self.run and self.run.config
+
+    @property
+    def data(self) -> DataConfig | None:
+        """What it was trained on; None for a Keras file, which does not say."""
+        return DataConfig.from_json(self.description["data"]) if self.description else None
+
+    def load(self):
+        """The network with its weights. Raises ModelFileError: a file is damaged, or Keras cannot build it."""
+        if self.run:
+            return load_run(self.run)
+        if self.published:
+            return zoo.pretrained(*self.published)[0]
+        return keras_files.load(self.reference)
+
+
+def find(reference: str | os.PathLike) -> Trained:
+    """The trained network that a reference stands for. Needs no TensorFlow.
+
+    Raises:
+        RunError: a run without weights, or no such run, file or NAME:DATASET.
+        ModelFileError: a Keras file that will not be loaded; see `keras_files.check`.
+        UnknownNameError, ConfigError: nothing is published by that name.
+    """
+    text, path = str(reference), Path(reference)
+    if keras_files.is_model_file(path):
+        keras_files.check(path)
+        return Trained(text)
+    if zoo.is_reference(text):
+        name, dataset = text.split(":", 1)
+        zoo.published(name, dataset)
+        return Trained(text, published=(name, dataset))
+    if not path.is_dir():
+        raise RunError(f"{text}: no such run folder; give one, a .keras file, or NAME:DATASET of the zoo")
+    run = runs.open_run(path)
+    run.check_weights()
+    return Trained(text, run=run)
 
 
 def build(run: runs.Run):
@@ -28,34 +88,3 @@ def load_run(run: runs.Run):
     model = build(run)
     load_weights(model, run.weights)
     return model
-
-
-def check(reference: str) -> None:
-    """Refuse what cannot be a network, without building it. Raises RunError, ConfigError or UnknownNameError."""
-    if Path(reference).is_dir():
-        runs.open_run(reference).check_weights()
-    elif not Path(reference).is_file():
-        name, colon, dataset = reference.partition(":")
-        if not colon:
-            raise ConfigError(f"{reference!r} is no run folder, no .keras file and no NAME:DATASET of the zoo")
-        zoo.published(name, dataset)
-
-
-def load(reference: str):
-    """A trained network, and what it was trained on where that is known.
-
-    Arguments:
-        reference: a run folder, NAME:DATASET of the zoo, or a Keras model file, whose code is not run.
-
-    Raises:
-        RunError, ConfigError, UnknownNameError: there is no such thing; ModelFileError: it cannot be loaded.
-    """
-    check(reference)
-    path = Path(reference)
-    if path.is_dir():
-        run = runs.open_run(path)
-        return load_run(run), DataConfig.from_json(run.config["data"])
-    if path.is_file():
-        return keras_files.load(path), None
-    network, described = zoo.pretrained(*reference.split(":", 1))
-    return network, DataConfig.from_json(described)

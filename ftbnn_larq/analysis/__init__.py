@@ -1,1 +1,1 @@
-"""Questions put to a built model. Nothing here knows a command."""
+"""Analysis of built models: operation counts, accuracy and linearity."""

@@ -1,4 +1,4 @@
-"""Top-1 and top-5 accuracy, counted in one place for Keras, LCE and training."""
+"""Top-1 and top-5 accuracy, for Keras, LCE and training alike."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from ftbnn_larq.errors import DataError
 
 
 def accuracy(predict: Callable, batches, on_batch: Callable[[int], None] = lambda count: None) -> dict:
-    """Top-1 and top-5 accuracy as fractions; with fewer than five classes top-5 is 1.
+    """Top-1 and top-5 accuracy as fractions. With fewer than five classes, top-5 is 1.
 
     Arguments:
-        predict: float32 pictures (n, h, w, c) in, scores (n, classes) out.
-        batches: pairs of pictures and integer classes (n,).
-        on_batch: told after each batch how many pictures it had.
+        predict: function from float32 pictures (n, h, w, c) to scores (n, classes).
+        batches: pairs of pictures and integer labels (n,).
+        on_batch: called with the number of pictures after each batch.
+
+    Returns:
+        `{examples, top1, top5}`; `examples` is the number of pictures.
 
     Raises:
-        DataError: no picture.
+        DataError: there is no picture.
     """
     import numpy as np
 
@@ -25,9 +28,9 @@ def accuracy(predict: Callable, batches, on_batch: Callable[[int], None] = lambd
         pictures, labels = np.asarray(pictures), np.asarray(labels)
         scores = np.asarray(predict(pictures))
         own = np.take_along_axis(scores, labels[:, None].astype(np.int64), axis=1)
-        # Classes before the right one; of equal scores the lower class number comes first, as in argmax.
+        # Classes before the label. Of equal scores the lower class number comes first, as in argmax.
         earlier = np.arange(scores.shape[1])[None] < labels[:, None]
-        # Written so that a score that is no number counts as wrong.
+        # Written so that a NaN score counts as wrong.
         rank = (~(scores <= own) | ((scores == own) & earlier)).sum(axis=1)
         examples += len(labels)
         first += int((rank < 1).sum())

@@ -1,4 +1,4 @@
-"""Which layers a model calls, with shapes and operations: one forward pass, traced and not run."""
+"""List the layer calls of a model, with shapes and operations, by tracing one forward pass."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ class Call:
     """One call of a layer on one picture.
 
     Attributes:
-        path: the layer's name behind those of the layers and models that contain it, "encoder/conv".
-        parents: the calls in which this one happened, outermost first; the model's own is left out.
-        input_shape, output_shape: of the first tensor, with a batch of 1; None stands for a size that is not fixed.
-        operations: what the layer itself adds to the graph, not counting the layers that it calls.
+        layer: the layer.
+        path: the names of the layers and models that contain the layer, and its own: "encoder/conv".
+        parents: the calls that contain this one, outermost first, without the model's own.
+        input_shape: of the first input tensor, for a batch of 1; None for a size that is not fixed.
+        output_shape: of the first output tensor, likewise.
+        operations: operations that the layer itself adds to the graph, without those of the layers that it calls.
     """
 
     layer: tf.keras.layers.Layer
@@ -31,10 +33,10 @@ class Call:
 
 
 def input_specs(model: tf.keras.Model) -> tuple:
-    """The arguments of a call of `model` on one picture: (positional, by keyword), with a tf.TensorSpec for a tensor.
+    """The arguments for calling `model` on one picture: (positional, keyword), with a tf.TensorSpec for each tensor.
 
     Raises:
-        ConfigError: a model that was never built, or whose input size is not fixed.
+        ConfigError: the model is not built, or its input size is not fixed.
     """
     built = model.save_spec()
     if built is None:
@@ -45,8 +47,8 @@ def input_specs(model: tf.keras.Model) -> tuple:
             return spec
         if None in spec.shape.as_list()[1:]:
             raise ConfigError(
-                f"{model.name} takes inputs of {tuple(spec.shape[1:])}, and the cost depends on the size: "
-                "build it with a fixed one, such as input_shape=(224, 224, 3)"
+                f"{model.name} takes inputs of {tuple(spec.shape[1:])}, but the cost depends on the size: "
+                "build it with a fixed size, such as input_shape=(224, 224, 3)"
             )
         return tf.TensorSpec([1, *spec.shape[1:]], spec.dtype)
 
@@ -54,18 +56,18 @@ def input_specs(model: tf.keras.Model) -> tuple:
 
 
 def trace(model: tf.keras.Model) -> list[Call]:
-    """Every call of a layer in one forward pass of `model`, inner calls before those that contain them.
+    """All layer calls in one forward pass of `model`, inner calls before the calls that contain them.
 
-    Layers called in a graph of their own (the body of a loop, a tf.function) are not listed, since it is not known how
-    often they run; the operation that does so is one of the layer that contains it.
+    Calls inside a graph of their own (the body of a loop, a tf.function) are not listed, because it is not known how
+    often they run. The operation that runs that graph belongs to the layer around it.
 
     Raises:
-        ConfigError: a model that was never built, or whose input size is not fixed.
+        ConfigError: the model is not built, or its input size is not fixed.
     """
     calls: list[Call] = []
 
     def forward(arguments, keywords):
-        # Traced once more when a layer makes its variables only now.
+        # TensorFlow traces again if a layer creates its variables in this call.
         calls.clear()
         with _recorded(calls, tf.compat.v1.get_default_graph()):
             return model(*arguments, **keywords)
@@ -76,12 +78,12 @@ def trace(model: tf.keras.Model) -> list[Call]:
 
 @contextlib.contextmanager
 def _recorded(calls: list[Call], graph: tf.Graph):
-    # Keras has no hook for calls, and what it keeps of them (nodes) does not reach into layers made of layers.
+    # Keras has no hook for calls, and its nodes do not show the calls inside layers made of layers.
     original = tf.keras.layers.Layer.__call__
     running: list[Call] = []
     owned: set[str] = set()
 
-    @functools.wraps(original)  # Keras's own name also keeps AutoGraph from rewriting this function
+    @functools.wraps(original)  # with Keras's name, AutoGraph does not rewrite this function
     def recording(layer, *arguments, **keywords):
         if tf.compat.v1.get_default_graph() is not graph:
             return original(layer, *arguments, **keywords)
@@ -112,13 +114,13 @@ def _shape(tensors) -> tuple:
     return tuple(tensors[0].shape) if tensors else ()
 
 
-# The beginnings of the names of TensorFlow's operations that multiply and accumulate.
+# Prefixes of TensorFlow operations that multiply and accumulate.
 _PRODUCTS = ("Conv", "DepthwiseConv", "MatMul", "BatchMatMul", "SparseMatMul", "SparseTensorDenseMatMul")
 _PRODUCTS += ("Einsum", "XlaConv", "XlaDot", "XlaEinsum", "CudnnRNN")
 
 
 def multiplies(call: Call) -> bool:
-    """Whether one of the call's own operations, or a function that it runs, is a convolution or a matrix product."""
+    """Whether the call runs a convolution or matrix product, in its own operations or in functions that they call."""
     if any(operation.type.startswith(_PRODUCTS) for operation in call.operations):
         return True
     nodes = [operation.node_def for operation in call.operations]
@@ -140,6 +142,6 @@ def multiplies(call: Call) -> bool:
 
 
 def _functions(node) -> list[str]:
-    """The names of the functions that an operation runs, such as the body of a loop or the branches of a choice."""
+    """Names of the functions that an operation calls, such as the body of a loop or the branches of a condition."""
     run = [function for value in node.attr.values() for function in (value.func, *value.list.func)]
     return [function.name for function in run if function.name]

@@ -1,8 +1,8 @@
-"""Operation counts of any built Keras model, one multiply-accumulate being one operation.
+"""Operation counts of any built Keras model. One multiply-accumulate is one operation.
 
 OPs = FLOPs + BOPs / 64, both in multiply-accumulates (Bi-Real Net, arXiv 1808.00278, section 4.3): a 64-bit machine
-does 64 binary ones in the time of a float one. Only convolutions and dense layers count, as in the literature;
-batch norms, non-linearities, poolings and additions do not.
+does 64 binary operations in the time of one float operation. As in the literature, only convolutions and dense layers
+are counted, not batch norms, non-linearities, poolings and additions.
 """
 
 from __future__ import annotations
@@ -27,10 +27,17 @@ _COUNTED = (*_SEPARABLE, *_DEPTHWISE, *_TRANSPOSED, *_UNSHARED, *_PLAIN)
 
 @dataclass
 class LayerCount:
-    """One layer: parameters, and multiply-accumulates for one picture over all its calls, binary and float.
+    """Costs of one layer.
 
-    `params_binary` are weights that need one bit; they can belong to a layer that multiplies them with floats.
-    `uncounted` says that the layer multiplies and accumulates in a way that is not counted here.
+    Attributes:
+        name: path of the layer in the model.
+        type: its class.
+        output_shape: without the batch dimension.
+        params_binary: weights of one bit each; the layer may still multiply them with floats.
+        params_float: other parameters.
+        macs_binary: binary multiply-accumulates for one picture, over all calls of the layer.
+        macs_float: other multiply-accumulates, likewise.
+        uncounted: True if the layer multiplies and accumulates in a way that cannot be counted here.
     """
 
     name: str
@@ -56,19 +63,19 @@ def _is_binary(variable) -> bool:
 
 
 def _products(call: Call) -> list[tuple]:
-    """What a convolution or dense layer multiplies: (multiply-accumulates, the kernel, whether with its inputs)."""
+    """The products of a convolution or dense layer: (multiply-accumulates, kernel, whether with the layer's input)."""
     layer, outputs = call.layer, math.prod(call.output_shape)
     if isinstance(layer, _SEPARABLE):
         depthwise, pointwise = layer.depthwise_kernel, layer.pointwise_kernel
         return [
             (outputs // layer.filters * math.prod(depthwise.shape), depthwise, True),
-            # Multiplied with the sums that the depthwise kernel gives.
+            # The pointwise kernel is multiplied with the sums of the depthwise convolution.
             (outputs * math.prod(pointwise.shape[:-1]), pointwise, False),
         ]
     if isinstance(layer, _DEPTHWISE):
         return [(outputs * math.prod(layer.kernel_size), layer.depthwise_kernel, True)]
     if isinstance(layer, _TRANSPOSED):
-        # Every input is spread over the kernel, whose last axis holds the input channels.
+        # Every input value is multiplied with the whole kernel; its last axis holds the input channels.
         return [(math.prod(call.input_shape) * math.prod(layer.kernel.shape[:-1]), layer.kernel, True)]
     if isinstance(layer, _UNSHARED):
         channels = call.input_shape[1 if layer.data_format == "channels_first" else -1]
@@ -90,7 +97,7 @@ def _add_products(row: LayerCount, call: Call) -> None:
 
 
 def _deployed(layer) -> list:
-    """The layer's variables; of a batch norm a scale and a shift, into which its moving averages are folded."""
+    """The layer's variables. Of a batch norm only scale and shift: the moving averages are folded in."""
     if not isinstance(layer, _keras.BatchNormalization):
         return layer.weights
     folded = {id(layer.moving_mean)} if layer.center else set()
@@ -107,7 +114,7 @@ def _count_layers(model: tf.keras.Model) -> list[LayerCount]:
     calls = trace(model)
     rows: dict[int, LayerCount] = {}
     seen: set[int] = set()
-    # Inner calls come first: what contains other layers is left with the variables that are its own.
+    # Inner calls come first, so a layer that contains others keeps only its own variables.
     for call in calls:
         layer, row = call.layer, rows.get(id(call.layer))
         if row is None:
@@ -116,14 +123,14 @@ def _count_layers(model: tf.keras.Model) -> list[LayerCount]:
             seen.update(map(_identity, layer.weights))
             row.params_binary = sum(math.prod(variable.shape) for variable in own if _is_binary(variable))
             row.params_float = sum(math.prod(variable.shape) for variable in own) - row.params_binary
-            # Whatever a layer does with a kernel, it should not pass for free.
+            # A layer with a kernel that is not counted below is reported as uncounted.
             has_kernel = any("kernel" in variable.name.split("/")[-1] for variable in own)
             row.uncounted = has_kernel and not isinstance(layer, _COUNTED)
         if isinstance(layer, _COUNTED):
             _add_products(row, call)
         elif not row.uncounted:
             row.uncounted = multiplies(call)
-    # Models and layers made of layers, and the quantizers in a convolution, are rows only where they cost something.
+    # Models, layers made of layers, and quantizers of a convolution get a row only if they have a cost of their own.
     parts = {id(model)} | {id(parent.layer) for call in calls for parent in call.parents}
     parts |= {id(call.layer) for call in calls if any(isinstance(parent.layer, _COUNTED) for parent in call.parents)}
     parts -= {id(call.layer) for call in calls if isinstance(call.layer, _COUNTED)}
@@ -136,25 +143,25 @@ def _shapes(specs):
 
 
 def count(model: tf.keras.Model) -> dict:
-    """What `model` costs: totals and one row a layer, as the command `summary` prints them.
+    """Count the costs of a model: totals, and one row per layer.
 
-    Convolutions (plain, grouped, depthwise, separable, transposed, locally connected) and dense layers are counted
-    wherever they stand, in nested models and in layers made of layers too: multiply-accumulates once for each call,
-    parameters once. A multiplication is binary if the layer's own quantizers turn both its input and its kernel into
-    one bit; the pointwise half of a separable convolution multiplies sums and stays float. Of a batch norm, scale and
-    shift are counted (2 parameters a channel), as in `lq.models.summary` and in the deployed network.
+    Counted are convolutions (plain, grouped, depthwise, separable, transposed, locally connected) and dense layers,
+    also inside nested models and layers made of layers. Multiply-accumulates are counted once per call, parameters
+    once. A multiplication is binary if the layer's own quantizers turn both its input and its kernel into one bit. The
+    pointwise part of a separable convolution multiplies sums, so it is float. A batch norm has a scale and a shift (2
+    parameters per channel), as in `lq.models.summary` and in the converted network.
 
-    Args:
-        model: a built Keras model whose input size is fixed.
+    Arguments:
+        model: a built Keras model with a fixed input size.
 
     Returns:
-        `{name, input_shape, params: {binary, float}, macs: {binary, float}, ops, weights_bytes, layers: [...]}`;
-        macs and ops are multiply-accumulates for one picture, weights_bytes a bit for a binary parameter and
-        four bytes for any other. `uncounted`, only there if there are any, names the layers that multiply and
-        accumulate in a way that is not known here, so that macs and ops are too low.
+        `{name, input_shape, params: {binary, float}, macs: {binary, float}, ops, weights_bytes, layers: [...]}`. `macs`
+            and `ops` are multiply-accumulates for one picture. `weights_bytes` counts 1 bit for a binary parameter and
+            4 bytes for every other one. `uncounted`, if present, names layers that cannot be counted here; `macs` and
+            `ops` are then too low.
 
     Raises:
-        ConfigError: a model that was never built, or whose input size is not fixed.
+        ConfigError: the model is not built, or its input size is not fixed.
     """
     input_shape = _shapes(input_specs(model))
     layers = _count_layers(model)

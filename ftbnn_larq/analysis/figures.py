@@ -1,4 +1,4 @@
-"""Pictures of what was measured. matplotlib is imported when one is drawn."""
+"""Figures of the linearity analysis. matplotlib is imported only when one is drawn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ftbnn_larq.analysis.verdict import AS_TRAINED, BATCH_NORM, NONE, WEIGHT, WE
 from ftbnn_larq.files import written_whole
 from ftbnn_larq.models.config import NONLINEARITIES
 
-# Of Okabe and Ito's palette, distinct to colour-blind readers too; titles and places say the same once more.
+# From Okabe and Ito's palette, which color-blind readers can tell apart. No meaning is in the color alone.
 BLACK, BLUE, ORANGE = "#444444", "#0072B2", "#D55E00"
 SCALE_LABELS = {
     NONE: "no scale",
@@ -18,15 +18,17 @@ SCALE_LABELS = {
     BATCH_NORM: "batch norm\n(learned scale)",
 }
 LEGEND = (
-    "Small marks, joined by a line: one binary convolution. Large marks: the mean of all. In brackets: slopes for "
-    "positive and negative inputs, where a training starts."
+    "Small marks joined by a line: one binary convolution. Large marks: the mean over all. In brackets: start slopes "
+    "for positive and negative inputs."
 )
 
 
 def draw_linearity(document: dict, path: str | os.PathLike, subject: str) -> None:
-    """Write the picture of the document that `linearity.linearity` returns, as PNG.
+    """Draw the result of `linearity.linearity` as a PNG file.
 
     Arguments:
+        document: that result.
+        path: the file to write.
         subject: which network, on which pictures.
 
     Raises:
@@ -84,8 +86,8 @@ def draw_linearity(document: dict, path: str | os.PathLike, subject: str) -> Non
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
     words.axis("off")
-    told = "\n\n".join(textwrap.fill(part, 50) for part in (subject, document["verdict"], LEGEND))
-    figure.text(0.02, words.get_position().y1 - 0.02, told, va="top", fontsize=9.5)
+    text = "\n\n".join(textwrap.fill(part, 50) for part in (subject, document["verdict"], LEGEND))
+    figure.text(0.02, words.get_position().y1 - 0.02, text, va="top", fontsize=9.5)
     with written_whole(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
 
@@ -98,14 +100,14 @@ def _label(nonlinearity: str) -> str:
 
 
 def _rows(axes, labels, layers, means, colour, form) -> None:
-    """A row for each label: a thin line for each layer across the rows, a large mark with its number for the mean."""
+    """Draw a row per label: a thin line per layer across the rows, and a large mark with a number for the mean."""
     heights = range(len(labels))
     for values in layers:
         shown = [(value, height) for value, height in zip(values, heights, strict=True) if value is not None]
         axes.plot([x for x, _ in shown], [y for _, y in shown], ".-", color=colour, alpha=0.25, linewidth=0.8)
     for mean, height in zip(means, heights, strict=True):
         if mean is None:
-            axes.text(0.5, height, "does not aim at it", transform=axes.get_yaxis_transform(), ha="center", va="center")
+            axes.text(0.5, height, "not defined", transform=axes.get_yaxis_transform(), ha="center", va="center")
         else:
             axes.plot(mean, height, "D", color=colour, markersize=9, markeredgecolor="white")
             place = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "fontsize": 10.5}

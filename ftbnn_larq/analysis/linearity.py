@@ -1,27 +1,27 @@
-"""How linear is a binarized convolution? The argument of FTBNN (arXiv 2010.09294), measured on real activations.
+"""Measure how linear binarized convolutions are: the argument of FTBNN (arXiv 2010.09294), on real activations.
 
-The paper says: reducing the quantization error makes the binarized convolution more linear, which hurts discrimination.
-So for each binary layer, with its real-valued input X (N, H, W, C) and its latent weights W (height, width, C / groups,
-filters), the full-precision convolution F = X * W is compared with its binarization B = sign(X) * sign(W), where
-sign(0) = +1, under four scales:
+The paper's argument: less quantization error makes the binarized convolution more linear, and that hurts
+discrimination. The first half is measured here. The second half is not; accuracies of trained networks show it.
+
+Each binary layer has a real-valued input X (N, H, W, C) and latent weights W (height, width, C / groups, filters). The
+full-precision convolution F = X * W is compared with the binarized one, B = sign(X) * sign(W) with sign(0) = +1, under
+four scales:
 
     none                   B
     weight                 alpha B, with alpha the mean of |W| in each output channel (XNOR-Net, arXiv 1603.05279)
-    weight and activation  alpha K B, with K the mean of |X| over the window and (the group's) channels (the same)
-    batch norm             gamma (B - mean) / sqrt(variance + epsilon) + beta, as the layer behind learned it (of B
-                           with the scale that the layer's own quantizer gives the kernel, if it does)
+    weight and activation  alpha K B, with K the mean of |X| over the window and the group's channels (XNOR-Net)
+    batch norm             gamma (B - mean) / sqrt(variance + epsilon) + beta, as learned by the batch norm behind the
+                           layer; B has the scale of the layer's own kernel quantizer here, if that has one
 
-and with each non-linearity behind the batch norm. Only positions whose window holds no padding are looked at.
+Every non-linearity behind the batch norm is measured too. Only positions whose window has no padding are used.
 
-Error of a result S: sum (F - S)^2 / sum F^2; a batch norm does not aim at F and has none. The rescaled error is what
-is left of it after the best scale and offset for each channel, whatever S aims at.
+Error of a result S: sum (F - S)^2 / sum F^2. A batch norm has no error, because it does not approximate F. The rescaled
+error is the error after the best scale and offset per channel.
 
-Linearity of a result S: the share of the variance of S that the best linear map of F (all channels of the group, and
-a constant; least squares) explains, mean over the channels. The map is found on one half of the pictures and judged
-on the other, both ways, so that it explains nothing by heart. A scale that is constant in a channel cannot change this
-share: of the scales, only K can.
-
-Whether linearity hurts discrimination is not measured here; accuracies of trained networks tell that.
+Linearity of a result S: the share of the variance of S that the best linear map of F explains (all channels of the
+group and a constant; least squares), as a mean over the channels. The map is fitted on one half of the pictures and
+judged on the other half, both ways, so overfitting does not count. A scale that is constant per channel cannot change
+the linearity; of the scales above, only K can.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from ftbnn_larq.models.config import NONLINEARITIES
 from ftbnn_larq.models.layers import is_binary
 
 MEASURE = (
-    "linearity: share of the variance that the best linear map of the full-precision convolution explains, found on "
+    "linearity: share of the variance that the best linear map of the full-precision convolution explains, fitted on "
     "one half of the pictures and judged on the other; error: squared difference to the full-precision convolution "
     "over its square, as it is and after the best scale and offset per channel; means over layers"
 )
-# Pictures that go through the network at once: 224x224 and width 64 take some 100 MB.
+# Pictures per batch: at 224x224 and width 64 they need about 100 MB.
 BATCH = 8
-# Positions kept of a layer, over all pictures.
+# Number of positions kept per layer, over all pictures.
 POSITIONS = 20_000
-# A map found on fewer positions per channel would be judged by its noise: of n positions and p channels, held-out
-# residuals are larger by a factor of about n / (n - p).
+# Fewest positions per channel. With n positions and p channels, residuals on the other half are larger by a factor of
+# about n / (n - p), so with few positions the result would be mostly noise.
 POSITIONS_PER_CHANNEL = 8
 
 
@@ -59,34 +59,36 @@ def linearity(
     on_start: Callable[[int], None] = lambda steps: None,
     on_step: Callable[[int], None] = lambda steps: None,
 ) -> dict:
-    """Measure every binary convolution of a functional model, with its weights as they are.
+    """Measure error and linearity of every binary convolution of a functional model.
 
     Arguments:
-        pictures: float32 (n, h, w, c), as the network sees them; two or more.
-        on_start, on_step: told how many steps there are, and after each that it is done.
+        model: the model, with the weights to measure.
+        pictures: normalized float32 pictures (n, h, w, c); 2 or more.
+        on_start: called with the number of steps before the first one.
+        on_step: called with 1 after each step.
 
     Returns:
         `{measure, scales: [{name, error, error_rescaled, linearity, layers}], nonlinearities: [{name, linearity,
-        layers}], claim, verdict, layers: [{name, channels, positions, scales: {name: {error, error_rescaled,
-        linearity}}, nonlinearities: {name: linearity}}], left_out: [{name, reason}]}`. The two lists hold means over
-        `layers` layers; errors and linearity are fractions, None where there is no such number. `claim` is "holds",
-        "contradicted", "mixed" or "no difference".
+            layers}], claim, verdict, layers: [{name, channels, positions, scales: {name: {error, error_rescaled,
+            linearity}}, nonlinearities: {name: linearity}}], left_out: [{name, reason}]}`. `scales` and
+            `nonlinearities` have means over `layers` layers. Errors and linearity are fractions, or None if not
+            defined. `claim` is "holds", "contradicted", "mixed" or "no difference".
 
     Raises:
         ConfigError: the model has no binary convolution.
-        DataError: fewer than two pictures, or too few or too small ones for any layer.
+        DataError: there are fewer than 2 pictures, or no layer can be measured on these pictures.
         ModelFileError: the network's values are not finite.
     """
     binary = [layer for layer in model.layers if is_binary(layer) and isinstance(layer, tf.keras.layers.Conv2D)]
     if not binary:
-        raise ConfigError(f"{model.name} has no binary convolution: there is nothing to compare")
+        raise ConfigError(f"{model.name} has no binary convolution: take a network with binary layers")
     if len(pictures) < 2:
-        raise DataError(f"{len(pictures)} pictures: at least 2 are needed, one half to fit and one to judge")
+        raise DataError(f"{len(pictures)} pictures: at least 2 are needed, one half to fit and one half to judge")
     on_start(math.ceil(len(pictures) / BATCH) + len(binary))
     samples = _samples(model, binary, pictures, on_step)
     layers, left_out = [], []
     for layer in binary:
-        # Given up one by one, for together they can be large.
+        # Removed one by one to free memory.
         parts = samples.pop(layer.name)
         reason = _why_left_out(layer, parts, len(pictures))
         if reason:
@@ -100,7 +102,7 @@ def linearity(
 
 
 def _samples(model, binary, pictures, on_step) -> dict[str, list]:
-    """Of each layer and batch: F, B, K and what the layer gives, but for its bias, at random positions.
+    """F, B, K and the layer's own result without its bias, for each layer and batch, at random positions.
 
     Each is (pictures, positions, groups, channels).
     """
@@ -111,7 +113,7 @@ def _samples(model, binary, pictures, on_step) -> dict[str, list]:
         batch = tf.nest.flatten(inputs(tf.constant(pictures[begin : begin + BATCH]), training=False))
         for layer, x in zip(binary, batch, strict=True):
             reaches = [(size - 1) * step + 1 for size, step in zip(layer.kernel_size, layer.dilation_rate, strict=True)]
-            # Only windows that fit into the input, for they see no padding.
+            # Only windows inside the input: they have no padding.
             if x.shape[1] >= reaches[0] and x.shape[2] >= reaches[1]:
                 samples[layer.name].append(_convolutions(layer, tf.cast(x, tf.float32), len(pictures), random))
         on_step(1)
@@ -120,7 +122,7 @@ def _samples(model, binary, pictures, on_step) -> dict[str, list]:
 
 def _convolutions(layer, x, pictures: int, random) -> list[np.ndarray]:
     weights, groups = tf.cast(tf.convert_to_tensor(layer.kernel), tf.float32), layer.groups
-    # One output channel for each group: the mean over window and channels.
+    # One output channel per group: the mean over window and channels.
     window = tf.fill([*weights.shape[:3], groups], 1 / math.prod(weights.shape[:3]))
 
     def convolve(x, kernel):
@@ -139,18 +141,18 @@ def _sign(x):
 
 def _why_left_out(layer, parts, pictures: int) -> str | None:
     if not parts:
-        return "its input is smaller than its kernel: no position is free of padding"
+        return "its input is smaller than its kernel, so every position has padding"
     positions, channels = parts[0][0].shape[1], parts[0][0].shape[-1]
     needed = math.ceil(2 * POSITIONS_PER_CHANNEL * channels / positions)
     if pictures < needed:
-        return f"too few positions for a linear map of {channels} channels: it takes {needed} pictures, not {pictures}"
+        return f"too few positions for a linear map of {channels} channels: it needs {needed} pictures, not {pictures}"
     if not all(np.isfinite(part[0]).all() for part in parts):
-        raise ModelFileError(f"{layer.name} sees values that are not finite: the network's training went wrong")
+        raise ModelFileError(f"{layer.name} gets values that are not finite: train the network again")
     return None
 
 
 def _measure(layer, full, signs, magnitude, own) -> dict:
-    """The numbers of one layer from what `_samples` took of it."""
+    """The results of one layer, from its samples."""
     alpha = np.abs(layer.kernel.numpy()).mean(axis=(0, 1, 2)).reshape(full.shape[2:])
     scales = {NONE: signs, WEIGHT: alpha * signs, WEIGHT_AND_ACTIVATION: alpha * magnitude * signs}
     behind = {}
@@ -182,7 +184,7 @@ def _measure(layer, full, signs, magnitude, own) -> dict:
 
 
 def _reader(layer, kind):
-    """The layer of that kind that reads `layer`, if there is one."""
+    """The layer of class `kind` that reads the output of `layer`; None if there is none."""
     readers = [node.outbound_layer for node in layer.outbound_nodes]
     return next((reader for reader in readers if isinstance(reader, kind)), None)
 
@@ -204,7 +206,10 @@ def _error_rescaled(full, result) -> float | None:
 
 
 def _linear_shares(full, results: dict[str, np.ndarray]) -> dict[str, float | None]:
-    """For each result the share of its variance that the best linear map of `full` explains; None if it is constant."""
+    """Linearity of each result: the share of its variance that the best linear map of `full` explains.
+
+    None for a constant result.
+    """
 
     def columns(values, half, group):
         part = values[half::2, :, group]
@@ -220,17 +225,17 @@ def _linear_shares(full, results: dict[str, np.ndarray]) -> dict[str, float | No
             for name, result in results.items():
                 wanted = columns(result, half, group)
                 offset = wanted.mean(axis=0)
-                foretold = to_judge @ (inverse @ (wanted - offset)) + offset
-                missed[name][group] += np.square(columns(result, 1 - half, group) - foretold).sum(axis=0)
+                predicted = to_judge @ (inverse @ (wanted - offset)) + offset
+                missed[name][group] += np.square(columns(result, 1 - half, group) - predicted).sum(axis=0)
 
     def share(name):
         values = results[name].astype(np.float64)
         variation = np.square(values - values.mean(axis=(0, 1))).sum(axis=(0, 1))
-        # A channel that a batch norm or a ReLU holds constant varies by rounding alone.
+        # A channel that a batch norm or a ReLU makes constant varies only by rounding.
         varies = variation > 1e-9 * np.square(values).sum(axis=(0, 1))
         if not varies.any():
             return None
-        # Where even the constant found on one half is off on the other, the map explains nothing.
+        # Below zero the map is worse than a constant: it explains nothing.
         return max(0.0, float(np.mean(1 - missed[name][varies] / variation[varies])))
 
     return {name: share(name) for name in results}

@@ -1,4 +1,4 @@
-"""What the numbers of single layers, as `linearity` measures them, say together, in figures and in words."""
+"""Sum up the results of single layers from `linearity`: means, and a verdict on the paper's claim."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from statistics import fmean
 
 NONE, WEIGHT, WEIGHT_AND_ACTIVATION, BATCH_NORM = "none", "weight", "weight and activation", "batch norm"
 AS_TRAINED = "as trained"
-# Each aims closer at the full-precision convolution than the one before.
+# Each step is meant to come closer to the full-precision convolution.
 STEPS = ((NONE, WEIGHT), (WEIGHT, WEIGHT_AND_ACTIVATION))
-# Mean changes that count: of linearity, half a percent of the variance; of the error, a hundredth of it.
+# Smallest mean changes that count: of linearity 0.5 % of the variance, of the error 1 % of itself.
 NOTICEABLE, NOTICEABLE_ERROR = 0.005, 0.01
 
 
 def percent(share: float) -> str:
-    """0.5213 as 52.1%, 81.19 as 8,119%."""
+    """Format a fraction as percent: 0.5213 as "52.1%", 81.19 as "8,119%"."""
     return f"{100 * share:,.{0 if share >= 10 else 1}f}%"
 
 
 def means(layers: list[dict]) -> dict:
-    """`{scales, nonlinearities}`: a row for each, with means over the layers that have the number."""
+    """`{scales, nonlinearities}`: one row each, with means over the layers that have the number."""
 
     def mean(numbers):
         numbers = [number for number in numbers if number is not None]
@@ -37,24 +37,24 @@ def means(layers: list[dict]) -> dict:
 
 
 def conclude(layers: list[dict]) -> dict[str, str]:
-    """`{claim, verdict}`: whether a smaller error goes with more linearity, in a word and in sentences with figures."""
+    """`{claim, verdict}`: whether less error goes with more linearity, as a word and as sentences with figures."""
     steps = [step for step in (_step(layers, *names) for names in STEPS) if step]
     found = {claim for claim, _ in steps}
     if {"holds", "contradicted"} <= found:
-        claim, verdict = "mixed", "The data contradicts the paper's claim in part."
+        claim, verdict = "mixed", "The data contradicts the paper's claim for some scales and agrees for others."
     elif "contradicted" in found:
-        claim, verdict = "contradicted", "The data contradicts the paper's claim: with less error it is less linear."
+        claim, verdict = "contradicted", "The data contradicts the paper's claim: less error goes with less linearity."
     elif "holds" in found:
-        everywhere = "" if found == {"holds"} else ", though not under every scale"
+        everywhere = "" if found == {"holds"} else ", but not for every scale"
         claim, verdict = "holds", f"The paper's claim holds here{everywhere}."
     else:
         claim = "no difference"
-        verdict = "The data does not bear out the paper's claim: with less error it is no more linear."
-    return {"claim": claim, "verdict": " ".join([verdict, *(told for _, told in steps), *_furthest(layers)])}
+        verdict = "The data does not support the paper's claim: less error does not go with more linearity."
+    return {"claim": claim, "verdict": " ".join([verdict, *(sentence for _, sentence in steps), *_furthest(layers)])}
 
 
 def _step(layers: list[dict], before: str, after: str) -> tuple[str, str] | None:
-    """What the claim is worth from one scale to the next, and the figures in a sentence."""
+    """Whether the claim holds from one scale to the next, and a sentence with the figures."""
     pairs = [(layer["scales"][before], layer["scales"][after]) for layer in layers]
     pairs = [(one, two) for one, two in pairs if None not in (*one.values(), *two.values())]
     if not pairs:
@@ -68,17 +68,17 @@ def _step(layers: list[dict], before: str, after: str) -> tuple[str, str] | None
         claim = "holds" if (change > 0) == (new_error < error) else "contradicted"
     fell = sum(two["error"] < one["error"] for one, two in pairs)
     agree = sum((two["linearity"] - one["linearity"]) * change > 0 for one, two in pairs)
-    told = f"{'higher' if change > 0 else 'lower'} in {agree} of {len(pairs)} layers"
+    trend = f"{'higher' if change > 0 else 'lower'} in {agree} of {len(pairs)} layers"
     if abs(change) < 1e-4:
-        told = "no change"
+        trend = "no change"
     return claim, (
         f"From scale {before!r} to {after!r} the error goes from {percent(error)} to {percent(new_error)} (lower in "
-        f"{fell} of {len(pairs)} layers) and linearity from {percent(linearity)} to {percent(new_linearity)} ({told})."
+        f"{fell} of {len(pairs)} layers) and linearity from {percent(linearity)} to {percent(new_linearity)} ({trend})."
     )
 
 
 def _furthest(layers: list[dict]) -> list[str]:
-    """The non-linearities that take most linearity away, in a sentence; none where no batch norm was found."""
+    """A sentence on the non-linearities that reduce linearity most; nothing if no layer has a batch norm behind it."""
     taken: dict[str, list[float]] = {}
     for layer in layers:
         for name, linearity in layer["nonlinearities"].items():
@@ -90,7 +90,7 @@ def _furthest(layers: list[dict]) -> list[str]:
     departures = {name: fmean(numbers) for name, numbers in taken.items()}
     most = max(departures.values())
     if most < NOTICEABLE:
-        return ["No non-linearity departs further from linear than the batch norm does."]
+        return ["No non-linearity is less linear than the batch norm alone."]
     names = [name for name, departure in departures.items() if departure > most - 1e-4]
     names = ["the network's own" if name == AS_TRAINED else name for name in names]
-    return [f"Furthest from linear: {', '.join(names)}, {100 * most:.1f} points below the batch norm alone."]
+    return [f"Least linear: {', '.join(names)}, {100 * most:.1f} points below the batch norm alone."]

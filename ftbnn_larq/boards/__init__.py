@@ -1,1 +1,1 @@
-"""How a board is reached, what it is, and what is brought there and taken away."""
+"""Boards: connect to them, describe them, and transfer files to and from them."""

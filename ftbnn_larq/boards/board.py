@@ -1,4 +1,4 @@
-"""A folder and processes on a board that are gone when the session ends, however it ends."""
+"""A session on a board. Its folder and processes are removed when the session ends, however it ends."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from ftbnn_larq.files import sha256
 
 OPENING_SECONDS = 60
 CLOSING_SECONDS = 10
-# A sign of life to the board each so many seconds; without one for `_PATIENCE` it cleans up by itself.
+# Seconds between two heartbeats to the board. Without one for `_PATIENCE` seconds, the board cleans up by itself.
 _HEARTBEAT = 5
 _PATIENCE = 60
 
-# Lives as long as the session. Its standard input ends when this process or the connection does, even by kill -9.
+# The guard: a script that runs on the board as long as the session. Its standard input ends when this process or the
+# connection ends, even by kill -9. It then kills what the session runs and removes its folder.
 _GUARD = r"""
 trap '' INT HUP TERM
 umask 077
@@ -32,7 +33,7 @@ done
 store=$base/.ftbnn-larq
 mkdir -p "$store" && work=$(mktemp -d "$store/run.XXXXXX") || exit 1
 printf '\nguard: %s\n' "$work"
-# KILL, for what is ignored here is ignored by what it starts. Old busybox calls the seconds -t.
+# KILL, because children inherit the signals that are ignored here. Old busybox takes the seconds as -t.
 for within in 'timeout -s KILL' 'timeout -s KILL -t' ''; do
   [ "$within" ] && $within 9 true 2>/dev/null && break
 done
@@ -48,7 +49,7 @@ rm -rf "$work"
 rmdir "$store" 2>/dev/null
 exit 0
 """
-# A process group of its own, so that the guard finds the children too.
+# Run in a process group of its own, so that the guard can kill the children too.
 _RUN = r"""
 cd "$1" && shift || exit 126
 own=; command -v setsid >/dev/null && own=setsid
@@ -60,8 +61,8 @@ status=$?
 rm -f "$pid.pid"
 exit $status
 """
-# A client may end well though its connection broke: what ended there says so itself.
-_TOLD = """(
+# A client may exit with 0 although its connection broke, so the script itself reports its exit status.
+_REPORTING_STATUS = """(
 {}
 )
 status=$?
@@ -77,7 +78,7 @@ _HAS = r"""cd "$1" && [ -f "$3" ] && [ "$(sha256sum <"$3" | cut -c 1-64)" = "$2"
 
 
 class Done(NamedTuple):
-    """A command that ended: exit status, standard output, standard error."""
+    """The result of a command: exit status, standard output, standard error."""
 
     status: int
     out: bytes
@@ -85,24 +86,25 @@ class Done(NamedTuple):
 
 
 class Board:
-    """A session on a board; use it as a context manager. What it puts there goes when it ends.
+    """A session on a board. Use it as a context manager; at its end everything it put there is removed.
 
     Attributes:
-        target: which.
-        work: the session's folder there.
+        target: the board.
+        work: the session's folder on the board.
     """
 
     def __init__(self, target: Target, *, keep: bool = False):
-        """Connect.
+        """Connect to a board.
 
         Arguments:
-            keep: let files that are sent stay there, by checksum, for the next session.
+            target: the board.
+            keep: True to leave sent files on the board, by checksum, for the next session.
 
         Raises:
-            BoardError: it cannot be reached, or has no folder that can be written.
+            BoardError: the board cannot be reached, or has no writable folder.
         """
         self.target, self._keep, self._there = target, keep, {}
-        # The path of a socket may have some hundred characters, not more.
+        # The path of a socket may have about 100 characters at most.
         long = len(tempfile.gettempdir()) > 60 and os.access("/tmp", os.W_OK)
         self._folder = tempfile.TemporaryDirectory(prefix="ftbnn-", dir="/tmp" if long else None)
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the session)
@@ -132,13 +134,20 @@ class Board:
         seconds: float | None = 120,
         advice: str = "is it busy with something else?",
     ) -> Done:
-        """Run a POSIX shell script there with arguments, which no shell parses; `advice` is for one that does not end.
+        """Run a POSIX shell script on the board.
+
+        Arguments:
+            script: the script.
+            arguments: its arguments; no shell parses them.
+            stdin: its standard input.
+            seconds: time limit; None for no limit.
+            advice: what to do if it takes longer, for the error message.
 
         Raises:
-            BoardError: no connection, or no end within `seconds`.
+            BoardError: the connection is lost, or the script does not end within `seconds`.
         """
         process = subprocess.Popen(
-            self._connection.argv(_TOLD.format(script), *arguments),
+            self._connection.argv(_REPORTING_STATUS.format(script), *arguments),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -152,23 +161,31 @@ class Board:
                 process.kill()
         said = err.decode(errors="replace")
         ends = re.findall(r"^guard: (\d+)\s*$", said, re.MULTILINE)
-        # What is left of the status matters little once the guard has gone, and the folder with it.
+        # If the guard has ended, the folder is gone too, and the reported status means nothing.
         if not ends or (process.returncode and self._guard.poll() is not None):
             raise BoardError(self._lost(process.returncode, said + self._heard()))
         return Done(int(ends[-1]), out, re.sub(r"^guard: \d+\s*$", "", said, flags=re.MULTILINE))
 
     def execute(self, argv: list[str], *, seconds: float | None) -> Done:
-        """Run a program in the session's folder; the session's end kills it."""
-        return self.run(_RUN, self.work, *argv, seconds=seconds, advice="give it more with --timeout")
-
-    def put(self, path: str | os.PathLike, suffix: str, *, passing: bool = False) -> str:
-        """Send a file, unless it is there, and return its path as seen from the session's folder.
-
-        It is called by its checksum and `suffix`, so that no name from here reaches a shell or a flag there. One that
-        is `passing` is not kept for the next session.
+        """Run a program in the session's folder. It is killed when the session ends.
 
         Raises:
-            BoardError: the disk is full, or the file arrives damaged.
+            BoardError: the connection is lost, or the program does not end within `seconds`.
+        """
+        return self.run(_RUN, self.work, *argv, seconds=seconds, advice="give it more time with --timeout")
+
+    def put(self, path: str | os.PathLike, suffix: str, *, passing: bool = False) -> str:
+        """Send a file, unless the board has it, and return its path relative to the session's folder.
+
+        On the board it is named by its checksum and `suffix`, so that no local name is parsed by a shell or as a flag.
+
+        Arguments:
+            path: the file to send.
+            suffix: end of its name on the board.
+            passing: True for a file that is not kept for the next session.
+
+        Raises:
+            BoardError: the board's disk is full, or the file arrives damaged.
         """
         digest = sha256(path)
         if digest in self._there:
@@ -188,20 +205,24 @@ class Board:
         return there
 
     def get(self, there: str, size: int) -> bytes:
-        """The last `size` bytes of a file in the session's folder. Raises BoardError if it has fewer."""
+        """The last `size` bytes of a file in the session's folder.
+
+        Raises:
+            BoardError: the file is missing or smaller.
+        """
         done = self.run('cat "$1"', f"{self.work}/{there}")
         if done.status or len(done.out) < size:
             reason = reason_of(done.err) or f"{len(done.out)} bytes instead of {size}"
-            raise BoardError(f"{self._connection.name}: the tool left no {there} ({reason}): take another build of it")
+            raise BoardError(f"{self._connection.name}: the tool wrote no {there} ({reason}): take another build of it")
         return done.out[-size:]
 
     def remove(self, *there: str) -> None:
-        """Remove files that were put there or written there, by their paths as seen from the session's folder."""
+        """Remove files from the board, by their paths relative to the session's folder."""
         self.run('cd "$1" && shift && rm -f "$@"', self.work, *there)
         self._there = {digest: path for digest, path in self._there.items() if path not in there}
 
     def close(self) -> None:
-        """End the session: the board kills what it runs and removes what was put there."""
+        """End the session: the board kills its processes and removes its folder."""
         if self._guard:
             with contextlib.suppress(AttributeError):
                 self._ended.set()
@@ -228,12 +249,14 @@ class Board:
         self._lines.put(None)
 
     def _greeting(self) -> str:
-        """The next line of the guard; a login shell there may print others before."""
+        """The guard's first line, with the session's folder. A login shell may print other lines before it."""
         while True:
             try:
                 line = self._lines.get(timeout=OPENING_SECONDS)
             except queue.Empty:
-                raise BoardError(f"{self._connection.name}: no answer within {OPENING_SECONDS} s") from None
+                raise BoardError(
+                    f"{self._connection.name}: no answer within {OPENING_SECONDS} s: is it switched on and reachable?"
+                ) from None
             if line is None:
                 self._guard.wait()
                 raise BoardError(self._lost(self._guard.returncode, self._heard()))
@@ -253,17 +276,17 @@ class Board:
         return self._said.read().decode(errors="replace")
 
     def _lost(self, status: int | None, said: str) -> str:
-        """Why there is no connection, on one line."""
+        """Why there is no connection, in one line."""
         name, reason = self._connection.name, reason_of(said)
         if fault := self._connection.fault(status, said):
             return fault
         if not hasattr(self, "work"):
             return f"{name}: cannot be used: {reason or f'exit status {status}'}"
-        return f"{name}: connection lost{f' ({reason})' if reason else ''}: start again when it is back"
+        return f"{name}: connection lost{f' ({reason})' if reason else ''}: start again when the board is back"
 
 
 def reason_of(said: str) -> str:
-    """The last line of what a program said, which tends to be why it failed."""
+    """The last line of a program's error output, which usually says why it failed."""
     if "No space left" in said:
         return "its disk is full (No space left on device): make room there"
     lines = [line.strip() for line in said.splitlines() if line.strip()]

@@ -1,14 +1,14 @@
-"""What a board is, and what state it is in, asked by one shell script: of this machine too."""
+"""Hardware, system and state of a board or of this machine, read by one shell script."""
 
 from __future__ import annotations
 
 import re
 
-# Prints key=value; what a board does not know stays empty. POSIX, and what toybox and busybox have.
+# Prints key=value lines; an unknown value is empty. Uses only POSIX and what toybox and busybox have.
 FACTS = r"""
 say() { printf '%s=%s\n' "$1" "$(echo "$2" | tr '\n' ' ')"; }
 some() { cat "$@" | sort -u; }
-# Phones have zones that tell a charge, a current, a voltage, or where the hardware would switch off.
+# Skips the zones of phones that are no temperatures: charge, current, voltage, and limits for switching off.
 heats() {
   for zone in /sys/class/thermal/thermal_zone*; do
     kind=; read -r kind <"$zone/type"
@@ -46,18 +46,18 @@ fi
 } 2>/dev/null
 """
 
-# ARM's own cores by the part number that Linux tells (https://developer.arm.com, "Main ID Register").
+# ARM's own cores by the part number in /proc/cpuinfo (https://developer.arm.com, "Main ID Register").
 _ARM_PARTS = {
     0xD03: "A53", 0xD04: "A35", 0xD05: "A55", 0xD07: "A57", 0xD08: "A72", 0xD09: "A73", 0xD0A: "A75", 0xD0B: "A76",
     0xD0D: "A77", 0xD41: "A78", 0xD44: "X1", 0xD46: "A510", 0xD47: "A710", 0xD48: "X2", 0xD4D: "A715", 0xD4E: "X3",
     0xD80: "A520", 0xD81: "A720", 0xD82: "X4",
 }  # fmt: skip
 _SLOW_GOVERNORS = {"powersave", "conservative"}
-# Under these, powersave lets the processor choose any clock.
+# With these drivers, the governor powersave lets the processor choose any clock.
 _CHOOSING_DRIVERS = {"intel_pstate", "amd-pstate-epp", "amd_pstate_epp"}
-# From here on a Raspberry Pi slows down.
+# A Raspberry Pi slows down from this temperature on.
 HOT_CELSIUS = 80
-# Bits of the Raspberry Pi's get_throttled: now, and since it was started.
+# Bits of the Raspberry Pi's get_throttled. The same bits shifted by 16 mean: at some time since it was started.
 _THROTTLED = {
     0: "its supply voltage is too low",
     1: "its clock is capped",
@@ -67,11 +67,11 @@ _THROTTLED = {
 
 
 def parse_facts(text: str) -> dict:
-    """What `FACTS` printed, without what the board did not know.
+    """Parse the output of `FACTS`.
 
     Returns:
-        Of `{cpu, board, cores, architecture, bits, clock_mhz, max_clock_mhz, governor, scaling_driver, temperature_c,
-        throttled, memory_mb, os, kernel, libc, load}` those that are known.
+        `{cpu, board, cores, architecture, bits, clock_mhz, max_clock_mhz, governor, scaling_driver, temperature_c,
+            throttled, memory_mb, os, kernel, libc, load}`, without the keys that are unknown.
     """
     said = {key: value.strip() for key, _, value in (line.partition("=") for line in text.splitlines())}
 
@@ -79,7 +79,7 @@ def parse_facts(text: str) -> dict:
         match = re.search(r"-?\d+(\.\d+)?", said.get(key, ""))
         return float(match[0]) * factor if match else None
 
-    # Degrees or thousandths; phones have sensors that tell nonsense.
+    # In degrees or thousandths of a degree. Some sensors of phones give nonsense.
     heats = [float(value) for value in re.findall(r"-?\d+", said.get("temperatures", ""))]
     heats = [value / 1000 if abs(value) >= 1000 else value for value in heats]
     temperature = max((value for value in heats if 0 < value < 120), default=None)
@@ -88,7 +88,7 @@ def parse_facts(text: str) -> dict:
         "cpu": _arm_cores(said.get("parts", "")) or said.get("cpu"),
         "board": " ".join(filter(None, (said.get("product"), said.get("soc")))) or said.get("board"),
         "cores": _whole(number("cores")),
-        # Some systems call it by another name.
+        # Some systems use another name for it.
         "architecture": "aarch64" if machine == "arm64" else machine,
         "bits": _whole(number("bits")),
         "clock_mhz": _whole(number("clock", 1e-3)),
@@ -111,7 +111,7 @@ def _whole(value: float | None) -> int | None:
 
 
 def _arm_cores(parts: str) -> str:
-    """ "4x Cortex-A53" and the like, from the implementers and parts of all cores; empty if they are not ARM's."""
+    """The kinds of cores, such as "4x Cortex-A53", from implementer and part of each core; empty if not ARM's own."""
     numbers = [int(number, 16) for number in re.findall(r"0x[0-9a-fA-F]+", parts)]
     names = [
         _ARM_PARTS.get(part)
@@ -124,7 +124,7 @@ def _arm_cores(parts: str) -> str:
 
 
 def describe(facts: dict) -> str:
-    """One line for people."""
+    """The facts in one line for people."""
     clock = facts.get("max_clock_mhz") or facts.get("clock_mhz")
     parts = [
         facts.get("board"),
@@ -142,12 +142,12 @@ def describe(facts: dict) -> str:
 
 
 def warnings(facts: dict) -> list[str]:
-    """What of a board's state spoils measurements, each on one line with what to do."""
+    """Warnings about a board's state that makes measurements unreliable; each says what to do."""
     found = []
     governors = _SLOW_GOVERNORS & set(facts.get("governor", "").split())
     if governors and facts.get("scaling_driver") not in _CHOOSING_DRIVERS:
         found.append(
-            f"the CPU governor is {', '.join(sorted(governors))}, which keeps the clock down: set it to performance "
+            f"the CPU governor is {', '.join(sorted(governors))}, which keeps the clock low: set it to performance "
             "(`echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor`)"
         )
     if facts.get("temperature_c", 0) >= HOT_CELSIUS:
@@ -160,8 +160,11 @@ def warnings(facts: dict) -> list[str]:
     since = [reason for bit, reason in _THROTTLED.items() if bits >> bit + 16 & 1 and reason not in now]
     if now:
         found.append(
-            f"the board says that {' and '.join(now)}: times are too long; cool it, or give it a better supply"
+            f"the board says that {' and '.join(now)}, so times are too long: cool it, or give it a better supply"
         )
     elif since:
-        found.append(f"since it was started the board had times when {' and '.join(since)}: times may be too long")
+        found.append(
+            f"the board says that at some time since it was started {' and '.join(since)}, so times may be too long: "
+            "cool it, or give it a better supply"
+        )
     return found

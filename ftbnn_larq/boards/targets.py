@@ -1,4 +1,4 @@
-"""Where to measure, by name, and how a command gets there: this machine, OpenSSH's client, Android's adb."""
+"""Targets to measure on, and how commands are run there: on this machine, by OpenSSH, or by Android's adb."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ FORMS = "host, local, ssh:[user@]host[:port] or adb[:serial]"
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """What `--on` says.
+    """A target, as named by `--on`.
 
     Attributes:
-        kind: "host", "local", "ssh" or "adb".
-        address: [user@]host of ssh, the serial number of adb; empty where there is none.
-        port: of ssh; None leaves it to OpenSSH's configuration.
+        kind: "host" (this machine, LCE's Python interpreter), "local" (this machine, the benchmark tool), "ssh" or
+            "adb".
+        address: [user@]host for ssh, serial number for adb; may be empty.
+        port: port for ssh; None for that of OpenSSH's configuration.
     """
 
     kind: str
@@ -34,7 +35,11 @@ class Target:
 
 
 def parse_target(text: str) -> Target:
-    """Raises ConfigError for what is no target."""
+    """Parse "host", "local", "ssh:[user@]host[:port]" or "adb[:serial]".
+
+    Raises:
+        ConfigError: the text is not a target.
+    """
     kind, colon, rest = text.partition(":")
     if kind in ("host", "local") and not colon:
         return Target(kind)
@@ -52,33 +57,36 @@ def parse_target(text: str) -> Target:
 
 
 class Local:
-    """This machine, the tool being a program of its own."""
+    """This machine."""
 
     name = "this machine"
 
     def argv(self, script: str, *arguments: str) -> list[str]:
-        """The command here that runs a POSIX shell script with arguments there."""
+        """The local command that runs a POSIX shell script with arguments on the target."""
         return ["sh", "-c", script, "sh", *arguments]
 
     def fault(self, status: int | None, said: str) -> str | None:
-        """Why the connection failed, on one line with what to do; None if it did not."""
+        """Why the connection failed and what to do, in one line; None if it did not fail."""
         return None
 
 
 class Ssh:
-    """The system's OpenSSH client: keys, agents and ~/.ssh/config are its business. One connection serves all."""
+    """A board reached by the system's OpenSSH client, with its keys, agents and ~/.ssh/config.
 
-    # What the client says -> what to do. The first that fits.
+    All commands share one connection.
+    """
+
+    # Patterns in the client's messages, and what to do. The first match counts.
     FAULTS = (
         (r"Could not resolve hostname", "no such host: check its name, or give its IP address"),
         (
             r"REMOTE HOST IDENTIFICATION HAS CHANGED",
-            "its host key has changed: if it was set up anew, forget the old key with `ssh-keygen -R {host}`, then "
-            "log in once with `ssh {login}`; else someone may be listening",
+            "its host key has changed: if its system is new, forget the old key with `ssh-keygen -R {host}`, then "
+            "log in once with `ssh {login}`; if not, another machine may be answering",
         ),
         (
             r"Host key verification failed|No .* host key is known",
-            "its host key is not known yet: log in once with `ssh {login}` and compare it",
+            "its host key is not known yet: log in once with `ssh {login}` and check the key",
         ),
         (
             r"Permission denied|Too many authentication failures",
@@ -89,19 +97,23 @@ class Ssh:
             r"timed out|No route to host|Network is unreachable",
             "it does not answer: is it switched on, in this network?",
         ),
-        (r"Bad owner or permissions|Bad configuration option|terminating,", "ssh refuses your ~/.ssh/config: mend it"),
+        (r"Bad owner or permissions|Bad configuration option|terminating,", "ssh rejects your ~/.ssh/config: fix it"),
     )
 
     def __init__(self, target: Target, folder: Path):
-        """`folder`: where the socket of the shared connection may lie; its path must be short."""
+        """`folder` is for the socket of the shared connection; its path must be short.
+
+        Raises:
+            BoardError: ssh is not installed.
+        """
         if not shutil.which("ssh"):
-            raise BoardError("ssh is not installed: install OpenSSH's client, on Debian and Ubuntu openssh-client")
+            raise BoardError("ssh is not installed: install OpenSSH's client (openssh-client on Debian and Ubuntu)")
         self.name = target.address
         self._login = f"-p {target.port} {target.address}" if target.port else target.address
         self._host = target.address.rpartition("@")[2]
         if target.port:
             self._host = f"[{self._host}]:{target.port}"
-        # Where no one can answer, nothing is asked.
+        # ssh asks for a password only if there is a terminal.
         batch = "no" if sys.stdin and sys.stdin.isatty() and sys.stderr.isatty() else "yes"
         options = {
             "BatchMode": batch,
@@ -119,7 +131,7 @@ class Ssh:
         self._command = ["ssh", *given, *(["-p", str(target.port)] if target.port else []), "--", target.address]
 
     def argv(self, script: str, *arguments: str) -> list[str]:
-        # ssh joins its arguments, and the login shell there parses them once more.
+        # Quoted, because ssh joins its arguments and the login shell on the board parses them again.
         return [*self._command, shlex.join(["sh", "-c", script, "sh", *arguments])]
 
     def fault(self, status: int | None, said: str) -> str | None:
@@ -132,17 +144,17 @@ class Ssh:
 
 
 class Adb:
-    """Android's adb client and server."""
+    """An Android device, reached by adb."""
 
     FAULTS = (
         (r"no devices", "no Android device: plug it in, switch on USB debugging, and see `adb devices`"),
         (r"more than one device", "several Android devices: name one as adb:SERIAL, `adb devices` lists them"),
         (r"unauthorized", "the device does not trust this computer: unlock it and accept the question on its screen"),
-        (r"not found", "no such Android device: `adb devices` lists those that are there"),
-        (r"device offline|device still", "the device is offline: plug it in anew, or `adb reconnect`"),
+        (r"not found", "no such Android device: `adb devices` lists the connected ones"),
+        (r"device offline|device still", "the device is offline: plug it in again, or `adb reconnect`"),
         (
             r"no permissions",
-            "no permission for the USB device: install android-sdk-platform-tools-common, plug it in anew",
+            "no permission for the USB device: install android-sdk-platform-tools-common, plug it in again",
         ),
         (r"support PTY|support shell", "its Android is too old: Android 7 or newer is needed"),
         (r"cannot connect to daemon|failed to start daemon", "adb's server does not start: try `adb start-server`"),
@@ -151,13 +163,13 @@ class Adb:
     def __init__(self, target: Target, folder: Path):
         if not shutil.which("adb"):
             raise BoardError(
-                "adb is not installed: install Android's platform-tools, on Debian and Ubuntu the package adb"
+                "adb is not installed: install Android's platform-tools (package adb on Debian and Ubuntu)"
             )
         self.name = target.address or "the Android device"
         self._command = ["adb", *(["-s", target.address] if target.address else []), "shell", "-T"]
 
     def argv(self, script: str, *arguments: str) -> list[str]:
-        # adb joins its arguments, and the shell there parses them once more.
+        # Quoted, because adb joins its arguments and the shell on the device parses them again.
         return [*self._command, shlex.join(["sh", "-c", script, "sh", *arguments])]
 
     def fault(self, status: int | None, said: str) -> str | None:
@@ -169,5 +181,5 @@ class Adb:
 
 
 def connect(target: Target, folder: Path) -> Local | Ssh | Adb:
-    """The way to a target that is not "host"."""
+    """The connection to a target. Its kind must not be "host"."""
     return Local() if target.kind == "local" else {"ssh": Ssh, "adb": Adb}[target.kind](target, folder)

@@ -43,8 +43,8 @@ def linearity(run: str | None, pictures: int, data_dir: str | None, output: Path
       ftbnn-larq analyze linearity runs/ftbnn_r18-digits-20260102-030405
       ftbnn-larq analyze linearity ftbnn_r18_pure:cifar10 --data-dir DIR
     """
-    from ftbnn_larq import runs, zoo
     from ftbnn_larq.errors import ConfigError, RunError
+    from ftbnn_larq.zoo import trained
 
     if output and output.suffix.lower() != ".png":
         raise ConfigError(f"{output}: the picture is a PNG; call it {output.with_suffix('.png')}")
@@ -53,17 +53,15 @@ def linearity(run: str | None, pictures: int, data_dir: str | None, output: Path
             run = str(newest_run())
         except RunError as error:
             say(f"{error}\ntaking a random ftbnn_r18 of width 16: UNTRAINED, it says nothing about a trained network")
-    # Refused before TensorFlow is loaded.
-    if run and zoo.is_reference(run):
-        zoo.published(*run.split(":", 1))
-    elif run:
-        runs.open_run(run).check_weights()
+    source = trained.find(run) if run else None
+    if source and not source.data:
+        raise ConfigError(f"{run}: a Keras file does not say what it was trained on; name a run or NAME:DATASET")
     load_tensorflow()
     from ftbnn_larq.analysis import linearity as analysis
     from ftbnn_larq.analysis.figures import draw_linearity
     from ftbnn_larq.data import pipeline
 
-    model, data = _trained(run, data_dir) if run else _untrained()
+    model, data = _trained(source, data_dir) if source else _untrained()
     sample = pipeline.sample(data.test, data.config, pictures)
     with progress("measuring") as (on_start, on_step):
         result = analysis.linearity(model, sample, on_start=on_start, on_step=on_step)
@@ -110,11 +108,10 @@ def _show(document: dict, subject: str) -> None:
     click.echo(f"picture: {document['picture']}")
 
 
-def _trained(reference: str, data_dir: str | None):
+def _trained(source, data_dir: str | None):
     from ftbnn_larq.data import load
-    from ftbnn_larq.zoo import trained
 
-    model, config = trained.load(reference)
+    model, config = source.load(), source.data
     return model, load(config.name, data_dir=data_dir or config.data_dir, config=config)
 
 

@@ -8,6 +8,7 @@ import click
 
 from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_run, say, table
 from ftbnn_larq.conversion import passes
+from ftbnn_larq.conversion.plan import check_format, plan
 
 
 def pass_options(command):
@@ -25,7 +26,13 @@ def pass_options(command):
 @click.argument(
     "source", metavar="[RUN or FILE.keras or NAME:DATASET]", required=False, type=click.Path(path_type=Path)
 )
-@click.option("--to", "to", default="tflite", show_default=True, help="tflite, saved_model or keras.")
+@click.option(
+    "--to",
+    default="tflite",
+    show_default=True,
+    callback=lambda context, option, value: check_format(value),
+    help="tflite, saved_model or keras.",
+)
 @click.option(
     "-o",
     "--output",
@@ -67,19 +74,8 @@ def convert(
       ftbnn-larq convert --to tflite
       ftbnn-larq convert ftbnn_r18:cifar10 -o model.tflite
     """
-    from ftbnn_larq.conversion.destination import check_format, check_source, destination
-
-    # Refused before TensorFlow is loaded.
-    check_format(to)
-    passes.chosen(groups, without)
     source = source or newest_run()
-    check_source(source, dataset)
-    destination(source, to, output)
-    say(f"converting {source} ...")
-    load_tensorflow()
-    from ftbnn_larq.conversion import convert as deploy
-
-    result = deploy.convert(
+    order = plan(
         source,
         to=to,
         output=output,
@@ -89,6 +85,11 @@ def convert(
         dataset=dataset,
         data_dir=data_dir,
     )
+    say(f"converting {source} ...")
+    load_tensorflow()
+    from ftbnn_larq.conversion.convert import carry_out
+
+    result = carry_out(order)
 
     def show():
         click.echo(f"{result['path']}: {human_bytes(result['bytes'])}")

@@ -48,7 +48,22 @@ def _recipe_options(command):
 @click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file (TOML).")
 @_recipe_options
 @json_option
-def train(model, dataset, data_dir, input_size, flip, seed, options, resume, output, workers, rank, **rest):
+def train(
+    model,
+    dataset,
+    data_dir,
+    input_size,
+    flip,
+    seed,
+    options,
+    resume,
+    output,
+    workers,
+    rank,
+    recipe_file,
+    changes,
+    as_json,
+):
     """Train MODEL, evaluate it on the test split, and write a run folder.
 
     The options from --optimizer on are the keys of a recipe, and override it. With the recipe.toml of a run and without
@@ -61,69 +76,32 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
       ftbnn-larq train --resume runs/ftbnn_r18-digits-20260102-030405
       ftbnn-larq train --recipe runs/ftbnn_r18-digits-20260102-030405/recipe.toml
     """
-    from ftbnn_larq import data, runs, zoo
     from ftbnn_larq.errors import ConfigError
     from ftbnn_larq.training import cluster
-    from ftbnn_larq.zoo import networks
+    from ftbnn_larq.training.plan import plan
 
-    recipe_file, changes, as_json = rest["recipe_file"], rest["changes"], rest["as_json"]
-    # Everything that can be refused is refused before TensorFlow is loaded.
-    if resume:
-        run = runs.open_run(resume)
-        given = {"seed": seed, "input_size": input_size, "flip": flip, "recipe": recipe_file, **changes}
-        given = [*options, *(key for key, value in given.items() if value is not None)]
-        _check_resumed(run, model, dataset, given)
-        name = run.model_name
-        how = recipe.read(run.path / runs.RECIPE).replace(**changes)
-    else:
-        if not model and recipe_file and (recipe_file.parent / runs.CONFIG).is_file():
-            repeated = runs.open_run(recipe_file.parent).config
-            model, options = repeated["model"]["name"], {**repeated["model"]["options"], **options}
-            seed = repeated["seed"] if seed is None else seed
-            for each in repeated.get("length_changed", []):
-                say(
-                    f"{recipe_file.parent} changed its length after epoch {each['after']} of {each['of']}, and the "
-                    "learning rate with it: this is no exact repetition"
-                )
-            theirs = repeated["data"]
-            dataset = dataset or theirs["name"]
-            if dataset == theirs["name"]:
-                data_dir, flip = data_dir or theirs["data_dir"], theirs["flip"] if flip is None else flip
-                height, width, _ = theirs["input_shape"]
-                # Pictures that are no squares have the size that the data set gives them.
-                input_size = input_size or (height if height == width else None)
-        if not model:
-            raise click.UsageError("which model? for instance ftbnn_r18; `ftbnn-larq list` shows them all")
-        networks.check(model, options)
-        dataset = dataset or "digits"
-        data.check_name(dataset, data_dir)
-        how = (recipe.read(recipe_file) if recipe_file else zoo.recipe_for(dataset)).replace(**changes)
-        networks.check_recipe(model, how)
-        name = model
+    planned = plan(
+        model,
+        dataset=dataset,
+        data_dir=data_dir,
+        input_size=input_size,
+        flip=flip,
+        seed=seed,
+        options=options,
+        resume=resume,
+        recipe_file=recipe_file,
+        changes=changes,
+    )
     if (workers is None) != (rank is None):
         raise ConfigError("--workers and --rank go together: the same list on every machine, and its place in it")
     if workers:
         cluster.set_workers(workers, rank)
     load_tensorflow(look_for_devices=not workers)
     from ftbnn_larq.cli.bars import EpochBars
-    from ftbnn_larq.training import distribution, loop
+    from ftbnn_larq.training import carry_out
 
-    strategy = distribution.create_strategy()
-    if resume:
-        say(f"resuming {resume}, {name}")
-        begin = functools.partial(loop.resume, resume, epochs=changes.get("epochs"), data_dir=data_dir)
-    else:
-        loaded = data.load(dataset, data_dir=data_dir, input_size=input_size, flip=flip)
-        size = "x".join(map(str, loaded.config.input_shape))
-        replicas = strategy.num_replicas_in_sync
-        together = f" on {replicas} replicas together" if replicas > 1 else ""
-        say(
-            f"training {name} on {dataset}: {loaded.train.examples} pictures of {size}, {len(loaded.config.labels)} "
-            f"classes, {how.epochs} epochs, batches of {how.batch_size}{together}, learning rate {how.learning_rate:g}"
-        )
-        begin = functools.partial(loop.start, model, loaded, how, options=options, seed=seed or 0, output=output)
     with contextlib.closing(EpochBars()) as bars:
-        result = begin(callbacks=(bars,) if distribution.is_chief(strategy) else (), strategy=strategy)
+        result = carry_out(planned, output=output, callbacks=(bars,), on_event=say)
 
     def show():
         click.echo(f"top-1 {result['top1']:.2%}  top-5 {result['top5']:.2%} on the test split of {result['dataset']}")
@@ -131,18 +109,3 @@ def train(model, dataset, data_dir, input_size, flip, seed, options, resume, out
         say(f"next: ftbnn-larq convert {result['run']} --to tflite")
 
     emit(as_json, result, show)
-
-
-def _check_resumed(run, model, dataset, given: list[str]) -> None:
-    """Raises ConfigError where more is asked for than to go on, or to train longer."""
-    from ftbnn_larq.errors import ConfigError
-
-    if model and model != run.model_name:
-        raise ConfigError(f"{run.path} is a run of {run.model_name}, not of {model}")
-    if dataset and dataset != run.config["data"]["name"]:
-        raise ConfigError(f"{run.path} was trained on {run.config['data']['name']}, not on {dataset}")
-    others = [name for name in given if name != "epochs"]
-    if others:
-        raise ConfigError(
-            f"{run.path} goes on as it began: only --epochs and --data-dir can be changed, not {', '.join(others)}"
-        )

@@ -41,14 +41,16 @@ def operators(flatbuffer: bytes, path: object = "flatbuffer") -> list[Operator]:
         ModelFileError: the bytes are no flatbuffer, or a damaged one.
     """
     try:
-        model = fb.unpack(flatbuffer)
-        return [
-            _operator(model, subgraph.tensors, operator)
-            for subgraph in model.subgraphs
-            for operator in subgraph.operators
-        ]
+        return of(fb.unpack(flatbuffer))
     except Exception as error:  # a damaged file can break the reader anywhere
         raise ModelFileError(f"{path}: damaged flatbuffer ({type(error).__name__}: {error})") from error
+
+
+def of(model) -> list[Operator]:
+    """The same of a `ModelT` that is unpacked already."""
+    return [
+        _operator(model, subgraph.tensors, operator) for subgraph in model.subgraphs for operator in subgraph.operators
+    ]
 
 
 def _operator(model, tensors, operator) -> Operator:

@@ -3,46 +3,52 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 
+import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq.conversion import census, proof
-from ftbnn_larq.models.layers import is_binary
+from ftbnn_larq.conversion import census
+from ftbnn_larq.conversion.network import Layer, Network
+from ftbnn_larq.conversion.passes.groups import WORD
 
 _DEPTHWISE = (tf.keras.layers.DepthwiseConv2D, tf.keras.layers.SeparableConv2D)
 _WEIGHING = (tf.keras.layers.Conv2D, tf.keras.layers.Dense, *_DEPTHWISE)
 
 
-def explain(model: tf.keras.Model, found: list[census.Operator]) -> list[dict]:
-    """The way of each layer, in the model's order; those of models inside the model as "inner/layer".
+def explain(network: Network, found: list[census.Operator], owners: list[str]) -> list[dict]:
+    """What became of each layer, in the model's order.
 
     Arguments:
-        model: as it was converted.
-        found: the operators, by the names of whose outputs the layers are told.
+        found: the operators of the flatbuffer.
+        owners: the layer of each; see `owners`.
 
     Returns:
         `[{layer, type, operators: {name: count}, within, float_because}]`. `within` names the layer in whose operators
         the layer is contained, if it has none of its own, else it is None; `float_because` says why a convolution or
         dense layer is not binary, None for any other layer.
     """
-    paths = {id(layer): path for path, layer in _inside(model)}
+    paths = {id(layer.keras): layer.path for layer in network.layers}
     own = defaultdict(Counter)
-    for operator, path in zip(found, layers(model, found), strict=True):
+    for operator, path in zip(found, owners, strict=True):
         own[path][operator.type] += 1
+
+    def with_operators(keras) -> str | None:
+        path = paths.get(id(keras))
+        return path if own.get(path) else None
+
     rows = []
-    for path, layer in _inside(model):
-        operators, within = own[path], None
-        near = _nearest(layer, model, lambda other: paths.get(id(other)) if own.get(paths.get(id(other))) else None)
-        if is_binary(layer) and near and not operators[census.BINARY_CONVOLUTION]:
+    for layer in network.layers:
+        operators, within = own[layer.path], None
+        near = _nearest(layer.keras, with_operators)
+        if layer.binary and near and not operators[census.BINARY_CONVOLUTION]:
             # The convolution's output is called after the batch norm that it absorbed.
             operators = operators + Counter({census.BINARY_CONVOLUTION: own[near][census.BINARY_CONVOLUTION]})
-        if not operators and near and not isinstance(layer, tf.keras.layers.InputLayer):
+        if not operators and near and not isinstance(layer.keras, tf.keras.layers.InputLayer):
             operators, within = own[near], near
         rows.append(
             {
-                "layer": path,
-                "type": type(layer).__name__,
+                "layer": layer.path,
+                "type": type(layer.keras).__name__,
                 "operators": dict(operators),
                 "within": within,
                 "float_because": _why_float(layer),
@@ -51,9 +57,9 @@ def explain(model: tf.keras.Model, found: list[census.Operator]) -> list[dict]:
     return rows
 
 
-def layers(model: tf.keras.Model, found: list[census.Operator]) -> list[str]:
+def owners(network: Network, found: list[census.Operator]) -> list[str]:
     """The path of the layer that each operator belongs to; where its output's name tells none, that name."""
-    known = [path for path, _ in _inside(model)]
+    known = [layer.path for layer in network.layers]
 
     def of(operator) -> str:
         parts = operator.output.split(";")[0].split("/")
@@ -64,15 +70,7 @@ def layers(model: tf.keras.Model, found: list[census.Operator]) -> list[str]:
     return [of(operator) for operator in found]
 
 
-def _inside(model: tf.keras.Model, prefix: str = "") -> Iterator[tuple[str, tf.keras.layers.Layer]]:
-    for layer in model.layers:
-        if isinstance(layer, tf.keras.Model):
-            yield from _inside(layer, f"{prefix}{layer.name}/")
-        else:
-            yield f"{prefix}{layer.name}", layer
-
-
-def _nearest(layer, model: tf.keras.Model, path_of) -> str | None:
+def _nearest(layer, path_of) -> str | None:
     """The layer in whose operators `layer` is: the convolution that a batch norm follows, else the nearest behind it.
 
     Arguments:
@@ -94,17 +92,33 @@ def _nearest(layer, model: tf.keras.Model, path_of) -> str | None:
     return None
 
 
-def _why_float(layer) -> str | None:
-    if not isinstance(layer, _WEIGHING):
+def known_reason(layer) -> str | None:
+    """Why LCE has no binary operator for a binary layer; None if that is not known."""
+    if isinstance(layer, tf.keras.layers.Dense):
+        return "a binary dense layer, LCE has binary convolutions only"
+    groups = getattr(layer, "groups", 1)
+    channels = layer.kernel.shape[2]
+    if groups > 1 and channels % WORD:
+        return f"{channels} channels per group, LCE needs a multiple of {WORD}"
+    if layer.padding == "same" and getattr(layer, "pad_values", 0.0) not in (0.0, 1.0):
+        return f"padded with {layer.pad_values}, LCE pads with 0 or 1"
+    if not np.all(layer.input_quantizer(-tf.ones((1, 1, 1, groups * channels)))):
+        return f"its input quantizer {type(layer.input_quantizer).__name__} gives 0 and 1, LCE needs -1 and 1"
+    return None
+
+
+def _why_float(layer: Layer) -> str | None:
+    keras = layer.keras
+    if not isinstance(keras, _WEIGHING):
         return None
-    if is_binary(layer):
-        return proof.known_reason(layer)
-    kernels = ("depthwise", "pointwise") if isinstance(layer, tf.keras.layers.SeparableConv2D) else ("depthwise",)
-    parts = {"input": ("input",), "kernel": kernels if isinstance(layer, _DEPTHWISE) else ("kernel",)}
+    if layer.binary:
+        return known_reason(keras)
+    kernels = ("depthwise", "pointwise") if isinstance(keras, tf.keras.layers.SeparableConv2D) else ("depthwise",)
+    parts = {"input": ("input",), "kernel": kernels if isinstance(keras, _DEPTHWISE) else ("kernel",)}
     lacking = [
         what
         for what, names in parts.items()
-        if any(getattr(getattr(layer, f"{name}_quantizer", None), "precision", None) != 1 for name in names)
+        if any(getattr(getattr(keras, f"{name}_quantizer", None), "precision", None) != 1 for name in names)
     ]
     if not lacking:
         return "LCE has no binary depthwise convolutions"

@@ -6,15 +6,14 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from ftbnn_larq.analysis import calls
-from ftbnn_larq.conversion import census, passes, signs
-from ftbnn_larq.conversion.passes.groups import WORD
-from ftbnn_larq.errors import ConversionError
-from ftbnn_larq.inference.interpreter import Interpreter
-from ftbnn_larq.models.layers import is_binary
+from ftbnn_larq.conversion import census, explain, passes, signs
+from ftbnn_larq.conversion.network import Network
+from ftbnn_larq.errors import ConversionError, ModelFileError
+from ftbnn_larq.inference.interpreter import KERNELS, Interpreter, host_kernel
 
+# Pictures that the kernels which are not this machine's are compared on.
+PICTURES_OTHERS = 16
 # Largest difference of the logits, relative to their range over all pictures.
 TOLERANCE = 1e-3
 
@@ -39,29 +38,17 @@ class Agreement:
     sign_ties: int
 
 
-def binary_layers(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
-    """The binary layers a picture goes through, those of models inside the model too; twice what is called twice."""
-    return [call.layer for call in calls.trace(model) if is_binary(call.layer)]
-
-
-def binary_convolutions(layers: list, groups: str) -> int:
-    """How many LceBconv2d a flatbuffer needs: one a binary layer, or one a group of it where groups were "split"."""
-    return sum(getattr(layer, "groups", 1) if groups == passes.SPLIT else 1 for layer in layers)
-
-
-def check_census(
-    layers: list, found: list[census.Operator], converter_said: str = "", *, groups: str = passes.FUSED
-) -> None:
-    """Every binary layer must have become an LceBconv2d, or one a group.
+def check_census(network: Network, found: list[census.Operator], said: str = "", *, split: bool = False) -> None:
+    """Every binary layer must have become an LceBconv2d, or one for each group where groups were `split`.
 
     Arguments:
-        layers: of `binary_layers`.
         found: the operators of the flatbuffer.
+        said: what LCE's converter complained of.
 
     Raises:
         ConversionError: names the layers that did not, and why; or there are more operators than layers.
     """
-    wanted = binary_convolutions(layers, groups)
+    wanted = network.convolutions(split)
     binary = sum(operator.type == census.BINARY_CONVOLUTION for operator in found)
     if binary == wanted:
         return
@@ -70,12 +57,13 @@ def check_census(
             f"{binary} {census.BINARY_CONVOLUTION} operators where the layers are {wanted} binary convolutions: signs "
             "that are layers of their own are not proven; give them to the convolutions behind them, as input_quantizer"
         )
+    layers = network.binary
     floats = [operator.output for operator in found if operator.type in ("CONV_2D", "DEPTHWISE_CONV_2D")]
     lost = [layer for layer in layers if any(layer.name in output.split("/") for output in floats)]
-    lost = lost or [layer for layer in layers if known_reason(layer)] or layers
+    lost = lost or [layer for layer in layers if explain.known_reason(layer)] or layers
     reasons = {}
     for layer in lost:
-        reason = known_reason(layer) or converter_said or "LCE's converter did not say why"
+        reason = explain.known_reason(layer) or said or "LCE's converter did not say why"
         reasons.setdefault(reason, []).append(layer.name)
     told = "; ".join(
         f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}: {why}" for why, names in reasons.items()
@@ -86,26 +74,6 @@ def check_census(
     )
 
 
-def known_reason(layer) -> str | None:
-    if isinstance(layer, tf.keras.layers.Dense):
-        return "a binary dense layer, LCE has binary convolutions only"
-    groups = getattr(layer, "groups", 1)
-    channels = layer.kernel.shape[2]
-    if groups > 1 and channels % WORD:
-        return f"{channels} channels per group, LCE needs a multiple of {WORD}"
-    if layer.padding == "same" and getattr(layer, "pad_values", 0.0) not in (0.0, 1.0):
-        return f"padded with {layer.pad_values}, LCE pads with 0 or 1"
-    if not np.all(layer.input_quantizer(-tf.ones((1, 1, 1, groups * channels)))):
-        return f"its input quantizer {type(layer.input_quantizer).__name__} gives 0 and 1, LCE needs -1 and 1"
-    return None
-
-
-def answers(model: tf.keras.Model, pictures: np.ndarray) -> np.ndarray:
-    """Keras's scores (n, classes) for float32 pictures (n, h, w, c)."""
-    parts = np.array_split(pictures, -(-len(pictures) // 64))
-    return np.concatenate([model.predict_on_batch(part) for part in parts])
-
-
 def difference(expected: np.ndarray, got: np.ndarray) -> dict:
     """`{max_abs_diff, top1_agreement}` of two arrays of scores (n, classes)."""
     return {
@@ -114,8 +82,33 @@ def difference(expected: np.ndarray, got: np.ndarray) -> dict:
     }
 
 
+def kernels(network: Network, groups: str) -> list[str]:
+    """LCE's kernels that run the flatbuffer, this machine's first."""
+    fused = groups == passes.FUSED and network.grouped
+    usable = [kernel for kernel in KERNELS if not (fused and kernel == "default")]
+    return sorted(usable, key=lambda kernel: kernel != host_kernel())
+
+
+def prove(
+    network: Network, flatbuffer: Path, pictures: np.ndarray, expected: np.ndarray, groups: str
+) -> dict[str, Agreement]:
+    """Compare the flatbuffer's answers with Keras's on each kernel that runs it.
+
+    Raises:
+        ConversionError: they differ, or LCE cannot run the flatbuffer.
+    """
+    found = {}
+    for kernel in kernels(network, groups):
+        count = len(pictures) if kernel == host_kernel() else PICTURES_OTHERS
+        try:
+            found[kernel] = compare(network, flatbuffer, pictures[:count], kernel, expected[:count])
+        except ModelFileError as error:
+            raise ConversionError(f"LCE cannot run what it converted: {error}") from error
+    return found
+
+
 def compare(
-    model: tf.keras.Model,
+    network: Network,
     flatbuffer: str | Path,
     pictures: np.ndarray,
     kernel: str | None = None,
@@ -124,7 +117,7 @@ def compare(
     """Put the same pictures to Keras and to LCE's interpreter.
 
     Arguments:
-        model: up to the outputs that the flatbuffer has (logits).
+        network: up to the outputs that the flatbuffer has.
         flatbuffer: path of the converted file.
         pictures: float32 (n, h, w, c), as the network sees them.
         expected: Keras's answers, where they are known.
@@ -132,7 +125,7 @@ def compare(
     Raises:
         ConversionError: logits that differ by more than `TOLERANCE`, and not because of signs on zero.
     """
-    expected = answers(model, pictures) if expected is None else expected
+    expected = network.answers(pictures) if expected is None else expected
     with Interpreter(flatbuffer, kernel=kernel) as interpreter:
         got = interpreter.predict(pictures)
     if not np.isfinite(expected).all():
@@ -144,7 +137,7 @@ def compare(
     ties = off
     if len(off):
         same = signs.same_but_for_rounding(
-            model, Path(flatbuffer).read_bytes(), pictures[off], kernel=kernel, tolerance=TOLERANCE * span
+            network, Path(flatbuffer).read_bytes(), pictures[off], kernel=kernel, tolerance=TOLERANCE * span
         )
         ties, off = off[same], off[~same]
     if len(off):

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from ftbnn_larq.conversion import flatbuffer as fb
+from ftbnn_larq.conversion.network import Network
 from ftbnn_larq.inference.interpreter import Interpreter
-from ftbnn_larq.models.layers import ShuffleChannels, is_binary
+from ftbnn_larq.models.layers import ShuffleChannels
 
 # Largest difference of two inputs of a sign, relative to the largest input of that sign in the picture. Float32 sums in
 # another order, and batch norms folded into other operators, differ by some 1e-6 after eighteen layers.
@@ -49,7 +50,7 @@ def _nearest(candidates: list[np.ndarray], usual: np.ndarray) -> np.ndarray:
 
 
 def same_but_for_rounding(
-    model: tf.keras.Model, flatbuffer: bytes, pictures: np.ndarray, *, kernel: str | None, tolerance: float
+    network: Network, flatbuffer: bytes, pictures: np.ndarray, *, kernel: str | None, tolerance: float
 ) -> np.ndarray:
     """For each picture whether Keras gives LCE's answer once its signs are those that LCE saw.
 
@@ -58,7 +59,7 @@ def same_but_for_rounding(
     computes the same, and no sign differed but where its input was smaller than the rounding.
 
     Arguments:
-        model: (n, h, w, c) to scores (n, classes).
+        network: (n, h, w, c) to scores (n, classes).
         pictures: float32 (n, h, w, c).
         kernel: of LCE's interpreter.
         tolerance: of the scores, absolute; that of the inputs of signs is `ROUNDING`.
@@ -66,7 +67,8 @@ def same_but_for_rounding(
     Returns:
         bool (n,); all False where the model cannot be cut at its signs, or the flatbuffer's are not the same ones.
     """
-    layers = [layer for layer in model.layers if is_binary(layer)]
+    model, own = network.model, {id(layer) for layer in network.model.layers}
+    layers = [layer.keras for layer in network.layers if layer.binary and id(layer.keras) in own]
     try:
         # Binary layers that read one tensor share its sign.
         inputs = {layer.input.ref(): layer.input for layer in layers}

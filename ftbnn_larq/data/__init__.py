@@ -1,4 +1,4 @@
-"""A name in, `tf.data` out: embedded digits, every image classification data set of TFDS, a folder of class folders."""
+"""Data sets by name, as `tf.data`: the embedded digits, image classification data sets of TFDS, folders of pictures."""
 
 from __future__ import annotations
 

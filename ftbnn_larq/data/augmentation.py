@@ -1,4 +1,4 @@
-"""Random changes to training pictures and batches. Each depends on its seed alone: a resumed run repeats it."""
+"""Data augmentation. Every random change depends only on its seed, so a resumed run repeats it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from ftbnn_larq.data.formats import DataConfig
 
-# Changes that `random_augment` makes to each picture.
+# Number of changes that `random_augment` makes to each picture.
 CHANGES_EACH = 2
 
 
 def fit(picture, config: DataConfig):
-    """A uint8 picture (h, w, c) at the network's size: resized by its shorter side, then cropped in the middle."""
+    """Bring a uint8 picture (h, w, c) to the network's size: scale it to cover that size, then crop the center."""
     height, width, channels = config.input_shape
     if picture.shape[:2] == (height, width):
         return picture
@@ -27,10 +27,10 @@ def fit(picture, config: DataConfig):
 
 
 def jitter(picture, seed):
-    """A uint8 picture (h, w, c) shifted by up to half a pixel and zoomed by up to a tenth, either way; black around."""
+    """Shift a uint8 picture (h, w, c) by at most half a pixel and zoom it by at most 10 %; the outside is black."""
     height, width = picture.shape[:2]
     zoom, down, right = tf.unstack(tf.random.stateless_uniform((3,), seed, -1.0, 1.0))
-    # What lies outside, be it by a hundredth of a pixel, is black at once; a border lets it become so by degrees.
+    # crop_and_resize makes all outside of the picture black, without interpolation. A border makes the change gradual.
     picture = tf.pad(tf.cast(picture, tf.float32), [[1, 1], [1, 1], [0, 0]])
     last = tf.constant([height + 1.0, width + 1.0])
     reach = (0.5 + 0.05 * zoom) * (last - 2) / last
@@ -40,11 +40,16 @@ def jitter(picture, seed):
 
 
 def augment(picture, config: DataConfig, seed, strength: float = 0.0):
-    """A training picture (h, w, c), uint8, changed at random as `config` says, then by `random_augment`.
+    """Crop and flip a training picture at random as `config` says, then apply `random_augment`.
 
     Arguments:
+        picture: uint8 (h, w, c).
+        config: gives size, crop and flip.
         seed: two integers.
-        strength: of `random_augment`, 0 to 1; 0 leaves it out.
+        strength: of `random_augment`, 0 to 1; 0 is off.
+
+    Returns:
+        The picture, uint8, at the network's size.
     """
     height, width, channels = config.input_shape
     crop_seed, flip_seed, change_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
@@ -64,17 +69,17 @@ def augment(picture, config: DataConfig, seed, strength: float = 0.0):
         picture = jitter(picture, crop_seed)
     if config.flip:
         picture = tf.image.stateless_random_flip_left_right(picture, flip_seed)
-    # A part of a picture has lost its number of channels, which tells the changes of colour what is grey.
+    # The crops above lose the static number of channels, which the changes of color need.
     picture = tf.ensure_shape(picture, (height, width, channels))
     return random_augment(picture, strength, change_seed) if strength else picture
 
 
 def random_augment(picture, strength: float, seed):
-    """Two changes to a uint8 picture (h, w, c), drawn from twelve, each up to `strength` (0 to 1) either way.
+    """Apply two changes to a uint8 picture (h, w, c), drawn from the twelve of RandAugment (arXiv 1909.13719).
 
-    They are RandAugment's (arXiv 1909.13719): rotation (30 degrees at most), shear (0.3) and shift (a third of the
-    side) along both axes, brightness, contrast, colour, solarize, posterize, equalized range, and none. What moves
-    in from outside is black.
+    The changes are: rotation (at most 30 degrees), shear (0.3) and shift (a third of the side) along both axes,
+    brightness, contrast, color, solarize, posterize, full range, and none. The amount is drawn from -`strength` to
+    `strength`, times these limits; `strength` is 0 to 1. Areas from outside the picture are black.
     """
     for change_seed in tf.unstack(tf.random.experimental.stateless_split(seed, CHANGES_EACH)):
         amount = strength * tf.random.stateless_uniform((), change_seed, -1.0, 1.0)
@@ -88,7 +93,7 @@ def _as_pixels(values):
 
 
 def _moved(picture, matrix):
-    """The picture under an affine map of its coordinates around its middle; `matrix` is (a, b, right, c, d, down)."""
+    """Apply an affine map of the coordinates, around the center; `matrix` is (a, b, right, c, d, down)."""
     height, width = picture.shape[:2]
     a, b, right, c, d, down = matrix
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
@@ -119,7 +124,7 @@ def _rotated(picture, amount):
 
 
 def _blended(picture, other, amount):
-    """1 + amount times the picture, the rest of 1 times `other`."""
+    """(1 + amount) * picture - amount * other."""
     picture = tf.cast(picture, tf.float32)
     return _as_pixels(other + (1 + amount) * (picture - other))
 
@@ -164,15 +169,21 @@ _CHANGES = (
 
 
 def mix(pictures, targets, *, mixup: float, cutmix: float, seed):
-    """Blend each picture of a batch with another one, and their targets alike.
+    """Mix each picture of a batch with a partner, and their targets in the same shares.
+
+    The partner of the first picture is the last one, and so on. With both mixup and cutmix on, each batch gets one of
+    them at random.
 
     Arguments:
-        pictures: float32 (n, h, w, c); the partner of the first is the last, and so on.
+        pictures: float32 (n, h, w, c).
         targets: float32 (n, classes).
-        mixup: a of Beta(a, a), which the share of the partner comes from (arXiv 1710.09412); 0 is off.
-        cutmix: the same for a box of the partner, whose area is the share (arXiv 1905.04899); 0 is off. With both on,
-            each batch takes one of them.
+        mixup: blend the pictures; the partner's share is drawn from Beta(mixup, mixup) (arXiv 1710.09412); 0 is off.
+        cutmix: paste a box of the partner; the box's share of the area is drawn from Beta(cutmix, cutmix)
+            (arXiv 1905.04899); 0 is off.
         seed: two integers.
+
+    Returns:
+        Pictures and targets, of the same shapes.
     """
     if not (mixup or cutmix):
         return pictures, targets

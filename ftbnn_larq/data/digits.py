@@ -16,10 +16,10 @@ def load(name: str, *, data_dir: str | None, input_size: int | None, download: b
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
-    # Scanned with 17 grey levels, 0 to 16.
+    # The scans have 17 grey levels, 0 to 16.
     pictures = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     classes = digits.target.astype(np.int64)
-    # The split is the data set's, not the run's: the seed of a training does not touch it.
+    # The split is fixed: it does not depend on the seed of a run.
     rest, test = train_test_split(np.arange(len(classes)), test_size=0.2, stratify=classes, random_state=0)
     train, validation = train_test_split(rest, test_size=0.1, stratify=classes[rest], random_state=0)
 
@@ -31,7 +31,7 @@ def load(name: str, *, data_dir: str | None, input_size: int | None, download: b
         name=name,
         input_shape=(side, side, 1),
         labels=tuple(str(label) for label in digits.target_names),
-        # The scans fill their eight pixels: shifting one by a whole pixel cuts strokes off.
+        # The digits fill their 8x8 pixels: a shift by a whole pixel would cut strokes off.
         crop="jitter",
         flip=False,
     )

@@ -1,4 +1,4 @@
-"""`folder:PATH`: a folder of class folders, or of `train`, `val` and `test` folders, each a folder of class folders."""
+"""`folder:PATH`: a folder with one folder per class, or with `train`, `val` and `test` folders of class folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ftbnn_larq.data.pictures import SUFFIXES, check_picture, read_picture
 from ftbnn_larq.errors import DataError
 
 LAYOUT = "expected PATH/CLASS/picture.png, or PATH/train/CLASS/... and PATH/test/CLASS/..."
-# What people call the folders of the splits, in small letters.
+# Accepted names of split folders, in lower case.
 SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 
 
@@ -24,7 +24,11 @@ def _class_folders(root: Path) -> list[Path]:
 
 
 def _pictures(root: Path) -> dict[str, list[Path]]:
-    """Class name to its pictures, both sorted. Raises DataError for an empty or flat folder or an empty class."""
+    """The pictures of each class, sorted by class and by name.
+
+    Raises:
+        DataError: the folder is empty or has no class folders, a class has no pictures, or there is only one class.
+    """
     classes = {
         folder.name: sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
         for folder in _class_folders(root)
@@ -34,23 +38,26 @@ def _pictures(root: Path) -> dict[str, list[Path]]:
         raise DataError(f"{root} {'has pictures but no class folders' if flat else 'is empty'}: {LAYOUT}")
     for label, pictures in classes.items():
         if not pictures:
-            raise DataError(f"{root / label}: class {label!r} has no pictures ({', '.join(sorted(SUFFIXES))})")
+            raise DataError(
+                f"{root / label}: class {label!r} has no pictures: put some in ({', '.join(sorted(SUFFIXES))}) or "
+                "remove the folder"
+            )
     if len(classes) < 2:
         raise DataError(f"{root} has one class only, {next(iter(classes))!r}: a classifier needs at least 2")
     return classes
 
 
 def _listing(name: str) -> tuple[dict[str, list[Path]], dict[str, list[Path]] | None, dict[str, list[Path]] | None]:
-    """Pictures by class for training, validation and test; the last two are None where no folder is set aside."""
+    """Pictures by class for training, validation and test; None for a split that has no folder."""
     root = _root(name)
     if not str(name).removeprefix("folder:"):
-        raise DataError("folder: names no folder: write folder:PATH")
+        raise DataError("'folder:' has no path: write folder:PATH")
     if not root.exists():
         raise DataError(f"{root}: no such folder")
     if not root.is_dir():
         raise DataError(f"{root} is a file, not a folder: {LAYOUT}")
     folders = _class_folders(root)
-    # A class may be called train, too: its pictures then lie in it.
+    # A class may be called "train" too. Its folder then has pictures in it, and not only folders.
     if not any(path.name.lower() == "train" and _has_folders_alone(path) for path in folders):
         return _pictures(root), None, None
     parts: dict[str, dict[str, list[Path]]] = {}
@@ -58,15 +65,18 @@ def _listing(name: str) -> tuple[dict[str, list[Path]], dict[str, list[Path]] | 
         split = SPLITS.get(folder.name.lower())
         if split is None or split in parts:
             raise DataError(
-                f"{folder} stands beside a folder of training pictures, where one folder called val (or valid, "
-                "validation) and one called test may be: move it away. The pictures of a class called train lie in "
-                "it, and not in folders of it"
+                f"{folder} stands beside a folder of training pictures. Only one folder called val (or valid, "
+                "validation) and one called test may stand there: move it away. If train is a class, put its pictures "
+                "directly into its folder"
             )
         parts[split] = _pictures(folder)
     train = parts["train"]
     for part in parts.values():
         if odd := sorted(set(part) ^ set(train)):
-            raise DataError(f"{root}: class {odd[0]!r} is not in all of {', '.join(path.name for path in folders)}")
+            raise DataError(
+                f"{root}: class {odd[0]!r} is not in all of {', '.join(path.name for path in folders)}: every split "
+                "needs every class"
+            )
     return train, parts.get("validation"), parts.get("test")
 
 
@@ -79,10 +89,10 @@ def check(name: str, data_dir: str | None) -> None:
 
 
 def _cut(classes: dict[str, list[Path]], step: int, least: int) -> tuple[dict, dict]:
-    """Set aside every `step`-th picture of each class, at least one; always the same ones.
+    """Split off every `step`-th picture of each class, at least one and always the same ones.
 
     Raises:
-        DataError: a class of fewer than `least` pictures.
+        DataError: a class has fewer than `least` pictures.
     """
     kept, aside = {}, {}
     for label, pictures in classes.items():
@@ -105,7 +115,7 @@ def load(name: str, *, data_dir: str | None, input_size: int | None, download: b
     labels = tuple(sorted(train))
     everything = [path for part in (train, validation, test) for pictures in part.values() for path in pictures]
     with ThreadPoolExecutor() as pool:
-        # A damaged picture is better found now, by name, than hours into a training.
+        # Find damaged pictures now, not hours into a training.
         sizes = set(pool.map(check_picture, everything))
     width, height = sizes.pop() if len(sizes) == 1 else (224, 224)
     if max(width, height) > 224:
@@ -116,7 +126,7 @@ def load(name: str, *, data_dir: str | None, input_size: int | None, download: b
 
     def split(classes) -> Split:
         rows = [(str(path), labels.index(label)) for label, pictures in classes.items() for path in pictures]
-        # What reads a part of them, such as the measurement of their mean, sees all classes.
+        # Shuffled once, because some readers take only the first pictures (for example to measure the mean).
         random.Random(0).shuffle(rows)
         paths, targets = zip(*rows, strict=True)
 

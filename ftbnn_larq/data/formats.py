@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the library. Readable without TensorFlow."""
+"""The types that describe a data set. TensorFlow is not needed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from ftbnn_larq.errors import DataError, ModelFileError
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """What travels with a run, so that evaluation, prediction and conversion prepare pictures as training did.
+    """Preprocessing and labels of a data set.
+
+    It is stored with every run, so that evaluation, prediction and conversion prepare pictures as training did.
 
     Attributes:
         name: `digits`, a TFDS name, or `folder:PATH`.
-        input_shape: (height, width, channels) the network sees.
+        input_shape: (height, width, channels) of the network's input.
         labels: class names, in the order of the network's outputs.
-        mean, std: per channel, of pixel values between 0 and 1, measured on the training split.
-        crop: training augmentation: "pad" (shift by up to an eighth), "resized" (a random part, resized), "jitter"
-            (shift and zoom by fractions of a pixel) or "none".
-        flip: mirror half of the training pictures.
-        data_dir: where TFDS keeps its data sets; None is its default.
+        mean: mean per channel on the training split, of pixel values from 0 to 1.
+        std: standard deviation per channel, likewise.
+        crop: data augmentation: "pad" (shift by up to an eighth of the side), "resized" (a random part, resized),
+            "jitter" (shift and zoom by fractions of a pixel) or "none".
+        flip: whether half of the training pictures are mirrored.
+        data_dir: the folder of TFDS's data sets; None for TFDS's default.
     """
 
     name: str
@@ -47,10 +50,10 @@ class Split:
 
     Attributes:
         examples: number of pictures.
-        rows: `tf.data` of what is shuffled: small things such as paths or encoded pictures, in an order that never
-            changes.
-        read: a row's elements in; (uint8 picture (h, w, c), int64 class) out.
-        shuffle_buffer: rows that may wait in memory to be shuffled.
+        rows: `tf.data` with one small element per picture, such as a path or an encoded picture. Rows are shuffled
+            before they are read; their own order never changes.
+        read: function from a row to (uint8 picture (h, w, c), int64 label).
+        shuffle_buffer: number of rows that may be held in memory for shuffling.
     """
 
     examples: int
@@ -61,9 +64,13 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """A data set: its configuration and its disjoint splits.
+    """A data set: its configuration and three disjoint splits.
 
-    `train` is learned from, `validation` picks the best epoch, `test` is touched by evaluation alone.
+    Attributes:
+        config: preprocessing and labels.
+        train: for training.
+        validation: for choosing the best epoch.
+        test: for evaluation only.
     """
 
     config: DataConfig
@@ -73,31 +80,35 @@ class Data:
 
 
 def check_fits(data: Data, input_shape: tuple, classes: int) -> None:
-    """Raises ModelFileError if a model of pictures (h, w, c) and so many classes is none for `data`."""
+    """Refuse a model whose input shape (h, w, c) or number of classes differs from the data set's.
+
+    Raises:
+        ModelFileError: they differ.
+    """
     theirs = tuple(data.config.input_shape), len(data.config.labels)
     if theirs != (tuple(input_shape), classes):
         raise ModelFileError(
-            f"the model takes pictures of {tuple(input_shape)} in {classes} classes, data set {data.config.name} has "
-            f"{theirs[0]} in {theirs[1]}"
+            f"the model takes pictures of {tuple(input_shape)} in {classes} classes, but data set {data.config.name} "
+            f"has pictures of {theirs[0]} in {theirs[1]} classes: name a data set that fits the model"
         )
 
 
 def prepared_as(config: DataConfig, data: Data) -> Data:
-    """A data set with the preprocessing of `config`, its classes numbered as there.
+    """The data set with the preprocessing of `config` and its order of classes.
 
     Raises:
-        DataError: it has other classes, or grey pictures where they were coloured, or the other way round.
+        DataError: the data set has other classes, or pictures with another number of channels.
     """
     theirs, ours = data.config.labels, config.labels
     if sorted(theirs) != sorted(ours):
         odd = sorted(set(theirs) ^ set(ours))[:1]
         raise DataError(
-            f"{data.config.name} has other classes, {len(theirs)} of them, than the {len(ours)} that the network tells "
-            f"apart{f': {odd[0]!r} is in one of the two only' if odd else ''}"
+            f"the {len(theirs)} classes of {data.config.name} are not the {len(ours)} classes of the network"
+            f"{f': {odd[0]!r} is in one of the two only' if odd else ''}"
         )
     if data.config.input_shape[2] != config.input_shape[2]:
         raise DataError(
-            f"{data.config.name} has pictures of {data.config.input_shape[2]} channels, the network sees "
+            f"{data.config.name} has pictures with {data.config.input_shape[2]} channels, the network needs "
             f"{config.input_shape[2]}"
         )
     if theirs == ours:

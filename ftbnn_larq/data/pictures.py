@@ -1,4 +1,4 @@
-"""Picture files, read by Pillow: the one decoder for folders and for `predict`."""
+"""Read picture files with Pillow, for picture folders and for `predict`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _open(path: str | Path):
     try:
         return Image.open(path)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "no picture" if isinstance(error, Image.UnidentifiedImageError) else _reason(error)
+        reason = "not a picture file" if isinstance(error, Image.UnidentifiedImageError) else _reason(error)
         raise DataError(f"{path}: cannot be read as a picture ({reason})") from error
 
 
@@ -24,17 +24,25 @@ def _reason(error: Exception) -> str:
 
 
 def check_picture(path: str | Path) -> tuple[int, int]:
-    """(width, height) of a picture that can be read to its end. Raises DataError naming the file."""
+    """The size (width, height) of a picture, after reading it to its end.
+
+    Raises:
+        DataError: the file is not a picture, or is damaged. The message names it.
+    """
     with _open(path) as picture:
         size = picture.size
-        # A JPEG is read to its end but decoded at an eighth: enough to find it cut off, and far quicker.
+        # A JPEG is decoded at an eighth of its size. That finds a truncated file, and is much faster.
         picture.draft(None, (1, 1))
         _load(picture, path)
         return size
 
 
 def read_picture(path: str | Path, channels: int):
-    """A picture as a uint8 array (h, w, channels), upright. Raises DataError naming the file."""
+    """Read a picture as a uint8 array (h, w, channels), turned upright as its EXIF data says.
+
+    Raises:
+        DataError: the file is not a picture, or is damaged. The message names it.
+    """
     import numpy as np
     from PIL import Image, ImageOps
 
@@ -42,7 +50,7 @@ def read_picture(path: str | Path, channels: int):
         _load(picture, path)
         upright = ImageOps.exif_transpose(picture)
         if upright.mode.startswith("I;16"):
-            # Pillow's own way cuts off at 255.
+            # Pillow's own conversion clips 16-bit values at 255.
             upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
         array = np.asarray(upright.convert("L" if channels == 1 else "RGB"), np.uint8)
     return array[..., None] if array.ndim == 2 else array
@@ -50,7 +58,7 @@ def read_picture(path: str | Path, channels: int):
 
 def _load(picture, path) -> None:
     if picture.mode in ("I", "F"):
-        raise DataError(f"{path}: its pixels have 32 bits, of which no range is known: store it with 8 or 16")
+        raise DataError(f"{path}: its pixels have 32 bits, whose range is unknown: store it with 8 or 16 bits")
     try:
         picture.load()
     except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:

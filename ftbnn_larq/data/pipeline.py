@@ -1,4 +1,4 @@
-"""From a split to batches. Random choices depend on (seed, epoch, position) alone: a resumed run repeats them."""
+"""From a split to batches. Random choices depend only on seed, epoch and position, so a resumed run repeats them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ftbnn_larq.data.augmentation import augment, fit, mix
 from ftbnn_larq.data.formats import Data, DataConfig, Split
 from ftbnn_larq.recipe import Recipe
 
-# Pictures that mean and deviation are measured on.
+# Number of pictures for measuring mean and standard deviation.
 STATISTICS_SAMPLE = 1_000
 
 
 def with_statistics(data: Data) -> Data:
-    """Measure mean and standard deviation per channel on (the first 1,000 pictures of) the training split."""
+    """The data set with mean and standard deviation per channel, of the first 1,000 pictures of the training split."""
     sample = pictures(data.train, data.config).take(STATISTICS_SAMPLE).map(lambda picture, _: picture)
     pixels = np.stack(list(sample.as_numpy_iterator())).astype(np.float64) / 255
     mean, std = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
@@ -29,12 +29,12 @@ def with_statistics(data: Data) -> Data:
 
 
 def normalise(pictures, config: DataConfig):
-    """uint8 pictures (..., h, w, c) to the float32 values the network sees: (pixel / 255 - mean) / std."""
+    """Normalize uint8 pictures (..., h, w, c) to the network's float32 input: (pixel / 255 - mean) / std."""
     return (tf.cast(pictures, tf.float32) / 255.0 - tf.constant(config.mean)) / tf.constant(config.std)
 
 
 def pictures(split: Split, config: DataConfig) -> tf.data.Dataset:
-    """(uint8 picture (h, w, c) at the network's size, int64 class), once, in order."""
+    """All (uint8 picture (h, w, c), int64 label) of a split, once and in order, at the network's size."""
 
     def read(*row):
         picture, label = split.read(*row)
@@ -44,7 +44,7 @@ def pictures(split: Split, config: DataConfig) -> tf.data.Dataset:
 
 
 def spread(split: Split, at_most: int) -> Split:
-    """The split, or if it has more pictures than that so many of them, taken evenly: it may be sorted by class."""
+    """At most `at_most` pictures of a split, spread evenly over it, because it may be sorted by class."""
     every, some = split.examples, min(at_most, split.examples)
     if some == every:
         return split
@@ -54,13 +54,13 @@ def spread(split: Split, at_most: int) -> Split:
 
 
 def batches(split: Split, config: DataConfig, batch_size: int) -> tf.data.Dataset:
-    """(float32 pictures (n, h, w, c), int64 classes (n,)) once, in order, for evaluation."""
+    """Batches for evaluation, once and in order: float32 pictures (n, h, w, c), int64 labels (n,)."""
     dataset = pictures(split, config).batch(batch_size)
     return dataset.map(lambda batch, labels: (normalise(batch, config), labels)).prefetch(2)
 
 
 def sample(split: Split, config: DataConfig, at_most: int) -> np.ndarray:
-    """Float32 pictures (n, h, w, c) as the network sees them, taken evenly from the split."""
+    """At most `at_most` normalized float32 pictures (n, h, w, c), spread evenly over the split."""
     return np.concatenate([batch for batch, _ in batches(spread(split, at_most), config, 64).as_numpy_iterator()])
 
 
@@ -75,13 +75,24 @@ def training_batches(
     worker: int = 0,
     replicas: int = 1,
 ) -> tf.data.Dataset:
-    """Shuffled and augmented batches of a recipe's epochs from `first_epoch` on, counted from 0.
+    """Shuffled and augmented batches of all epochs of a recipe, from `first_epoch` on.
 
-    Every epoch gives `split.examples // batch_size` batches of equal size; which pictures are left over differs from
-    epoch to epoch. A worker reads its share of each batch, in as many parts as it has replicas.
+    Every epoch has `split.examples // batch_size` batches of equal size. The pictures that are left over differ from
+    epoch to epoch.
+
+    Arguments:
+        split: the training split.
+        config: its preprocessing and data augmentation.
+        how: the recipe.
+        seed: of order and augmentation.
+        first_epoch: the first epoch, counted from 0.
+        workers: number of workers; each reads its share of every batch.
+        worker: number of this worker, from 0.
+        replicas: number of replicas of this worker; its share is given in this many parts.
 
     Returns:
-        float32 pictures (n, h, w, c), float32 targets (n, classes) and, with class weights, float32 weights (n,).
+        A data set of float32 pictures (n, h, w, c), float32 targets (n, classes) and, with class weights, float32
+            weights (n,).
     """
     buffer = min(split.examples, split.shuffle_buffer)
     steps = split.examples // how.batch_size
@@ -108,7 +119,7 @@ def training_batches(
         mixed, shares = mix(normalise(pictures, config), targets, mixup=how.mixup, cutmix=how.cutmix, seed=seeds)
         if weights is None:
             return mixed, shares
-        # Each class of a mixed picture has its own weight; their sum is the picture's.
+        # The weight of a mixed picture is the sum of its classes' weights, each times the class's share.
         weighted = shares * weights
         whole = tf.reduce_sum(weighted, axis=1)
         return mixed, weighted / whole[:, None], whole
@@ -118,7 +129,10 @@ def training_batches(
 
 
 def class_weights(split: Split, classes: int) -> tf.Tensor:
-    """Float32 (classes,): pictures / (classes * pictures of the class), as scikit-learn's "balanced"; 0 for none."""
+    """Class weights, float32 (classes,), as scikit-learn's "balanced": pictures / (classes * pictures of the class).
+
+    A class without pictures has weight 0.
+    """
     labels = split.rows.map(lambda *row: split.read(*row)[1], tf.data.AUTOTUNE)
     counts = np.bincount(list(labels.as_numpy_iterator()), minlength=classes)
     return tf.constant(np.where(counts, counts.sum() / (classes * np.maximum(counts, 1)), 0), tf.float32)

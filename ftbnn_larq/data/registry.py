@@ -1,4 +1,4 @@
-"""Where data sets come from, by name. Names are checked without TensorFlow; a source imports it when it is loaded."""
+"""Find and load data sets by name. Checking a name does not import TensorFlow; loading does."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def _source(name: str):
 
 
 def check_name(name: str, data_dir: str | None = None) -> None:
-    """Refuse at once, before TensorFlow is loaded, what cannot be a data set.
+    """Refuse a name that is not a data set. TensorFlow is not needed.
 
     Raises:
-        UnknownNameError: no such data set; the message has the nearest names.
-        DataError: `folder:PATH` is missing, empty or flat, or has a class without pictures.
+        UnknownNameError: there is no such data set. The message gives the nearest names.
+        DataError: `folder:PATH` is missing, is empty, has no class folders, or has a class without pictures.
     """
     _source(name).check(name, data_dir)
 
@@ -42,17 +42,19 @@ def load(
 
     Arguments:
         name: `digits`, a TFDS name, or `folder:PATH`.
-        data_dir: TFDS's folder; a data set that is not there is downloaded to it, with `download`.
-        input_size: side of the square the network sees, in pixels; the data set's own size unless given.
-        flip: mirror training pictures or not; the data set's habit unless given.
-        config: the configuration a run stored; nothing is measured anew then, and classes are numbered as there.
+        data_dir: TFDS's folder; None for TFDS's default.
+        input_size: height and width of the network's input, in pixels; None for the data set's own size.
+        flip: whether training pictures are mirrored at random; None for the data set's default.
+        config: the configuration stored in a run. Mean, standard deviation and the order of classes are taken from it.
+        download: whether TFDS may download a data set that is not in its folder.
 
     Raises:
-        UnknownNameError: no such data set.
-        DataError: it is empty, damaged, has one class only or other classes than `config`, or is not there.
+        UnknownNameError: there is no such data set.
+        DataError: the data set is missing, empty or damaged, has one class only, or has other classes than `config`.
+        ConfigError: `input_size` is below 8.
     """
     if input_size is not None and input_size < 8:
-        raise ConfigError(f"input size {input_size}: a picture needs at least 8x8 pixels")
+        raise ConfigError(f"input size {input_size}: pictures need at least 8x8 pixels")
     check_name(name, data_dir)
     data = _source(name).load(name, data_dir=data_dir, input_size=input_size, download=download)
     if config is not None:

@@ -1,4 +1,4 @@
-"""Image classification data sets of TensorFlow Datasets, by their name there."""
+"""Image classification data sets of TensorFlow Datasets (TFDS), by their TFDS name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from ftbnn_larq.data.formats import Data, DataConfig, Split
 from ftbnn_larq.errors import DataError, UnknownNameError, one_line
 
-# Splits to report accuracy on where TFDS's "test" has no labels.
+# Splits that stand in for TFDS's "test" where that has no labels.
 TEST_SPLITS = {
     "imagenet2012": "validation",
     "i_naturalist2017": "validation",
@@ -19,16 +19,16 @@ TEST_SPLITS = {
     "i_naturalist2021": "val",
     "visual_domain_decathlon": "validation",
 }
-# Encoded photographs that wait to be shuffled, about a gigabyte of them.
+# Encoded photographs held in memory for shuffling, about 1 GB.
 WAITING = 10_000
-# A mirrored character or number is another one, or none.
+# Data sets that are not mirrored: a mirrored character or number is not the same one.
 NOT_MIRRORED = ("mnist", "svhn", "binary_alpha_digits", "cmaterdb", "smallnorb", "omniglot", "quickdraw")
-# Decoded pictures that may stay in memory.
+# Most memory for a cache of decoded pictures.
 CACHE_BYTES = 1 << 30
 
 
 def _known_names() -> set[str]:
-    """Names of TFDS's data sets, read off its source files: importing it takes seconds, a typing error must not."""
+    """Names of TFDS's data sets, from the names of its source files: importing TFDS would take seconds."""
     spec = importlib.util.find_spec("tensorflow_datasets")
     if spec is None or spec.origin is None:
         return set()
@@ -56,18 +56,20 @@ def _prepared(name: str, data_dir: str | None, download: bool):
 
         builder = tfds.builder(name, data_dir=data_dir)
         features = builder.info.features
-    except Exception as error:  # TFDS lets through what its readers and parsers raise
+    except Exception as error:  # TFDS passes on whatever its readers and parsers raise
         raise DataError(f"TFDS cannot open data set {name!r}: {one_line(error, 200)}") from error
     if "image" not in features or "label" not in features or not hasattr(features["label"], "names"):
         raise DataError(
-            f"{name} is no image classification data set: it has the features {sorted(features)}, "
-            "and 'image' and 'label' are needed"
+            f"{name} is not an image classification data set: its features are {sorted(features)}, "
+            "but 'image' and 'label' are needed"
         )
     if not builder.data_path.exists():
         if not download:
-            raise DataError(f"{name} is not in {builder.data_path.parent}: say with --data-dir where TFDS keeps it")
+            raise DataError(
+                f"{name} is not in {builder.data_path.parent}: name the folder of your TFDS data sets with --data-dir"
+            )
         try:
-            # TFDS tells what it does on standard output, which is for results.
+            # TFDS reports progress on standard output, which is for results only.
             with contextlib.redirect_stdout(sys.stderr):
                 builder.download_and_prepare()
         except Exception as error:  # network, disk, checksums, manual downloads: TFDS's message says which
@@ -78,10 +80,10 @@ def _prepared(name: str, data_dir: str | None, download: bool):
 
 
 def _split_names(bare: str, splits) -> tuple[str, str, str]:
-    """Training, validation and test as TFDS writes them; what a data set lacks is cut off its training split."""
+    """TFDS's expressions for training, validation and test. A missing split is cut off the training split."""
     train, test = "train", TEST_SPLITS.get(bare, "test")
     if train not in splits:
-        raise DataError(f"{bare} has no split 'train' but {sorted(splits)}")
+        raise DataError(f"{bare} has no split 'train', only {sorted(splits)}: take another data set")
     if test not in splits:
         test = "validation" if "validation" in splits else None
     if test is None:
@@ -97,7 +99,7 @@ def load(name: str, *, data_dir: str | None, input_size: int | None, download: b
     bare = info.name
     labels = tuple(info.features["label"].names)
     if len(labels) < 2:
-        raise DataError(f"{name} has {len(labels)} class; a classifier needs at least 2")
+        raise DataError(f"{name} has {len(labels)} class: a classifier needs at least 2")
     height, width, channels = info.features["image"].shape
     fixed = bool(height and width)
     shape = (input_size or height or 224, input_size or width or 224, channels or 3)
@@ -117,7 +119,7 @@ def load(name: str, *, data_dir: str | None, input_size: int | None, download: b
             raise DataError(f"{name} in {builder.data_path} cannot be read: {one_line(error, 200)}") from error
         rows = rows.map(lambda row: (row["image"], row["label"]), num_parallel_calls=tf.data.AUTOTUNE)
         if next(iter(rows.take(1)))[1] < 0:
-            raise DataError(f"{name}: the labels of its split {split_name!r} were not made public")
+            raise DataError(f"{name}: the labels of its split {split_name!r} are not public: take another data set")
 
         def read(encoded, label):
             return info.features["image"].decode_example(encoded), label

@@ -1,1 +1,1 @@
-"""A run or a flatbuffer in, scores out."""
+"""Inference: from a run or a flatbuffer to scores."""

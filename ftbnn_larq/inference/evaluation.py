@@ -1,4 +1,4 @@
-"""Accuracy on a test split, of a run in Keras or of a flatbuffer in LCE: the same pictures, the same count."""
+"""Accuracy on a test split, of a run in Keras or of a flatbuffer in LCE."""
 
 from __future__ import annotations
 
@@ -19,19 +19,25 @@ def evaluate(
     on_start: Callable[[int], None] = lambda examples: None,
     on_batch: Callable[[int], None] = lambda count: None,
 ) -> dict:
-    """Accuracy of a run folder or a .tflite file on the test split of its data set, or of another one.
+    """Top-1 and top-5 accuracy of a run or a flatbuffer on a test split.
 
     Arguments:
-        path: a run folder (Keras), a flatbuffer (LCE's interpreter), or NAME:DATASET for a published one.
-        dataset, data_dir: another data set with the same classes, in any order; the one it was trained on unless
-            given.
-        on_start, on_batch: told the number of pictures before, and of each batch after, it is evaluated.
+        path: a run folder (evaluated in Keras), a flatbuffer (in LCE's interpreter), or NAME:DATASET for a published
+            flatbuffer.
+        dataset: a data set with the same classes, in any order; None for the one the network was trained on.
+        data_dir: the folder of TFDS's data sets; None for the one the network was trained with.
+        batch_size: pictures per batch.
+        on_start: called with the number of pictures before the first batch.
+        on_batch: called with the number of pictures after each batch.
 
     Returns:
-        `{path, dataset, examples, top1, top5}`.
+        `{path, dataset, examples, top1, top5}`; `examples` is the number of pictures, `top1` and `top5` are fractions.
 
     Raises:
-        RunError, ModelFileError, DataError: what was named cannot be read, or does not fit the data.
+        RunError: `path` is not a run folder, or the run has no weights.
+        ModelFileError: a file is missing or damaged, or the network does not fit the data set.
+        DataError: the data set is missing or damaged, or has other classes.
+        UnknownNameError: there is no data set `dataset`.
         ConfigError: nothing is published for DATASET.
     """
     from ftbnn_larq.inference.interpreter import Interpreter
@@ -55,7 +61,7 @@ def evaluate(
 
 
 def _data(config, dataset, data_dir, input_shape, classes):
-    """The data to evaluate on, in the preprocessing that training used where it is known."""
+    """The data set to evaluate on, with the preprocessing of the training if that is known."""
     import dataclasses
 
     from ftbnn_larq.data import check_fits, load

@@ -1,4 +1,4 @@
-"""LCE's interpreter, behind a process boundary."""
+"""LCE's interpreter, in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,45 +16,55 @@ from pathlib import Path
 from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
 
 KERNELS = ("default", "indirect", "reference")
-# A sound file of the zoo loads in well under a second.
+# An undamaged file of the zoo loads in well under a second.
 LOAD_SECONDS = 60
 
 
 def fastest_kernel(machine: str) -> str:
-    """An architecture's fastest kernel: indirect BGEMM on x86-64, where it is four times the default, else the default.
+    """The fastest kernel of an architecture: "indirect" on x86-64, where it is four times as fast, else "default".
 
     Arguments:
-        machine: as `uname -m` tells it.
+        machine: the architecture, as `uname -m` prints it.
     """
     return "indirect" if machine.lower() in ("x86_64", "amd64") else "default"
 
 
 def host_kernel() -> str:
-    """This machine's fastest kernel."""
+    """The fastest kernel of this machine."""
     return fastest_kernel(platform.machine())
 
 
 def child_environment() -> dict[str, str]:
-    """The environment in which a child finds the modules that this process does."""
+    """The environment for a child process that finds the same Python modules as this process."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 class Interpreter:
-    """A flatbuffer loaded in a child process; close it, or use it as a context manager.
+    """A flatbuffer, loaded in a child process. Use it as a context manager, or call `close`.
 
     Attributes:
-        input_shape, output_shape: with the batch dimension in front, (1, h, w, c) and (1, classes).
-        kernel, threads: as chosen.
+        input_shape: (1, h, w, c).
+        output_shape: (1, classes).
+        kernel: the kernel of the binary convolutions.
+        threads: number of threads.
     """
 
     def __init__(
         self, path: str | os.PathLike, *, kernel: str | None = None, threads: int = 1, several_outputs: bool = False
     ):
-        """Load `path`, refusing one with further outputs but for `several_outputs`.
+        """Load a flatbuffer.
+
+        Arguments:
+            path: the .tflite file.
+            kernel: a name of `KERNELS`; None for the fastest one of this machine.
+            threads: number of threads.
+            several_outputs: whether a flatbuffer with more than one output is accepted.
 
         Raises:
-            UnknownNameError: no such kernel.
-            ModelFileError: the file cannot be read, is no flatbuffer, is damaged, or has no picture as its only input.
+            UnknownNameError: there is no such kernel.
+            ConfigError: `threads` is below 1.
+            ModelFileError: the file cannot be read, is not a flatbuffer, is damaged, or is not a classifier of
+                pictures.
         """
         self.path, self.kernel, self.threads = Path(path), kernel or host_kernel(), threads
         if self.kernel not in KERNELS:
@@ -76,7 +86,7 @@ class Interpreter:
             if not one_output or len(loaded["inputs"]) != 1 or len(loaded["inputs"][0]) != 4:
                 raise ModelFileError(
                     f"{path}: not a classifier of pictures: its inputs are {loaded['inputs']}, "
-                    f"its outputs {loaded['outputs']}"
+                    f"its outputs are {loaded['outputs']}"
                 )
         except BaseException:
             self.close()
@@ -84,21 +94,29 @@ class Interpreter:
         self.input_shape, self.output_shape = loaded["inputs"][0], loaded["outputs"][0]
 
     def predict(self, pictures):
-        """float32 pictures (n, h, w, c) to scores (n, classes), one picture at a time."""
+        """Scores (n, classes) of float32 pictures (n, h, w, c), computed one picture at a time."""
         return self._ask("predict", pictures)
 
     def outputs(self, picture) -> list:
-        """float32 picture (1, h, w, c) to all outputs, float32, of a flatbuffer that has several."""
+        """All outputs, float32, for one float32 picture (1, h, w, c)."""
         return self._ask("outputs", picture)
 
     def time(self, pictures, *, warmup: int, runs: int) -> dict:
-        """Time single inferences, the pictures in turn: `{times_ms: [runs numbers], peak_memory_mb}`.
+        """Time inferences of one picture each.
 
-        The peak is the resident memory of the whole interpreter process, Python included, in MiB.
+        Arguments:
+            pictures: float32 (n, h, w, c), used in turn.
+            warmup: number of inferences before timing.
+            runs: number of timed inferences.
+
+        Returns:
+            `{times_ms, peak_memory_mb}`: the `runs` times in ms, and the peak resident memory of the interpreter
+                process (Python included) in MiB.
         """
         return self._ask("time", pictures, warmup, runs)
 
     def close(self) -> None:
+        """End the child process."""
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
@@ -122,21 +140,21 @@ class Interpreter:
     def _answer(self, seconds: float | None):
         readable, _, _ = select.select([self._process.stdout], [], [], seconds)
         if not readable:
-            raise ModelFileError(f"{self.path}: LCE's interpreter did not load it within {seconds} s: damaged?")
+            raise ModelFileError(f"{self.path}: LCE's interpreter did not load it within {seconds} s: is it damaged?")
         try:
             kind, value = pickle.load(self._process.stdout)
         except (EOFError, pickle.UnpicklingError) as error:
             code = self._process.wait()
             reason = signal.Signals(-code).name if code < 0 else f"exit status {code}"
             raise ModelFileError(
-                f"{self.path}: LCE's interpreter died of it ({reason}): the file is damaged{self._said()}"
+                f"{self.path}: LCE's interpreter crashed on it ({reason}): the file is damaged{self._said()}"
             ) from error
         if kind == "error":
             raise ModelFileError(f"{self.path}: LCE's interpreter refuses it ({value}){self._said()}")
         return value
 
     def _said(self) -> str:
-        """What native code wrote to standard error, on one line."""
+        """The errors that native code wrote to standard error, on one line."""
         self._errors.seek(0)
         lines = [line.strip() for line in self._errors.read().decode(errors="replace").splitlines()]
         lines = [line for line in lines if line.startswith("ERROR") or "rror:" in line]
@@ -150,4 +168,4 @@ def _check_header(path: Path) -> None:
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
     if header[4:8] != b"TFL3":
-        raise ModelFileError(f"{path}: not a TFLite flatbuffer (it has no TFL3 mark)")
+        raise ModelFileError(f"{path}: not a TFLite flatbuffer (the identifier TFL3 is missing)")

@@ -1,4 +1,4 @@
-"""Parts of Larq Compute Engine that need no TensorFlow, loaded without the seconds that importing all of LCE takes."""
+"""Load single modules of Larq Compute Engine that need no TensorFlow. Importing all of LCE takes seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from types import ModuleType
 
 @functools.cache
 def load(relative: str) -> ModuleType:
-    """The module in LCE's file `relative`, such as "mlir/python/tflite_schema.py"."""
+    """Import one file of LCE as a module.
+
+    Arguments:
+        relative: path in the package larq_compute_engine, such as "mlir/python/tflite_schema.py".
+
+    Raises:
+        ImportError: larq-compute-engine is not installed.
+    """
     package = importlib.util.find_spec("larq_compute_engine")
     if package is None or not package.submodule_search_locations:
         raise ImportError("larq-compute-engine is not installed: pip install larq-compute-engine")

@@ -1,4 +1,4 @@
-"""Classes of picture files, by a run in Keras or a flatbuffer in LCE."""
+"""Classify picture files with a run in Keras or a flatbuffer in LCE."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from ftbnn_larq.zoo import trained
 
 
 def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top: int = 5) -> list[dict]:
-    """The most probable classes of pictures, prepared as the network's training prepared them.
+    """The most probable classes of picture files.
+
+    Pictures are resized and normalized as in the network's training.
 
     Arguments:
-        path: a run folder, a flatbuffer with its JSON file, or NAME:DATASET for a published one.
+        path: a run folder, a flatbuffer with its JSON file beside it, or NAME:DATASET for a published flatbuffer.
         images: picture files.
-        top: how many classes of each.
+        top: number of classes per picture.
 
     Returns:
-        `[{image, top: [[label, probability], ...]}]`.
+        `[{image, top: [[label, probability], ...]}]`, most probable class first.
 
     Raises:
-        RunError, ModelFileError: the network cannot be read; ConfigError: nothing is published for DATASET.
+        RunError: `path` is not a run folder, or the run has no weights.
+        ModelFileError: a file is missing or damaged.
+        ConfigError: nothing is published for DATASET.
         DataError: a picture cannot be read.
     """
     import numpy as np
@@ -58,5 +62,5 @@ def _prepare(images, config: DataConfig):
 
     from ftbnn_larq.data.pipeline import fit, normalise
 
-    # One after the other, for a photograph takes a hundred times the memory of what the network sees of it.
+    # One at a time: a photograph needs a hundred times the memory of the network's input.
     return np.stack([normalise(fit(read_picture(image, config.input_shape[2]), config), config) for image in images])

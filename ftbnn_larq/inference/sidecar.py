@@ -1,4 +1,4 @@
-"""model.json beside a flatbuffer: what the flatbuffer cannot say of itself."""
+"""The JSON file beside a flatbuffer: labels, preprocessing, and what the output is."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from ftbnn_larq.errors import ModelFileError
 
 
 def sidecar_path(flatbuffer: str | os.PathLike) -> Path:
+    """Path of the JSON file: the flatbuffer's path with the suffix .json."""
     return Path(flatbuffer).with_suffix(".json")
 
 
 def ends_in_probabilities(flatbuffer: str | os.PathLike) -> bool:
-    """Whether a flatbuffer's output is probabilities, by its JSON file; else it is logits."""
+    """Whether a flatbuffer's output is probabilities and not logits, according to its JSON file."""
     return json.loads(sidecar_path(flatbuffer).read_text(encoding="utf-8")).get("output") == "probabilities"
 
 
 def data_config_beside(flatbuffer: str | os.PathLike, *, needed: bool = True) -> DataConfig | None:
     """The labels and preprocessing that `convert` wrote beside a flatbuffer.
 
+    Arguments:
+        flatbuffer: the .tflite file.
+        needed: False to return None if they are missing.
+
     Raises:
-        ModelFileError: there is no such file though `needed`, or it is damaged.
+        ModelFileError: the flatbuffer does not exist, the JSON file is damaged, or, if `needed`, they are missing.
     """
     path = sidecar_path(flatbuffer)
     if not Path(flatbuffer).exists():
@@ -36,13 +41,14 @@ def data_config_beside(flatbuffer: str | os.PathLike, *, needed: bool = True) ->
         if not needed:
             return None
         raise ModelFileError(
-            f"{path} is missing: it holds the labels and the preprocessing that `ftbnn-larq convert` wrote beside "
-            f"{Path(flatbuffer).name}; keep the two files together"
+            f"{path} is missing. `ftbnn-larq convert` wrote labels and preprocessing to it, beside "
+            f"{Path(flatbuffer).name}: keep the two files together"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"{path}: damaged ({type(error).__name__}: {error})") from error
     if needed:
         raise ModelFileError(
-            f"{path} names no data set, since the flatbuffer came from a Keras file: convert that with --dataset NAME"
+            f"{path} names no data set, because the flatbuffer was made from a Keras file: convert that file again "
+            "with --dataset NAME"
         )
     return None

@@ -1,10 +1,11 @@
-"""LCE's interpreter in a process of its own: a damaged flatbuffer can kill the process that loads it.
+"""The child process that runs LCE's interpreter. A damaged flatbuffer can crash the process that loads it.
 
     python -m ftbnn_larq.inference.worker FILE KERNEL THREADS
 
-Answers pickled requests on standard input, one pickled answer each on standard output: first what it loaded, then
-("predict", pictures), ("outputs", picture) and ("time", pictures, warm-up runs, runs). Without TensorFlow, so that it
-starts at once and its memory is the interpreter's.
+It first writes the shapes of inputs and outputs. Then it reads pickled requests from standard input and writes one
+pickled answer for each to standard output. Requests: ("predict", pictures), ("outputs", picture) and
+("time", pictures, warm-up runs, runs). It does not import TensorFlow, so it starts at once, and its memory is mostly
+the interpreter's.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import time
 
 def main() -> None:
     path, kernel, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    # Standard output belongs to the answers; whatever native code prints goes to standard error.
+    # Standard output is for answers only. What native code prints goes to standard error.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 
@@ -47,7 +48,7 @@ def main() -> None:
                 request, *arguments = pickle.load(sys.stdin.buffer)
             except EOFError:
                 return
-            # Into an array made here: the binding does not know the dtype object of an unpickled one.
+            # Copied into a new array: the binding does not accept the dtype object of an unpickled one.
             pictures = np.empty(arguments[0].shape, np.float32)
             pictures[...] = arguments[0]
             if request == "predict":
@@ -63,17 +64,17 @@ def main() -> None:
                     interpreter.predict([picture])
                     times.append((time.perf_counter() - begin) * 1e3)
                 answer("ok", {"times_ms": times[warmup:], "peak_memory_mb": _peak_memory_mb()})
-    except Exception as error:  # whatever the interpreter raises is for the other side to tell
+    except Exception as error:  # whatever the interpreter raises is reported by the parent process
         answer("error", f"{type(error).__name__}: {error}")
 
 
 def _peak_memory_mb() -> float:
-    """The most resident memory of this process, in MiB."""
+    """Peak resident memory of this process, in MiB."""
     try:
         with open("/proc/self/status") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:")) / 1024
     except (OSError, StopIteration):
-        # On Linux this one would include what the parent held when it forked.
+        # Only without /proc: on Linux this figure would include the parent's memory at the fork.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,1 +1,1 @@
-"""What a network is made of, Keras files and weights files."""
+"""Networks: configuration, layers, Keras model files and weights files."""

@@ -1,4 +1,4 @@
-"""The parts of a network: stem, shortcut, unit, head. Each takes and gives NHWC tensors."""
+"""The parts of a network: stem, shortcut, unit and head. Inputs and outputs are NHWC tensors."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from ftbnn_larq.models.layers import RepeatChannels, ShuffleChannels, binary_con
 keras_layers = tf.keras.layers
 
 
-# Where the biases of repeated channels start: the first copies at this, the last at its negative.
+# Start biases of repeated channels: the first copy has this, the last copy its negative.
 SPREAD = 0.5
 
 
 def batch_norm(name: str | None, start: list[float] | None = None) -> tf.keras.layers.Layer:
-    """A batch norm whose biases begin at zero, or at `start`, a number a channel."""
-    # Between speed on small data sets, which have few steps in an epoch, and calm: Keras takes 0.99, others 0.9.
-    # Several replicas see one batch: their statistics are taken together.
+    """A batch norm with start biases of zero, or `start` (one number per channel)."""
+    # Momentum 0.95 is a compromise. Small data sets have few steps per epoch and need fast statistics (0.9); a larger
+    # momentum, such as Keras's 0.99, gives steadier ones.
+    # Replicas share one batch, so their statistics are computed over all of it.
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     beta = "zeros" if start is None else tf.keras.initializers.Constant(start)
     return keras_layers.BatchNormalization(
@@ -27,10 +28,19 @@ def batch_norm(name: str | None, start: list[float] | None = None) -> tf.keras.l
 
 
 def repeat(x, filters: int, name: str, average: int = 1):
-    """(N, H, W, C) to (N, H/average, W/average, filters): copies of the channels, spread by the biases of a batch norm.
+    """Repeat the channels, then batch norm with a different start bias for each copy.
 
-    The binary layers see signs alone. Copies whose signs flip at one threshold tell them the same; spread, they tell
-    how large the channel is. Where they are brought to a lower resolution, each learns the weights of its average.
+    A binary layer sees only signs. Copies with different biases change sign at different thresholds, so together they
+    show how large the channel is. With `average` > 1, each copy learns the weights of its own average.
+
+    Arguments:
+        x: (N, H, W, C).
+        filters: channels of the result.
+        name: begins the names of the layers.
+        average: size and stride of the average; 1 keeps the resolution.
+
+    Returns:
+        (N, H/average, W/average, filters).
     """
     channels = x.shape[-1]
     last = (filters - 1) // channels
@@ -66,10 +76,10 @@ def depthwise_conv(kernel_size: int, strides: int, name: str, average: bool = Fa
 
 
 def stem_stride(side: int | None) -> int:
-    """How far the stem shrinks a picture whose shorter side is `side` pixels: 4, 2 or 1.
+    """Stride of the stem for pictures whose shorter side is `side` pixels: 4, 2 or 1.
 
-    Photographs lose a factor of four, as in every ResNet; small pictures keep their pixels for the four stages,
-    which shrink them by eight. None (a size that is not fixed) counts as a photograph.
+    Photographs (128 pixels or more) get 4, as in every ResNet. Small pictures get less, because the four stages shrink
+    them by 8. A size that is not fixed (None) counts as a photograph.
     """
     if side is None or side >= 128:
         return 4
@@ -77,7 +87,7 @@ def stem_stride(side: int | None) -> int:
 
 
 def stem(x, config: ResNetConfig):
-    """(N, H, W, C) pictures to (N, H/s, W/s, channels of the first stage), with s = `stem_stride`; full precision."""
+    """The full-precision stem: (N, H, W, C) pictures to (N, H/s, W/s, channels of stage 1), with s = `stem_stride`."""
     height, width = x.shape[1:3]
     stride = stem_stride(min(height, width) if height and width else None)
     channels = config.channels(0)
@@ -91,10 +101,9 @@ def stem(x, config: ResNetConfig):
 
 
 def _light_stem(x, width: int, channels: int, stride: int):
-    """For photographs as in QuickNet (arXiv 2011.09398); for small pictures a few channels under several batch norms.
+    """Photographs: the stem of QuickNet (arXiv 2011.09398). Small pictures: a 3x3 with few filters, then `repeat`.
 
-    What a small picture's 3x3 costs grows with its filters. A copy of a channel under another bias has its signs flip
-    at another threshold, which is what the binary layers see of it.
+    For small pictures the 3x3 costs most, and its cost grows with its filters; repeated channels cost almost nothing.
     """
     if stride < 4:
         x = float_conv(width // 2, 3, stride, "stem_conv")(x)
@@ -109,9 +118,10 @@ def _light_stem(x, width: int, channels: int, stride: int):
 
 
 def shortcut(x, filters: int, strides: int, config: ResNetConfig, name: str):
-    """The real-valued path around a unit: untouched, or brought to half the resolution and to `filters` channels.
+    """The shortcut around a unit: unchanged, or (N, H, W, C) to (N, H/strides, W/strides, filters).
 
-    The batch norm in it is needed: outputs that are never negative would pile up on this path until every sign is +1.
+    Where the shape changes, a batch norm is needed. Without it, outputs that are never negative add up along the
+    residual stream until every sign is +1.
     """
     name = f"{name}_shortcut"
     if config.shortcut == "depthwise" and strides > 1:
@@ -130,7 +140,17 @@ def shortcut(x, filters: int, strides: int, config: ResNetConfig, name: str):
 
 
 def unit(x, filters: int, strides: int, groups: int, turn: int, config: ResNetConfig, name: str):
-    """Sign, binary 3x3, batch norm, non-linearity and add: (N, H, W, C) to (N, H/strides, W/strides, filters)."""
+    """Sign, binary 3x3, batch norm, non-linearity, add: (N, H, W, C) to (N, H/strides, W/strides, filters).
+
+    Arguments:
+        x: (N, H, W, C).
+        filters: channels of the result.
+        strides: of the binary convolution.
+        groups: of the binary convolution.
+        turn: distance in groups for the shuffle, see `ShuffleChannels`.
+        config: the network's configuration.
+        name: begins the names of the layers.
+    """
 
     def act(y):
         layer = nonlinearities.create(
@@ -140,7 +160,7 @@ def unit(x, filters: int, strides: int, groups: int, turn: int, config: ResNetCo
 
     y = x
     if groups > 1 and config.shuffle != "none":
-        # Before the sign: between sign and convolution LCE takes nothing.
+        # The shuffle stands before the sign: LCE allows no layer between sign and convolution.
         how = "interleave" if config.shuffle == "interleave" else "rotate"
         y = ShuffleChannels(groups, how, turn, name=f"{name}_shuffle")(y)
     y = binary_conv(
@@ -154,12 +174,12 @@ def unit(x, filters: int, strides: int, groups: int, turn: int, config: ResNetCo
 
 
 def head(x, num_classes: int):
-    """(N, H, W, C) to (N, num_classes) probabilities; the layer `logits` holds what the softmax sees.
+    """Average pooling, dense layer `logits`, softmax: (N, H, W, C) to (N, num_classes) probabilities.
 
-    Both are in Keras's `floatx`, float32 by default, also where mixed precision computes the rest in 16 bits.
+    Logits and probabilities have Keras's `floatx` (float32 by default), under mixed precision too.
     """
     if x.shape[1] and x.shape[2]:
-        # Faster in LCE than GlobalAveragePooling2D.
+        # LCE runs this faster than GlobalAveragePooling2D.
         x = keras_layers.AveragePooling2D(tuple(x.shape[1:3]), name="pool")(x)
         x = keras_layers.Flatten(name="flatten")(x)
     else:

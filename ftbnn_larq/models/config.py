@@ -1,4 +1,4 @@
-"""What can be chosen in a model: plain data, readable without TensorFlow."""
+"""The options of a model, as plain data. TensorFlow is not needed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class NonLinearity:
     """A row of `NONLINEARITIES`.
 
     Attributes:
-        layer: class in ftbnn_larq.models.nonlinearities.
-        slopes: start values for positive and for negative inputs; None where there are none to choose.
-        positive: whether the slope for positive inputs can be chosen too, else it is 1.
+        layer: name of its class in ftbnn_larq.models.nonlinearities.
+        slopes: default start slopes for positive and for negative inputs; None if it has no slopes to choose.
+        positive: True if the slope for positive inputs can be chosen too; otherwise it is always 1.
     """
 
     layer: str
@@ -33,15 +33,15 @@ NONLINEARITIES = {
     "rprelu": NonLinearity("RPReLU", (1.0, 0.25)),
 }
 
-# Least slope for positive inputs, where it is learned; see nonlinearities.AtLeast.
+# Smallest learned slope for positive inputs; see nonlinearities.AtLeast.
 LEAST_SLOPE = 0.01
 
-# LCE packs 32 channels into one word; twice the width, in groups of 32, is the narrowest grouped network.
+# LCE packs 32 channels into one word: a group has a multiple of 32 channels. A width of 16, widened twofold, fills one.
 WIDTH_STEP = 16
 GROUP_STEP = 32
 FULL_WIDTH = 64
 
-# Fields of ResNetConfig that take one of a few words.
+# Fields of ResNetConfig whose value is one of these words.
 CHOICES = {
     "nonlinearity": tuple(NONLINEARITIES),
     "sharing": ("channel", "layer"),
@@ -53,48 +53,52 @@ CHOICES = {
     "sign_gradient": ("approx_sign", "ste_sign", "swish_sign"),
 }
 
-# Fields that take numbers.
+# Fields whose value is a number or several numbers.
 _NUMBERS = {"units": int, "width": int, "slopes": float, "widening": float, "group_channels": int}
 _ONE, _SEVERAL, _MAY_BE_NONE = ("width",), ("units", "slopes"), ("slopes", "group_channels")
 
 
 @dataclass(frozen=True)
 class ResNetConfig:
-    """A residual network with one shortcut around every binary convolution (Bi-Real Net's skeleton).
+    """Configuration of a residual network with a shortcut around every binary convolution, as in Bi-Real Net.
 
     Attributes:
-        units: binary convolutions in each stage; a stage but the first halves the resolution and doubles the channels.
+        units: number of binary convolutions in each stage. Every stage after the first halves the resolution and
+            doubles the channels.
         width: channels of the first stage before widening; a multiple of 16.
         nonlinearity: a name of `NONLINEARITIES`.
-        slopes: its start values for positive and negative inputs; those of `NONLINEARITIES` unless given. The first is
-            0.01 or more, and stays so where it is learned.
-        sharing: learned parameters of the non-linearity per "channel", or one for the "layer".
-        placement: "after_bn", before the shortcut is added, or "after_add", where it has to let some of what is below
-            zero stay there: its start slopes have the same sign.
-        stem: "conv", one float convolution, 7x7 for photographs and 3x3 for small pictures; or "light", a 3x3 of a
-            quarter of the width, a depthwise 3x3 and a 1x1 for photographs, and for small pictures a 3x3 of half the
-            width, each channel of which is repeated under a batch norm of its own.
-        shortcut: what brings the real-valued path to half the resolution and more channels after a 2x2 average:
-            a "float" or a "binary" 1x1 convolution, or its channels repeated (weightless, "pool"); "depthwise" learns
-            the weights of the average, for each repetition its own. A batch norm follows each of them.
-        transition: where a stage begins, the shortcut leads "around" its first unit, which reads the stage before at
-            twice the resolution (Bi-Real Net), or stands "before" it, and all units of a stage are alike. The first
-            unit then reads each channel under several biases, where the shortcut repeats them; if the network has no
-            groups, it has one for each repetition (if these are of 32 channels), and so costs what it did.
-        widening: factor on the channels of each stage, or one for all.
-        group_channels: channels per group of the binary convolutions in each stage, or one number for all, at width
-            64; scales with the width, in multiples of 32 and never below 32. None: no groups. A stage that is no wider
-            than one group, or has no room for two of 32, is not grouped.
-        shuffle: how groups exchange channels before each sign: "none", "rotate" (each group reads the channels that
-            its neighbour wrote), "butterfly" (those of the group 1, 2, 4, ... places on in one unit after the other,
-            so that after log2(groups) units each has heard of all) or "interleave" (each group reads some of every
-            group; ShuffleNet, arXiv 1707.01083).
-        sign_gradient: what stands in for the gradient of the activations' sign, by Larq's names: "approx_sign",
-            max(0, 2 - 2 |x|) (Bi-Real Net, arXiv 1808.00278); "ste_sign", 1 where |x| <= 1; "swish_sign" (BNN+,
-            arXiv 1812.11800).
+        slopes: start slopes for positive and for negative inputs; None takes those of `NONLINEARITIES`. The first is
+            0.01 or more. If it is learned, it stays at 0.01 or more.
+        sharing: parameters of the non-linearity: one per "channel", or one for the whole "layer".
+        placement: position of the non-linearity: "after_bn" (before the add) or "after_add". With "after_add" both
+            start slopes must be positive, so that some outputs are negative.
+        stem: the first layers, in full precision. "conv": one convolution, 7x7 for photographs, 3x3 for small
+            pictures. "light": for photographs a 3x3 with a quarter of the width, a depthwise 3x3 and a 1x1; for small
+            pictures a 3x3 with half the width, whose channels are repeated with different batch norm biases.
+        shortcut: how the shortcut gets more channels where a stage begins, after a 2x2 average pool that halves the
+            resolution. "float" or "binary": a 1x1 convolution. "pool": channels are repeated, without weights.
+            "depthwise": channels are repeated, and each copy learns the weights of its own average in place of the
+            pool. A batch norm follows in every case.
+        transition: position of that shortcut. "around": around the first unit of a stage, as in Bi-Real Net; the unit
+            reads the previous stage at twice the resolution. "before": in front of the first unit; all units of a
+            stage are then alike. With "before" and repeated channels ("pool", "depthwise") the first unit sees each
+            channel with several biases. If the network has no groups, this unit gets one group per repetition
+            (if the previous stage has a multiple of 32 channels), so it costs as much as without the repetition.
+        widening: factor on the channels of each stage, or one factor for all stages.
+        group_channels: channels per group of the binary convolutions at width 64, for each stage or one number for
+            all; None for no groups. It scales with the width, in multiples of 32, and is never below 32. A stage is
+            not grouped if it is no wider than one group, or too narrow for two groups of 32.
+        shuffle: how groups exchange channels before each sign. "none". "rotate": each group reads the channels of its
+            neighbour. "butterfly": each group reads those of the group 1, 2, 4, ... places further, one distance per
+            unit; after log2(groups) units every group has information from all. "interleave": each group reads some
+            channels of every group (ShuffleNet, arXiv 1707.01083).
+        sign_gradient: gradient used for the sign of the activations, by Larq's names. "approx_sign":
+            max(0, 2 - 2 |x|) (Bi-Real Net, arXiv 1808.00278). "ste_sign": 1 where |x| <= 1, the straight-through
+            estimator. "swish_sign": that of BNN+ (arXiv 1812.11800).
 
     Raises:
-        ConfigError: a value that cannot be used; UnknownNameError: a word that no field knows.
+        ConfigError: a value cannot be used.
+        UnknownNameError: a word is not among the choices of its field.
     """
 
     units: tuple[int, ...]
@@ -120,16 +124,16 @@ class ResNetConfig:
         for field, kind in _NUMBERS.items():
             object.__setattr__(self, field, _checked(field, getattr(self, field), kind))
         if min(self.units) < 1:
-            raise ConfigError(f"units {self.units}: a stage has at least 1")
+            raise ConfigError(f"units {self.units}: each stage needs at least 1")
         if self.width < 1 or self.width % WIDTH_STEP:
             raise ConfigError(
-                f"width {self.width} is not a multiple of {WIDTH_STEP}: LCE packs {GROUP_STEP} channels into a word; "
+                f"width {self.width} is not a multiple of {WIDTH_STEP} (LCE packs {GROUP_STEP} channels into a word): "
                 f"take {_nearest(self.width, WIDTH_STEP)}"
             )
         for field in ("widening", "group_channels"):
             value = getattr(self, field)
             if isinstance(value, tuple) and len(value) != len(self.units):
-                raise ConfigError(f"{field} {value} has {len(value)} numbers, the network {len(self.units)} stages")
+                raise ConfigError(f"{field} {value} has {len(value)} numbers, the network has {len(self.units)} stages")
         self._check_slopes()
         self._check_placement()
         self._check_channels()
@@ -139,28 +143,33 @@ class ResNetConfig:
             return
         row = NONLINEARITIES[self.nonlinearity]
         if row.slopes is None:
-            raise ConfigError(f"slopes {self.slopes}: {self.nonlinearity} has none to start")
+            raise ConfigError(f"slopes {self.slopes}: {self.nonlinearity} has no slopes to choose; leave them out")
         if len(self.slopes) != 2:
-            raise ConfigError(f"slopes {self.slopes}: give two, for positive and for negative inputs")
+            raise ConfigError(f"slopes {self.slopes}: give two numbers, for positive and for negative inputs")
         if self.slopes[0] != 1 and not row.positive:
             raise ConfigError(
-                f"slopes {self.slopes}: the first is always 1 for {self.nonlinearity}; fprelu learns both"
+                f"slopes {self.slopes}: the first is always 1 for {self.nonlinearity}; take fprelu to choose both"
             )
         if self.slopes[0] < LEAST_SLOPE:
             p, n = self.slopes
-            swapped = f"; ({-n:g}, {-p:g}) is the same of -x, and batch norm can learn to turn x" if n < 0 else ""
+            swapped = (
+                f"; take ({-n:g}, {-p:g}), the same function of -x (the batch norm can learn the change of sign)"
+                if n < 0
+                else ""
+            )
             raise ConfigError(
-                f"slopes {self.slopes}: the first is {LEAST_SLOPE} or more, so that LCE needs a PRELU only{swapped}"
+                f"slopes {self.slopes}: the first must be {LEAST_SLOPE} or more, so that one PRELU is enough in LCE"
+                f"{swapped}"
             )
 
     def _check_placement(self) -> None:
-        """Behind the add, what is never below zero makes every sign +1, and the gradients overflow at once."""
+        """Refuse "after_add" with outputs that are never negative: every sign is +1 then, and gradients overflow."""
         start = (1.0, 0.0) if self.nonlinearity == "relu" else self.start_slopes
         if self.placement == "after_add" and start and start[1] <= 0:
             remedy = "take prelu" if self.nonlinearity == "relu" else "give slopes such as 1,0.25"
             raise ConfigError(
-                f"placement after_add: {self.nonlinearity} of start slopes {start} is never below zero, so that every "
-                f"sign behind it is +1 and nothing is learned; {remedy}, or placement after_bn"
+                f"placement after_add: {self.nonlinearity} with start slopes {start} is never negative, so every sign "
+                f"after it is +1 and nothing is learned; {remedy}, or placement after_bn"
             )
 
     def _check_channels(self) -> None:
@@ -168,21 +177,21 @@ class ResNetConfig:
             channels = self._exact_channels(stage)
             if channels < 1 or channels != int(channels) or channels % (WIDTH_STEP // 2):
                 raise ConfigError(
-                    f"widening {self.widening} makes {channels:g} channels of stage {stage + 1} at width {self.width}: "
-                    f"take one that makes a multiple of {WIDTH_STEP // 2}"
+                    f"widening {self.widening} gives stage {stage + 1} {channels:g} channels at width {self.width}: "
+                    f"take a factor that gives a multiple of {WIDTH_STEP // 2}"
                 )
             if stage and channels < self.channels(stage - 1):
                 raise ConfigError(
                     f"widening {self.widening} makes stage {stage + 1} narrower than stage {stage} "
-                    f"({channels:g} channels after {self.channels(stage - 1)})"
+                    f"({channels:g} channels after {self.channels(stage - 1)}): take a larger factor for it"
                 )
             size = _at(self.group_channels, stage)
             if size is None:
                 continue
             if size < GROUP_STEP or size % GROUP_STEP:
                 raise ConfigError(
-                    f"{size} channels per group in stage {stage + 1}: LCE packs {GROUP_STEP} channels into a word and "
-                    f"needs a multiple of {GROUP_STEP}; take {_nearest(size, GROUP_STEP)}"
+                    f"{size} channels per group in stage {stage + 1}: LCE packs {GROUP_STEP} channels into a word, so "
+                    f"it must be a multiple of {GROUP_STEP}; take {_nearest(size, GROUP_STEP)}"
                 )
             size = self._group_size(stage)
             if channels > size and channels >= 2 * GROUP_STEP and channels % size:
@@ -195,7 +204,7 @@ class ResNetConfig:
         return self.width * 2**stage * _at(self.widening, stage)
 
     def channels(self, stage: int) -> int:
-        """Channels of a stage, counted from 0."""
+        """Number of channels of a stage; stages are counted from 0."""
         return int(self._exact_channels(stage))
 
     def _group_size(self, stage: int) -> int:
@@ -203,9 +212,10 @@ class ResNetConfig:
         return max(GROUP_STEP, int(scaled // GROUP_STEP) * GROUP_STEP)
 
     def groups(self, stage: int, unit: int) -> int:
-        """Groups of the binary convolution of a unit; stages and units are counted from 0.
+        """Number of groups of a unit's binary convolution; stages and units are counted from 0.
 
-        The first of a stage may read channels that its groups don't divide; it has as many groups as divide both.
+        The first unit of a stage may read a number of channels that its groups don't divide. It then has the largest
+        number of groups that divides both inputs and outputs.
         """
         begins, channels = stage > 0 and unit == 0, self.channels(stage)
         earlier = self.channels(stage - 1) if begins else channels
@@ -218,7 +228,7 @@ class ResNetConfig:
         return math.gcd(inputs // GROUP_STEP, channels // self._group_size(stage))
 
     def turn(self, stage: int, unit: int) -> int:
-        """How many groups on stand the channels that each group of a unit reads, where shuffle turns them."""
+        """Distance, in groups, between a group of a unit and the group it reads; used by rotate and butterfly."""
         rounds = max(1, math.ceil(math.log2(self.groups(stage, unit))))
         return 2 ** (unit % rounds) if self.shuffle == "butterfly" else 1
 
@@ -227,11 +237,11 @@ class ResNetConfig:
         return self.slopes or NONLINEARITIES[self.nonlinearity].slopes
 
     def replace(self, **changes) -> ResNetConfig:
-        """This configuration with `changes`.
+        """A copy of this configuration with `changes`.
 
         Raises:
-            UnknownNameError: an option that does not exist.
-            ConfigError: a value that cannot be used.
+            UnknownNameError: an option does not exist.
+            ConfigError: a value cannot be used.
         """
         known = [field.name for field in dataclasses.fields(self)]
         for name in changes:
@@ -249,27 +259,27 @@ def _nearest(number: float, step: int) -> int:
 
 
 def _checked(field: str, value, kind: type):
-    """A number, or several as a tuple; None where a field may be left open."""
+    """The value of a field as a number or a tuple of numbers; None where the field allows it."""
     if value is None and field in _MAY_BE_NONE:
         return None
     several = isinstance(value, list | tuple)
     numbers = tuple(value) if several else (value,)
     allowed = (int,) if kind is int else (int, float)
     if not numbers or any(isinstance(number, bool) or not isinstance(number, allowed) for number in numbers):
-        raise ConfigError(f"{field} {value!r}: not made of {'whole ' if kind is int else ''}numbers")
+        raise ConfigError(f"{field} {value!r}: give {'whole ' if kind is int else ''}numbers only")
     if (several and field in _ONE) or (not several and field in _SEVERAL):
         raise ConfigError(f"{field} {value!r}: give {'one number' if several else 'several numbers'}")
     if not all(math.isfinite(number) for number in numbers):
-        raise ConfigError(f"{field} {value!r}: not finite")
+        raise ConfigError(f"{field} {value!r}: not finite; give finite numbers")
     return tuple(map(kind, numbers)) if several else kind(value)
 
 
 def option_from_text(text: str) -> tuple[str, object]:
-    """A field of ResNetConfig and its value from "field=value"; numbers are separated by commas.
+    """Split "field=value" into a field of ResNetConfig and its value; commas separate numbers.
 
     Raises:
-        UnknownNameError: no such field.
-        ConfigError: no "=", or no number where one is needed.
+        UnknownNameError: there is no such field.
+        ConfigError: "=" is missing, or the value is not a number where one is needed.
     """
     name, equals, value = text.partition("=")
     if not equals:
@@ -283,5 +293,5 @@ def option_from_text(text: str) -> tuple[str, object]:
     try:
         numbers = tuple(map(_NUMBERS[name], value.split(",")))
     except ValueError as error:
-        raise ConfigError(f"{text!r}: {value!r} is not made of numbers, such as {name}=1,2") from error
+        raise ConfigError(f"{text!r}: {value!r} is not made of numbers; write it like {name}=1,2") from error
     return name, numbers if len(numbers) > 1 else numbers[0]

@@ -1,4 +1,4 @@
-"""The end of a network: logits or probabilities."""
+"""Give a network the end that is needed: logits or probabilities."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ftbnn_larq.errors import ConfigError
 
 
 def up_to_logits(model: tf.keras.Model) -> tf.keras.Model:
-    """The same layers and weights without the softmax at the end; a model without one is given back as it is.
+    """The model without the softmax at its end; a model without one is returned unchanged.
 
-    Where the last layer that has weights applies the softmax itself, a copy of it without stands in its place; where
-    the last layer is a model, the softmax at its end is meant.
+    Layers and weights are shared with `model`. If the last layer applies the softmax as its activation, a copy of that
+    layer without activation replaces it. If the last layer is itself a model, its softmax is removed.
     """
     if len(model.outputs) != 1 or not model.outputs[0].node.keras_inputs:
         return model
@@ -33,10 +33,10 @@ def up_to_logits(model: tf.keras.Model) -> tf.keras.Model:
 
 
 def up_to_probabilities(model: tf.keras.Model) -> tf.keras.Model:
-    """The same with a softmax at the end; a model that has one, or sigmoids, is given back as it is.
+    """The model with a softmax at its end; a model that ends in a softmax or sigmoid is returned unchanged.
 
     Raises:
-        ConfigError: it gives one score.
+        ConfigError: the model has one output only.
     """
     if up_to_logits(model) is not model or _ends_in_sigmoid(model):
         return model
@@ -59,7 +59,7 @@ def _ends_in_sigmoid(model: tf.keras.Model) -> bool:
 
 
 def _is_softmax(layer: tf.keras.layers.Layer) -> bool:
-    """Whether a layer is nothing else: Keras's, an activation, or tf.nn.softmax."""
+    """Whether a layer is only a softmax: Keras's Softmax, an Activation, or tf.nn.softmax."""
     if isinstance(layer, tf.keras.layers.Activation):
         return _softens(layer)
     return isinstance(layer, tf.keras.layers.Softmax) or getattr(layer, "symbol", None) == "nn.softmax"

@@ -1,4 +1,4 @@
-"""Keras model files, loaded without running whatever code they carry."""
+"""Load Keras model files without running code that they carry."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ftbnn_larq.errors import ModelFileError, one_line
 
 SUFFIXES = (".keras", ".h5")
 
-# Where classes and functions may come from that a file names: a name elsewhere would be imported and called.
+# Modules that a file may name: Keras imports and calls whatever name it finds in one.
 _MODULES = ("larq.layers", "larq.quantizers", "larq.constraints", "larq.activations", "larq.math")
-# Ours; the second two are what files of version 0.1 name.
+# Ours; files of version 0.1 name the last two.
 _MODULES += ("ftbnn_larq.models.layers", "ftbnn_larq.models.nonlinearities")
 _MODULES += ("ftbnn_larq.layers", "ftbnn_larq.nonlinearities")
 _KERAS = ("keras", "tf_keras")
 _KERAS_PARTS = ("layers", "models", "initializers", "regularizers", "constraints", "activations", "mixed_precision")
 _KERAS_PARTS += ("engine", "optimizers", "losses", "metrics")
-# TensorFlow's functions as layers; others can write files.
+# Layers that call a TensorFlow function, and the functions that are allowed: some others can write files.
 _FUNCTION_LAYERS = ("TFOpLambda", "SlicingOpLambda")
 _FUNCTIONS = ("math.", "nn.", "__operators__.")
 _FUNCTIONS += (
@@ -38,33 +38,33 @@ _FUNCTIONS += (
 
 
 def is_model_file(path) -> bool:
-    """Whether a path is called like a Keras model file, or is a SavedModel folder, rather than a run folder."""
+    """Whether `path` has the name of a Keras model file or is a SavedModel folder; False for a run folder."""
     path = Path(path)
     is_weights = path.name.endswith(".weights.h5")
     return (path.suffix in SUFFIXES and not is_weights) or (path / "saved_model.pb").is_file()
 
 
 def check(path) -> None:
-    """Refuse what will not be loaded, without TensorFlow.
+    """Refuse a file that `load` would not load. TensorFlow is not needed.
 
     Raises:
-        ModelFileError: a SavedModel, a missing or damaged file, one of Keras 3, weights without a model, or a model
-            with code of its own.
+        ModelFileError: the path is a SavedModel, a missing or damaged file, a file of Keras 3, weights without a model,
+            or a model with code of its own.
     """
     path = Path(path)
     if path.is_dir():
         raise ModelFileError(
-            f"{path}: a SavedModel runs as it was traced and gives no layers to prove a flatbuffer against: save the "
-            "model as a .keras file with tf-keras, model.save('model.keras')"
+            f"{path}: a SavedModel holds a traced graph and no layers, so a flatbuffer cannot be proven against it: "
+            "save the model as a .keras file with tf-keras, model.save('model.keras')"
         )
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file")
     try:
         config, version = _stored(path)
     except Exception as error:  # zipfile, json and h5py raise a dozen kinds for a damaged file
-        raise ModelFileError(f"{path}: damaged, or no Keras model ({one_line(error, 160)})") from error
+        raise ModelFileError(f"{path}: damaged, or not a Keras model ({one_line(error, 160)})") from error
     if config is None:
-        raise ModelFileError(f"{path}: holds weights but no model: save it with model.save, not model.save_weights")
+        raise ModelFileError(f"{path}: it has weights but no model: save it with model.save, not model.save_weights")
     if not version.startswith("2."):
         raise ModelFileError(
             f"{path}: saved by Keras {version}, and Larq needs Keras 2: build and save the model with tf-keras "
@@ -72,19 +72,19 @@ def check(path) -> None:
         )
     for what in _code(config):
         raise ModelFileError(
-            f"{path}: carries code, {what}, which is never run: only layers of Keras, Larq and ftbnn_larq are loaded; "
-            "write it as such layers, or load the model yourself and give it to ftbnn_larq.convert"
+            f"{path}: carries code, {what}, which is never run. Only layers of Keras, Larq and ftbnn_larq are loaded: "
+            "build the model from them, or load it yourself and give it to ftbnn_larq.convert"
         )
 
 
 def load(path):
-    """The model in a .keras or .h5 file, with none of the code that the file may carry run.
+    """Load the model in a .keras or .h5 file. Code in the file is never run.
 
     Raises:
-        ModelFileError: see `check`; or Keras cannot build the model.
+        ModelFileError: `check` refuses the file, or Keras cannot build the model.
     """
     check(path)
-    import larq  # noqa: F401 (makes its layers known to Keras)
+    import larq  # noqa: F401 (registers its layers with Keras)
     import tensorflow as tf
 
     from ftbnn_larq.models import layers, nonlinearities  # noqa: F401
@@ -96,12 +96,12 @@ def load(path):
 
 
 def _stored(path: Path) -> tuple[dict | None, str]:
-    """A file's description of its model, and the version of Keras that wrote it."""
+    """The model's configuration in a file (None if it has only weights), and the version of Keras that wrote it."""
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
             metadata = json.loads(archive.read("metadata.json"))
             config = json.loads(archive.read("config.json"))
-        # Optimizer, loss and metrics, which `load` leaves out; those of a model in the model it would not.
+        # Optimizer, loss and metrics: `load` skips them, but only those of the outermost model.
         config.pop("compile_config", None)
         return config, str(metadata["keras_version"])
     import h5py
@@ -114,7 +114,7 @@ def _stored(path: Path) -> tuple[dict | None, str]:
 
 
 def _code(config) -> Iterator[str]:
-    """What in a model's description is, or leads to, code that no library of ours holds."""
+    """Parts of a model's configuration that would run code from outside Keras, Larq and ftbnn_larq."""
     if isinstance(config, list):
         for value in config:
             yield from _code(value)
@@ -131,7 +131,7 @@ def _code(config) -> Iterator[str]:
         elif kind in _FUNCTION_LAYERS and not str(own.get("function")).startswith(_FUNCTIONS):
             yield f"a call of tf.{own.get('function')}"
         elif module == "builtins":
-            # So Keras calls its own functions; but one of Python's would be taken first.
+            # Keras names its own functions this way too, but it would look among Python's builtins first.
             name = str(config.get("config"))
             if kind != "function" or hasattr(builtins, name):
                 yield f"Python's own {name}"

@@ -1,4 +1,4 @@
-"""The binary convolution as every model of the zoo uses it, and what moves channels around it. All NHWC."""
+"""The binary convolution of the zoo's models, and layers that repeat and reorder channels. All are NHWC."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import tensorflow as tf
 _serializable = tf.keras.utils.register_keras_serializable("ftbnn_larq")
 
 
-# Larq's quantizers to -1 and 1 that differ in the gradient alone.
+# Larq's quantizers to -1 and 1; they differ only in the gradient.
 _SIGNS = (lq.quantizers.ApproxSign, lq.quantizers.SteSign, lq.quantizers.SwishSign)
 
 
 def _is_negative(x, sign, dtype):
-    """1 where x < 0, else 0; -2 times this plus 1 is the sign, with sign(0) = 1.
+    """1 where x < 0, else 0. The sign is 1 - 2 times this, with sign(0) = 1.
 
-    The gradient is that of the quantizer `sign`, divided by -2.
+    Its gradient is the gradient of the quantizer `sign`, divided by -2.
     """
     if not isinstance(sign, lq.quantizers.ApproxSign):
         return tf.cast((1 - sign(x)) / 2, dtype)
 
-    # The zoo's, in two passes over x: max(0, 2 - 2 |x|) (Bi-Real Net, arXiv 1808.00278).
+    # The zoo's default, max(0, 2 - 2 |x|) (Bi-Real Net, arXiv 1808.00278), in two passes over x.
     @tf.custom_gradient
     def compare(x):
         def gradient(upstream):
@@ -33,22 +33,25 @@ def _is_negative(x, sign, dtype):
 
 @_serializable
 class BinaryConv2D(lq.layers.QuantConv2D):
-    """Larq's QuantConv2D, trained at the speed of the arithmetic; same values, same gradients.
+    """Larq's QuantConv2D with a faster training step; values and gradients are the same.
 
-    Padding with 1 is done without a padded copy: sign(x) = 1 - 2 [x < 0], so the convolution of the signs with weights
-    w, padded with 1, is that of [x < 0] with -2 w, padded with 0, plus the sum of w over the window.
-    Keras 2 sends grouped convolutions on a CPU through XLA, over twenty times slower than TensorFlow's own kernel,
-    which takes groups.
+    Padding with 1 needs no padded copy of the input: sign(x) = 1 - 2 [x < 0], so the convolution of the signs with
+    weights w, padded with 1, equals the convolution of [x < 0] with -2 w, padded with 0, plus the sum of w over the
+    window.
 
-    With `training=False`, and with other quantizers or paddings, it computes as Larq does: that is the form
-    that LCE's converter turns into a binary operator.
+    Grouped convolutions use TensorFlow's own kernel. On a CPU Keras 2 compiles them by XLA, which is over twenty times
+    slower.
+
+    With `training=False`, and with other quantizers or paddings, the layer computes as Larq does. LCE's converter
+    recognizes that form as a binary operator.
 
     Attributes:
-        arithmetic: "float32", or "bfloat16" for the convolutions of training: processors that have it are almost twice
-            as fast. Sums beyond 256 are then rounded to 8 bits, and so are gradients.
-        emulated: True rounds to `arithmetic` whatever is multiplied and comes out, but multiplies in the weights' own
-            precision: what a processor that has `arithmetic` computes, but for the order of sums, on any other.
-        binary_weights: False computes with the latent weights themselves: the first of two training steps.
+        arithmetic: data type of the convolutions in training, "float32" or "bfloat16". Processors with bfloat16 are
+            almost twice as fast with it. Sums above 256 and gradients are then rounded to 8 bits.
+        emulated: True to compute in the weights' own precision and only round factors and results to `arithmetic`. On
+            a processor without `arithmetic` this gives what one with it computes, apart from the order of sums.
+        binary_weights: False to use the latent weights instead of their signs: the first step of the two-step
+            schedule.
     """
 
     arithmetic = "float32"
@@ -60,7 +63,7 @@ class BinaryConv2D(lq.layers.QuantConv2D):
             return super().call(inputs)
         with lq.context.quantized_scope(self.binary_weights):
             kernel = tf.convert_to_tensor(self.kernel)
-        # The gradient of a cast is one back: gradients are rounded where values are.
+        # The gradient of a cast is a cast back, so gradients are rounded where values are.
         factors = _is_negative(inputs, self.input_quantizer, self.arithmetic), tf.cast(-2 * kernel, self.arithmetic)
         if self.emulated:
             factors = (tf.cast(factor, kernel.dtype) for factor in factors)
@@ -86,7 +89,7 @@ class BinaryConv2D(lq.layers.QuantConv2D):
 def train_with(
     model: tf.keras.Model, *, arithmetic: str = "float32", emulated: bool = False, binary_weights: bool = True
 ) -> None:
-    """Set these attributes of all binary convolutions of `model`; before it is traced."""
+    """Set these attributes on every `BinaryConv2D` of `model`. Call it before the model is traced."""
     for layer in model.layers:
         if isinstance(layer, BinaryConv2D):
             layer.arithmetic, layer.emulated, layer.binary_weights = arithmetic, emulated, binary_weights
@@ -101,11 +104,11 @@ def binary_conv(
     sign_gradient: str = "approx_sign",
     name: str | None = None,
 ):
-    """A convolution with binary activations and binary weights, 'same' padding with +1.
+    """A convolution with binary activations and binary weights, and 'same' padding with +1.
 
-    The sign of the activations is trained with the gradient of Larq's quantizer `sign_gradient`; the sign of the
-    latent weights with the straight-through estimator, and the latent weights are clipped to [-1, 1]. Padding with 1,
-    unlike zero, keeps the padded border binary, so that every LCE kernel can be used.
+    The sign of the activations has the gradient of Larq's quantizer `sign_gradient`. The sign of the latent weights has
+    the straight-through estimator, and the latent weights are clipped to [-1, 1]. Padding with 1 instead of 0 keeps the
+    border binary, so every LCE kernel can run it.
     """
     return BinaryConv2D(
         filters,
@@ -124,14 +127,14 @@ def binary_conv(
 
 
 def is_binary(layer: tf.keras.layers.Layer) -> bool:
-    """Whether `layer` multiplies signs of its inputs with signs of its weights."""
+    """Whether `layer` is binary: its quantizers turn both its inputs and its weights into one bit."""
     quantizers = [getattr(layer, "input_quantizer", None), getattr(layer, "kernel_quantizer", None)]
     return all(getattr(quantizer, "precision", None) == 1 for quantizer in quantizers)
 
 
 @_serializable
 class RepeatChannels(tf.keras.layers.Layer):
-    """(N, H, W, C) to (N, H, W, filters): the channels once more, and again, until there are enough."""
+    """Repeat the channels until there are `filters`: (N, H, W, C) to (N, H, W, filters)."""
 
     def __init__(self, filters: int, **kwargs):
         super().__init__(**kwargs)
@@ -146,7 +149,10 @@ class RepeatChannels(tf.keras.layers.Layer):
 
 
 def _rotate(x, first: int):
-    """The channels from `first` on, then those before; automatic differentiation would fill two tensors with zeros."""
+    """The channels from `first` on, then those before it.
+
+    The gradient is written by hand: automatic differentiation would make two tensors of zeros.
+    """
 
     def swap(x, first):
         return tf.concat([x[..., first:], x[..., :first]], axis=-1)
@@ -160,12 +166,13 @@ def _rotate(x, first: int):
 
 @_serializable
 class ShuffleChannels(tf.keras.layers.Layer):
-    """Channels of (N, H, W, C) in another order, so that groups exchange them.
+    """Reorder the channels of (N, H, W, C), so that groups exchange them.
 
     Arguments:
-        groups: of the convolution that reads them.
-        how: "rotate", each group gets the channels of the one `turn` places on; "interleave", a part of every group's
-            (ShuffleNet, arXiv 1707.01083).
+        groups: number of groups of the convolution that follows.
+        how: "rotate": each group gets the channels of the group `turn` places further. "interleave": each group gets
+            some channels of every group (ShuffleNet, arXiv 1707.01083).
+        turn: distance in groups, for "rotate".
     """
 
     def __init__(self, groups: int, how: str = "rotate", turn: int = 1, **kwargs):
@@ -173,7 +180,7 @@ class ShuffleChannels(tf.keras.layers.Layer):
         self.groups, self.how, self.turn = groups, how, turn
 
     def order(self, channels: int) -> list[int]:
-        """Which of the channels stands in each place."""
+        """For each place in the output, the number of the input channel that goes there."""
         size = channels // self.groups
         if self.how == "rotate":
             first = size * self.turn

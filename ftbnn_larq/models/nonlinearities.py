@@ -1,8 +1,8 @@
-"""The paper's subject: what stands between a binary convolution and the next sign.
+"""The non-linearities between a binary convolution and the next sign: the subject of the FTBNN paper.
 
-Each is f(x), element by element, of any shape with channels last (NHWC). p and n are the slopes for positive and for
-negative inputs; |p - n| is the degree of non-linearity, and at p = n a straight line remains. At x = 0, where the two
-sides meet, the gradient is that of the negative side, for `tf.nn.relu`'s gradient is 0 there.
+Each is an element-wise f(x) for inputs of any shape with channels last (NHWC). p and n are the slopes for positive and
+for negative inputs. |p - n| is the degree of non-linearity; with p = n the function is linear. At x = 0 the gradient is
+that of the negative side, because the gradient of `tf.nn.relu` is 0 there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _serializable = tf.keras.utils.register_keras_serializable("ftbnn_larq")
 
 @_serializable
 class Identity(tf.keras.layers.Layer):
-    """f(x) = x, df/dx = 1: the ancestor's choice (Bi-Real Net, arXiv 1808.00278)."""
+    """f(x) = x; df/dx = 1. Used by the ancestor (Bi-Real Net, arXiv 1808.00278)."""
 
     def call(self, inputs):
         return tf.identity(inputs)
@@ -29,11 +29,11 @@ class ReLU(tf.keras.layers.ReLU):
 
 
 class _TwoSlopes(tf.keras.layers.Layer):
-    """What the others share: start values of the slopes, and weights per channel or one for the layer.
+    """Base class of the non-linearities with slopes p and n.
 
     Arguments:
         slopes: start values of (p, n).
-        sharing: "channel", weights of shape (channels,), or "layer", weights of shape (1,).
+        sharing: "channel" for weights of shape (channels,), "layer" for weights of shape (1,).
     """
 
     def __init__(self, slopes=(1.0, 0.0), sharing="channel", **kwargs):
@@ -52,7 +52,7 @@ class _TwoSlopes(tf.keras.layers.Layer):
 
 @_serializable
 class LeakyReLU(_TwoSlopes):
-    """f(x) = max(x, 0) + n * min(x, 0) with n fixed; df/dx = 1 for x > 0, else n.
+    """f(x) = max(x, 0) + n * min(x, 0), n fixed; df/dx = 1 for x > 0, else n.
 
     Maas, Hannun, Ng: Rectifier nonlinearities improve neural network acoustic models, 2013.
     """
@@ -70,13 +70,13 @@ class PReLU(_TwoSlopes):
         super().build(input_shape)
 
     def call(self, inputs):
-        # Keras's own form: the converter makes one PRELU operator of it.
+        # The form that Keras uses: the converter turns it into one PRELU operator.
         return tf.nn.relu(inputs) + (-self.negative) * tf.nn.relu(-inputs)
 
 
 @_serializable
 class AtLeast(tf.keras.constraints.Constraint):
-    """w = max(w, least), after each training step; weights that are loaded stay as they are."""
+    """w = max(w, least) after each training step. Loaded weights are not changed."""
 
     def __init__(self, least: float):
         self.least = float(least)
@@ -92,12 +92,14 @@ class AtLeast(tf.keras.constraints.Constraint):
 class FPReLU(_TwoSlopes):
     """f(x) = p * max(x, 0) + n * min(x, 0), both slopes learned; p stays at 0.01 or more.
 
-    df/dx = p for x > 0, else n; df/dp = max(x, 0); df/dn = min(x, 0). "Fully parametric ReLU": our reading of the tuned
-    non-linear module of FTBNN (arXiv 2010.09294); with p = 1 it is PReLU.
+    df/dx = p for x > 0, else n; df/dp = max(x, 0); df/dn = min(x, 0).
 
-    For p > 0 it is one PRELU of LCE behind a batch norm. Slopes p < 0 and n < 0 are no other function: (-n, -p) of -x,
-    and the batch norm in front can learn to turn x into -x. What p > 0 leaves out is p <= 0 <= n, a function that rises
-    nowhere above zero, which would take LCE one operator more.
+    "Fully parametric ReLU": our reading of the tuned non-linear module of FTBNN (arXiv 2010.09294). With p = 1 it is
+    PReLU.
+
+    With p > 0 a batch norm and this layer become one PRELU operator in LCE. Slopes p < 0, n < 0 would add nothing: they
+    are the function with slopes (-n, -p) of -x, and the batch norm before it can learn the change of sign. Excluded are
+    p <= 0 <= n: that function is never positive, and LCE would need one more operator for it.
     """
 
     def build(self, input_shape):
@@ -106,13 +108,13 @@ class FPReLU(_TwoSlopes):
         super().build(input_shape)
 
     def call(self, inputs):
-        # Values: run eagerly, a custom gradient takes no variables under mixed precision.
+        # Tensors, because an eager custom gradient accepts no variables under mixed precision.
         return _two_slopes(inputs, tf.convert_to_tensor(self.positive), tf.convert_to_tensor(self.negative))
 
 
 @tf.custom_gradient
 def _two_slopes(x, p, n):
-    """p * max(x, 0) + n * min(x, 0), in fewer passes over x than automatic differentiation takes."""
+    """p * max(x, 0) + n * min(x, 0), with a gradient that needs fewer passes over x than automatic differentiation."""
 
     def gradient(upstream):
         where_positive = tf.raw_ops.ReluGrad(gradients=upstream, features=x)
@@ -124,14 +126,14 @@ def _two_slopes(x, p, n):
 
 
 def _sum_like(values, weight):
-    """Sum over all positions, and over the channels too where one weight serves them all."""
+    """Sum over all positions; also over the channels if they share one weight."""
     axes = tf.range(tf.rank(values) - (1 if weight.shape[0] == values.shape[-1] else 0))
     return tf.reshape(tf.reduce_sum(values, axes), weight.shape)
 
 
 @_serializable
 class RPReLU(_TwoSlopes):
-    """f(x) = max(x - s, 0) + n * min(x - s, 0) + t; the shifts s and t, from zero, and n are learned.
+    """f(x) = max(x - s, 0) + n * min(x - s, 0) + t; n and the shifts s and t are learned, the shifts from zero.
 
     df/dx = 1 for x > s, else n; df/dn = min(x - s, 0); df/ds = -df/dx; df/dt = 1. ReActNet, arXiv 2003.03488, eq. 5.
     """
@@ -150,11 +152,13 @@ class RPReLU(_TwoSlopes):
 def create(
     name: str, *, slopes: tuple[float, float] | None = None, sharing: str = "channel", layer_name: str | None = None
 ) -> tf.keras.layers.Layer:
-    """The non-linearity called `name` as a new Keras layer.
+    """A new Keras layer with the non-linearity called `name`.
 
     Arguments:
-        slopes: start values of (p, n), where it has any; those of `NONLINEARITIES` unless given.
-        sharing: learned parameters per "channel" or one for the "layer".
+        name: a name in `NONLINEARITIES`.
+        slopes: start values of (p, n), for non-linearities that have slopes; None takes those of `NONLINEARITIES`.
+        sharing: learned parameters: one per "channel", or one for the whole "layer".
+        layer_name: name of the layer.
 
     Raises:
         UnknownNameError: `name` is not in `NONLINEARITIES`.

@@ -1,4 +1,4 @@
-"""A frozen configuration in, a Keras model out."""
+"""Build a Keras model from a configuration."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ def build(
     num_classes: int = 1000,
     name: str = "resnet",
 ) -> tf.keras.Model:
-    """A residual network of binary convolutions.
+    """Build a residual network of binary convolutions.
 
     Arguments:
-        config: what to build.
-        input_shape: (height, width, channels) of a picture; (224, 224, 3) unless given.
-        input_tensor: a Keras tensor (N, height, width, channels) to build upon, in place of `input_shape`.
-        include_top: end in probabilities (N, num_classes), else in the last features (N, h, w, c).
-        num_classes: classes to tell apart, two or more.
+        config: the network's configuration.
+        input_shape: (height, width, channels) of a picture; (224, 224, 3) if None.
+        input_tensor: a Keras tensor (N, height, width, channels) to build on, instead of `input_shape`.
+        include_top: True for an output of probabilities (N, num_classes), False for the last features (N, h, w, c).
+        num_classes: number of classes, 2 or more.
+        name: name of the model.
 
     Raises:
-        ConfigError: a picture smaller than the network's stride, or fewer than two classes.
+        ConfigError: pictures are too small for the network, or there are fewer than 2 classes.
     """
     if input_tensor is None:
         inputs = tf.keras.Input(input_shape or DEFAULT_INPUT_SHAPE, name="picture")

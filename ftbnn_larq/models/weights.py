@@ -1,6 +1,6 @@
-"""Weights files, written whole and checked before they are loaded: .weights.h5, as Keras writes them, and .npz.
+"""Weights files: .weights.h5, as Keras writes them, and .npz, our compact form. Files are checked before loading.
 
-An .npz file is near what a trained network holds: a bit for each binary weight, 32 for any other, and a description.
+An .npz file has 1 bit for each binary weight, 32 bits for every other one, and a description of the network.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from ftbnn_larq.files import written_whole
 
 
 def load_weights(model, path: str | os.PathLike) -> None:
-    """Load a .weights.h5 or an .npz file; from the second a model without its top takes what it has.
+    """Load a .weights.h5 or .npz file into a model.
+
+    A model built without its top can be loaded from an .npz file; the weights of the top are skipped.
 
     Raises:
-        ModelFileError: it is damaged, or of another network; the message names the first weights that differ.
+        ModelFileError: the file is damaged or of another network. The message names the first weights that differ.
     """
     if Path(path).suffix == ".npz":
         _load_compact(model, path)
@@ -29,8 +31,8 @@ def load_weights(model, path: str | os.PathLike) -> None:
     try:
         stored = _stored_shapes(path)
     except Exception as error:  # h5py raises a dozen kinds for a damaged file
-        raise ModelFileError(f"{path}: damaged, or no .weights.h5 file ({one_line(error, 160)})") from error
-    # Keras compares one by one and loads until then, and takes no notice of weights that the model lacks.
+        raise ModelFileError(f"{path}: damaged, or not a .weights.h5 file ({one_line(error, 160)})") from error
+    # Compared here, because Keras loads layer by layer until one differs, and ignores weights that the model lacks.
     for key, layer, variable in _keys(model):
         found = stored.pop(key, None)
         name = f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]}"
@@ -51,7 +53,7 @@ def load_weights(model, path: str | os.PathLike) -> None:
 
 
 def _stored_shapes(path) -> dict[str, tuple]:
-    """Paths and shapes of the layers' weights in a .weights.h5 file; an optimizer's are left out."""
+    """Paths and shapes of the layers' weights in a .weights.h5 file, without those of the optimizer."""
     import h5py
 
     shapes = {}
@@ -66,7 +68,7 @@ def _stored_shapes(path) -> dict[str, tuple]:
 
 
 def _keys(model):
-    """Where Keras keeps each weight of a model in a .weights.h5 file: `(path, layer, variable)`."""
+    """Yield `(path, layer, variable)`: where Keras stores each weight of a model in a .weights.h5 file."""
     used = {}
     for layer in model.layers:
         kind = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
@@ -78,14 +80,14 @@ def _keys(model):
 
 
 def save_weights(model, path: Path) -> None:
-    """Write a .weights.h5 file whole; a compiled model's optimizer goes into it too.
+    """Write a .weights.h5 file, with the optimizer's variables if the model is compiled.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
     """
     variables = [*model.weights, *(model.optimizer.variables if getattr(model, "optimizer", None) else [])]
     needed = sum(math.prod(variable.shape) * variable.dtype.size for variable in variables)
-    # Asked first, since h5py prints tracebacks of its own when it runs out of disk.
+    # Checked first, because h5py prints its own tracebacks when the disk is full.
     path.parent.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(path.parent).free < needed * 1.1 + (1 << 18):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -97,10 +99,12 @@ DESCRIPTION = "description"
 
 
 def save_compact(model, path: str | os.PathLike, description: dict) -> None:
-    """Write a network's weights as an .npz file: of a binary kernel the signs, and the mean size of what they are of.
+    """Write a network's weights as an .npz file: binary kernels as their signs and the mean magnitude.
 
     Arguments:
-        description: what the network is and was trained on; anything that JSON can hold.
+        model: the network.
+        path: the file to write.
+        description: what the network is and what it was trained on; it must be valid as JSON.
     """
     import numpy as np
 
@@ -120,7 +124,7 @@ def save_compact(model, path: str | os.PathLike, description: dict) -> None:
 
 
 def read_description(path: str | os.PathLike) -> dict:
-    """What `save_compact` was told of a network. Raises ModelFileError for a file that it did not write."""
+    """The description in an .npz file. Raises ModelFileError if `save_compact` did not write the file."""
     return _compact(path)[0]
 
 
@@ -166,4 +170,4 @@ def _compact(path) -> tuple[dict, dict]:
             arrays = dict(file)
         return json.loads(arrays.pop(DESCRIPTION).tobytes()), arrays
     except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds for a damaged file
-        raise ModelFileError(f"{path}: damaged, or no weights file ({one_line(error, 160)})") from error
+        raise ModelFileError(f"{path}: damaged, or not a weights file ({one_line(error, 160)})") from error

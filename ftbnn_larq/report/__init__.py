@@ -1,4 +1,4 @@
-"""Runs, conversions and measurements on one page of HTML that needs nothing else."""
+"""The report: runs, conversions and measurements on one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ def report(
     measurements: str | os.PathLike = FOLDER,
     ops: bool = True,
 ) -> dict:
-    """Write the page.
+    """Write the report.
 
     Arguments:
-        path: of the page.
-        runs, measurements: the folders that training and benchmarks write.
-        ops: count the OPs of the runs' networks, which loads TensorFlow.
+        path: the HTML file to write.
+        runs: the folder of runs.
+        measurements: the folder of measurements.
+        ops: whether to count the OPs of the runs' networks; this loads TensorFlow.
 
     Returns:
-        `{path, bytes, runs, measurements, left_out: [path, ...]}`, the last what could not be read.
+        `{path, bytes, runs, measurements, left_out: [path, ...]}`: the size of the page, the numbers of runs and
+            measurements in it, and the paths that could not be read.
 
     Raises:
         RunError: there are neither runs nor measurements.
@@ -56,10 +58,10 @@ def report(
 
 
 def _picture(figure) -> str:
-    """A figure as the address of an <img>, the picture itself in it."""
+    """A figure as a data URL for <img>, so that the page needs no other file."""
     import io
 
-    # Text stays text: smaller, and any browser has a font for it.
+    # Keep text as text: the file is smaller, and any browser has a font for it.
     import matplotlib
 
     data = io.StringIO()

@@ -1,4 +1,4 @@
-"""The pictures of a report, each narrow enough for a phone."""
+"""The figures of the report. Each is narrow enough for a phone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLUE, ORANGE = COLOURS[0], COLOURS[5]
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which points (cost, accuracy) no other beats in both, from the cheapest to the best."""
+    """Indices of the points (cost, accuracy) that no other point beats in both, from the cheapest to the best."""
     front, best = [], float("-inf")
     for index in sorted(range(len(points)), key=lambda index: (points[index][0], -points[index][1])):
         if points[index][1] > best:
@@ -33,7 +33,7 @@ def _axes():
 
 
 def curves(history: list[dict]):
-    """Top-1 on training and validation split by epoch, and the loss."""
+    """Plot top-1 on the training and validation split by epoch, and the training loss."""
     figure, axes = _axes()
     loss = axes.twinx()
     loss.spines["top"].set_visible(False)
@@ -60,7 +60,12 @@ def curves(history: list[dict]):
 
 
 def scatter(points: Sequence[tuple[str, float, float]], label: str):
-    """Accuracy over a cost: points (name, cost, top-1 as a fraction); the Pareto front is a line of full marks."""
+    """Plot accuracy against a cost.
+
+    Arguments:
+        points: (name, cost, top-1 as a fraction). Those on the Pareto front get full marks, joined by a line.
+        label: the name of the cost.
+    """
     figure, axes = _axes()
     plane = [(cost, top1) for _, cost, top1 in points]
     front = pareto_front(plane)
@@ -82,9 +87,9 @@ def scatter(points: Sequence[tuple[str, float, float]], label: str):
 
 
 def label_points(axes, names: Sequence[str], places: Sequence[tuple[float, float]], colours=None) -> None:
-    """Write the name of each place beside it, in one line or several, where it covers no other name or mark.
+    """Write a name beside each point, where it covers no other name or mark. A name may have several lines.
 
-    To be called last: what moves the axes afterwards moves the marks, too.
+    Call it last: a later change of the axes would move the marks.
     """
     figure = axes.figure
     figure.draw_without_rendering()
@@ -99,9 +104,9 @@ def label_points(axes, names: Sequence[str], places: Sequence[tuple[float, float
 
 
 def _offsets(names: Sequence[str], marks: Sequence[tuple[float, float]], width: float) -> list[tuple[float, float]]:
-    """Where each name begins, seen from its mark, so that it covers no other name or mark; all in points.
+    """Offsets from each mark to its name, in points (1/72 inch), so that names cover no other name or mark.
 
-    The nearest place that is free: beside the mark, to the right or left, then higher or lower; above it if none is.
+    The nearest free place is taken: right or left of the mark, then higher or lower. If none is free, right of it.
     """
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in marks]
     offsets = []
@@ -123,5 +128,5 @@ def _offsets(names: Sequence[str], marks: Sequence[tuple[float, float]], width: 
 
 
 def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether two boxes (left, bottom, right, top) do."""
+    """Whether two boxes (left, bottom, right, top) overlap."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

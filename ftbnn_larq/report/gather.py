@@ -1,4 +1,4 @@
-"""What a report tells, read from the folders of runs and measurements."""
+"""Read the content of the report from the folders of runs and measurements."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from ftbnn_larq.errors import FtbnnError, RunError
 
 @dataclasses.dataclass
 class RunRow:
-    """A training: what came out, and what is known of its network.
+    """A run: its results and its network.
 
     Attributes:
-        name: of its folder.
-        model, dataset: their names.
-        history: an epoch each, as in metrics.csv; values are None where they are no numbers.
-        top1, top5: on the test split, as fractions; None until it is finished.
-        bytes, sha256: of its flatbuffer; None until it is converted.
-        ops: of its network.
+        name: name of its folder.
+        model: name of the model.
+        dataset: name of the data set.
+        input: input shape, such as "32x32x3".
+        history: one row per epoch, as in metrics.csv; None for values that are not finite numbers.
+        top1: top-1 on the test split, as a fraction; None until the run is finished.
+        top5: top-5, likewise.
+        seconds: training time.
+        bytes: size of the flatbuffer; None until the run is converted.
+        sha256: checksum of the flatbuffer, likewise.
+        ops: OPs of the network; None if not counted.
     """
 
     name: str
@@ -43,12 +48,12 @@ class RunRow:
 
 @dataclasses.dataclass
 class Board:
-    """What was measured in one place, the newest first.
+    """The measurements on one board.
 
     Attributes:
-        name: for people.
-        device: one line on the hardware.
-        rows: documents of `benchmark`.
+        name: the board's name for people.
+        device: the hardware in one line.
+        rows: documents of `benchmark`, newest first.
     """
 
     name: str
@@ -57,18 +62,18 @@ class Board:
 
     @property
     def profiled(self) -> list[dict]:
-        """Those with times by operator."""
+        """At most 8 of the newest rows that have times by operator."""
         return [row for row in self.newest if "layers" in row][:8]
 
     @property
     def warnings(self) -> list[str]:
-        """What spoiled the rows that are shown; of runs that scatter the table tells."""
+        """Warnings of the newest rows, without those about scatter, which the table shows."""
         lines = [line for row in self.newest for line in row["warnings"]]
         return [line for line in dict.fromkeys(lines) if "scatter" not in line]
 
     @property
     def newest(self) -> list[dict]:
-        """One row a file (or network of one size), number of threads and kernel."""
+        """The newest row for each file (or network of one size), number of threads and kernel."""
         seen = {}
         for row in self.rows:
             size = *row.get("input_shape", ()), row.get("classes")
@@ -78,14 +83,20 @@ class Board:
 
 @dataclasses.dataclass
 class Found:
-    """Attributes: runs and boards; `left_out`, files and folders that could not be read."""
+    """The content of a report.
+
+    Attributes:
+        runs: the runs.
+        boards: the boards with their measurements.
+        left_out: files and folders that could not be read.
+    """
 
     runs: list[RunRow]
     boards: list[Board]
     left_out: list[str]
 
     def latencies(self, board: Board) -> dict[str, float]:
-        """Run name to the median in ms of its flatbuffer there, on the fewest threads by the fastest kernel."""
+        """Median time in ms by run, of its flatbuffer on a board, with the fewest threads and the fastest kernel."""
         found = {}
         for run in self.runs:
             rows = [row for row in board.newest if run.sha256 and row.get("sha256") == run.sha256]
@@ -95,7 +106,16 @@ class Found:
 
 
 def gather(runs: str | os.PathLike, measurements: str | os.PathLike, *, ops: bool) -> Found:
-    """Raises RunError if there is nothing to tell."""
+    """Read runs and measurements.
+
+    Arguments:
+        runs: the folder of runs.
+        measurements: the folder of measurements.
+        ops: whether to count the OPs of finished runs.
+
+    Raises:
+        RunError: there are neither runs nor measurements.
+    """
     found, left_out = [], []
     for config in sorted(
         Path(runs).glob(f"*/{run_folders.CONFIG}"), key=lambda path: path.stat().st_mtime, reverse=True
@@ -124,7 +144,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _figures(document: dict, *names: str) -> dict:
-    """Those numbers of a document; None where it has none. Raises TypeError for what is no number."""
+    """The named numbers of a document; None for a missing one. Raises TypeError if one is not a number."""
     found = {name: document.get(name) for name in names}
     sum(value for value in found.values() if value is not None)
     return found
@@ -137,7 +157,7 @@ def _json(path: Path) -> dict:
 def _run(run: run_folders.Run) -> tuple[RunRow, dict]:
     metrics, history = run.path / "metrics.csv", []
     if metrics.is_file():
-        # A spreadsheet puts a byte order mark in front.
+        # utf-8-sig, because spreadsheets write a byte order mark.
         with open(metrics, encoding="utf-8-sig", newline="") as file:
             history = [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
         history = [row for row in history if row["epoch"] is not None]
@@ -156,7 +176,7 @@ def _run(run: run_folders.Run) -> tuple[RunRow, dict]:
 
 
 def _count(rows: list[tuple[RunRow, dict]]) -> None:
-    """Set the OPs of finished runs, but of networks that are no longer built; equal ones are built once."""
+    """Set the OPs of runs. Equal networks are built once; a network that cannot be built any more has None."""
     known = {}
     for row, model in rows:
         key = json.dumps(model, sort_keys=True)
@@ -173,7 +193,7 @@ def _count(rows: list[tuple[RunRow, dict]]) -> None:
 
 def _boards(documents: list[dict]) -> list[Board]:
     grouped = {}
-    # A session's own order is kept.
+    # sorted() is stable: measurements of the same time keep their order.
     for document in sorted(documents, key=lambda document: document["when"], reverse=True):
         facts = document["device"]
         key = document["on"], facts.get("board"), facts.get("cpu")

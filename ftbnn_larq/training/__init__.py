@@ -1,1 +1,97 @@
 """Recipe and data in, a run folder out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from ftbnn_larq.training.plan import Plan, plan
+
+
+def train(
+    model: str | None = None,
+    *,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    input_size: int | None = None,
+    flip: bool | None = None,
+    seed: int | None = None,
+    options: dict | None = None,
+    recipe: str | os.PathLike | None = None,
+    resume: str | os.PathLike | None = None,
+    output: str | os.PathLike = "runs",
+    callbacks: tuple = (),
+    on_event: Callable[[str], None] = lambda line: None,
+    **changes,
+) -> dict:
+    """Train a network, evaluate it on the test split, and write a run folder.
+
+    Arguments:
+        model: a name of the zoo ("ftbnn_r18"), or of larq-zoo ("larq_zoo:BiRealNet"). May be left out with `resume`,
+            and where `recipe` is the recipe.toml of a run, which is then repeated.
+        dataset: "digits" (the default), a name of TFDS, or "folder:PATH".
+        data_dir: where TFDS keeps its data sets.
+        input_size: side of the square pictures that the network sees, in pixels; the data set's own unless given.
+        flip: mirror half of the training pictures; as fits the data unless given.
+        seed: of all that is random; 0 unless given.
+        options: changes to the model's configuration, e.g. `{"width": 16}`; see `models.config.ResNetConfig`.
+        recipe: a recipe file (TOML); that of the data set unless given.
+        resume: a run folder to go on with. Only `epochs` and `data_dir` can be changed then.
+        output: where the run folder is made.
+        callbacks: further Keras callbacks.
+        on_event: told what goes on, a line at a time.
+        **changes: keys of the recipe, e.g. `epochs=30, learning_rate=0.004`; see `recipe.Recipe`.
+
+    Returns:
+        `{run, model, dataset, epochs, top1, top5, last: {top1, top5}, seconds}`, as in the run's result.json: of the
+        epoch that was best on the validation split, and of the last one.
+
+    Raises:
+        ConfigError, UnknownNameError: a name or a value that cannot be used.
+        DataError: the data set is missing or damaged.
+        RunError: the run to resume is missing, damaged, or trained by another process.
+        TrainingError: the loss is no number, the disk is full, or a worker is lost.
+        TrainingInterrupted: Ctrl-C; the run can be resumed.
+    """
+    planned = plan(
+        model,
+        dataset=dataset,
+        data_dir=data_dir,
+        input_size=input_size,
+        flip=flip,
+        seed=seed,
+        options=options,
+        resume=resume,
+        recipe_file=recipe,
+        changes=changes,
+    )
+    return carry_out(planned, output=output, callbacks=callbacks, on_event=on_event)
+
+
+def carry_out(
+    planned: Plan,
+    *,
+    output: str | os.PathLike = "runs",
+    callbacks: tuple = (),
+    on_event: Callable[[str], None] = lambda line: None,
+) -> dict:
+    """Train what a plan says; arguments, result and errors as for `train`. Only the chief worker uses `callbacks`."""
+    from ftbnn_larq import data
+    from ftbnn_larq.training import distribution, loop
+
+    for note in planned.notes:
+        on_event(note)
+    strategy = distribution.create_strategy()
+    told = {"callbacks": callbacks if distribution.is_chief(strategy) else (), "strategy": strategy}
+    if planned.resumed:
+        on_event(f"resuming {planned.resumed.path}, {planned.model}")
+        return loop.resume(planned.resumed.path, epochs=planned.epochs, data_dir=planned.data_dir, **told)
+    loaded = data.load(planned.dataset, data_dir=planned.data_dir, input_size=planned.input_size, flip=planned.flip)
+    how, replicas = planned.recipe, strategy.num_replicas_in_sync
+    on_event(
+        f"training {planned.model} on {planned.dataset}: {loaded.train.examples} pictures of "
+        f"{'x'.join(map(str, loaded.config.input_shape))}, {len(loaded.config.labels)} classes, {how.epochs} epochs, "
+        f"batches of {how.batch_size}{f' on {replicas} replicas together' if replicas > 1 else ''}, learning rate "
+        f"{how.learning_rate:g}"
+    )
+    return loop.start(planned.model, loaded, how, options=planned.options, seed=planned.seed, output=output, **told)

@@ -1,4 +1,4 @@
-"""What a run keeps while it trains: checkpoints to go on from, the best weights, a line of metrics an epoch."""
+"""What a training writes as it runs: checkpoints to resume from, the best weights, and metrics per epoch."""
 
 from __future__ import annotations
 
@@ -29,12 +29,16 @@ def _files(run: Run, epoch: int) -> tuple[Path, Path]:
 
 
 def newest(run: Run) -> dict | None:
-    """The newest undamaged checkpoint's record: `{epoch, sha256, history}`, the history a row of metrics per epoch."""
+    """The record of the newest undamaged checkpoint; None if there is none.
+
+    Returns:
+        `{epoch, sha256, history}`: the number of finished epochs, the checksum of the weights, the metrics per epoch.
+    """
     for path in sorted((run.path / "checkpoints").glob("epoch-*.json"), reverse=True):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             if len(record["history"]) != record["epoch"]:
-                raise ValueError(f"it has the metrics of {len(record['history'])} epochs, not of {record['epoch']}")
+                raise ValueError(f"it has metrics of {len(record['history'])} epochs instead of {record['epoch']}")
             if sha256(_files(run, record["epoch"])[0]) != record["sha256"]:
                 raise ValueError("its checksum differs")
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -45,32 +49,36 @@ def newest(run: Run) -> dict | None:
 
 
 def restore(run: Run, record: dict, model: tf.keras.Model) -> None:
-    """Load a checkpoint into a compiled model, optimizer included, which is built."""
+    """Load a checkpoint into a compiled model and its optimizer, which must be built."""
     model.load_weights(_files(run, record["epoch"])[0])
 
 
 def has_stopped(history: list[dict], patience: int, first: int = 0) -> bool:
-    """Whether validation top-1 was best `patience` epochs ago or earlier; epochs up to `first` don't count."""
+    """Whether the best validation top-1 is `patience` or more epochs old. The first `first` epochs don't count."""
     values = [row["val_top1"] for row in history[first:]]
     return bool(patience and values) and len(values) - 1 - values.index(max(values)) >= patience
 
 
 class Keeper(tf.keras.callbacks.Callback):
-    """Writes metrics.csv every epoch, the best weights when validation top-1 is reached again or beaten, checkpoints
-    after the first epoch, then at most every `interval` seconds, and at the end.
+    """Callback that writes metrics, the best weights and checkpoints.
+
+    metrics.csv is written after every epoch. The best weights are written when validation top-1 is as good as the best
+    or better. A checkpoint is written after the first epoch and after the last, and otherwise at most every `interval`
+    seconds.
 
     Arguments:
-        run: where to.
-        network: the model whose weights are kept; its optimizer, if any, is not.
-        history: metrics of the epochs that are done.
-        steps: steps in an epoch.
-        first, last: epochs of this part of the training; the best weights are looked for among them.
+        run: the run folder to write to.
+        network: the model whose best weights are kept, without an optimizer.
+        history: metrics of the finished epochs.
+        steps: steps per epoch.
+        first: finished epochs before this part of the training; only later ones count for the best weights.
+        last: number of epochs after this part of the training.
         patience: epochs without a better validation top-1 before the training stops; 0 for never.
-        averaged: validate and keep the optimizer's averages of the weights.
-        interval: least seconds between two checkpoints.
+        averaged: whether the optimizer's averages of the weights are validated and kept instead of the weights.
+        interval: shortest time between two checkpoints, in seconds.
 
     Raises:
-        TrainingError: the loss of a step is no number; nothing of that epoch is kept.
+        TrainingError: the loss of a step is not finite. Nothing of that epoch is kept.
     """
 
     def __init__(
@@ -130,7 +138,7 @@ class Keeper(tf.keras.callbacks.Callback):
     def save(self, epoch: int) -> None:
         weights, record = _files(self.run, epoch)
         save_weights(self.model, weights)
-        # The record is written last: a checkpoint without one was cut short.
+        # The record is written last: a checkpoint without a record is incomplete.
         write_json(record, {"epoch": epoch, "sha256": sha256(weights), "history": self.history})
         for old in sorted(record.parent.glob("epoch-*.json"))[:-KEPT]:
             old.unlink()
@@ -139,7 +147,7 @@ class Keeper(tf.keras.callbacks.Callback):
 
 
 def write_metrics(run: Run, history: list[dict]) -> None:
-    """metrics.csv: a line an epoch."""
+    """Write metrics.csv, one line per epoch."""
     columns = dict.fromkeys(key for row in history for key in row)
     table = io.StringIO()
     writer = csv.DictWriter(table, columns, lineterminator="\n")

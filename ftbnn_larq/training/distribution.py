@@ -1,4 +1,4 @@
-"""Several devices and several machines, as `tf.distribute` has them: nothing here of our own but the choice."""
+"""Training on several devices and machines with `tf.distribute`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ftbnn_larq.training import cluster
 
 
 def create_strategy() -> tf.distribute.Strategy:
-    """What the machine and TF_CONFIG ask for: several machines, several GPUs of this one, or plain TensorFlow."""
+    """Choose the strategy: several machines if TF_CONFIG names them, else all GPUs of this one, else the default."""
     if cluster.several_machines():
         return _across_machines()
     if len(tf.config.list_physical_devices("GPU")) > 1:
@@ -25,19 +25,19 @@ def create_strategy() -> tf.distribute.Strategy:
 
 @functools.cache
 def _across_machines() -> tf.distribute.Strategy:
-    # One for a process: a second would start TensorFlow's server anew, and a worker that has already spoken to the
-    # first waits for its answer for ever.
+    # One strategy per process. A second one would start TensorFlow's server again, and a worker that had connected to
+    # the first server would wait forever.
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes the run."""
+    """Whether this process writes the run folder."""
     resolver = strategy.cluster_resolver
     return resolver is None or not resolver.cluster_spec() or resolver.task_id == 0
 
 
 def check_batch(recipe: Recipe, strategy: tf.distribute.Strategy) -> None:
-    """Raises ConfigError if the batch cannot be shared out evenly."""
+    """Raise ConfigError if the batch size is not a multiple of the number of replicas."""
     replicas = strategy.num_replicas_in_sync
     if recipe.batch_size % replicas:
         raise ConfigError(
@@ -47,7 +47,7 @@ def check_batch(recipe: Recipe, strategy: tf.distribute.Strategy) -> None:
 
 
 def training_batches(strategy: tf.distribute.Strategy, data: Data, recipe: Recipe, *, seed: int, first_epoch: int):
-    """`pipeline.training_batches`, each worker reading its share of every batch."""
+    """`pipeline.training_batches`, of which each worker reads its share."""
     if strategy.num_replicas_in_sync == 1:
         return pipeline.training_batches(data.train, data.config, recipe, seed=seed, first_epoch=first_epoch)
 
@@ -67,7 +67,7 @@ def training_batches(strategy: tf.distribute.Strategy, data: Data, recipe: Recip
 
 
 def whole_on_every_worker(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Let each worker go through all of `batches`: they agree on the result without talking about it."""
+    """Make every worker read all of `batches`, so that all get the same result without communication."""
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return batches.with_options(options)
@@ -75,10 +75,10 @@ def whole_on_every_worker(batches: tf.data.Dataset) -> tf.data.Dataset:
 
 @contextlib.contextmanager
 def lost_workers_told(run) -> Iterator[None]:
-    """Turn what TensorFlow says when another worker is gone into one line."""
+    """Turn TensorFlow's errors about a lost worker into a TrainingError of one line."""
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError) as error:
         raise TrainingError(
-            f"another worker is gone ({one_line(error, 120)}); start all of them again, each with --resume {run}"
+            f"another worker is gone ({one_line(error, 120)}): start all workers again, each with --resume {run}"
         ) from error

@@ -1,4 +1,4 @@
-"""One training, from a name or from where a run was interrupted."""
+"""Train a model in a new run folder, or resume a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ftbnn_larq.training.student import Student
 from ftbnn_larq.training.watching import BOARD, Watcher, draw_curves
 from ftbnn_larq.zoo import networks, peers, trained
 
-# What a worker that writes no run calls it: rank 0 alone knows its name.
+# The run folder's name in the messages of other workers: only rank 0 knows the real one.
 ELSEWHERE = Path("RUN-OF-RANK-0")
 
 
@@ -45,27 +45,30 @@ def start(
     """Train a model in a new run folder below `output`.
 
     Arguments:
-        model: a name of the zoo, or larq-zoo's as `larq_zoo:NAME`; `options` are changes to its configuration.
-        data: a loaded data set.
+        model: name of a model of the zoo, or `larq_zoo:NAME`.
+        data: the data set, loaded.
         how: the recipe.
-        seed: of initialisation, order and augmentation.
+        options: changes to the model's configuration.
+        seed: of initial weights, order of pictures and data augmentation.
+        output: the folder for runs.
         callbacks: further Keras callbacks, such as a progress bar.
-        strategy: where to train; what the machine and TF_CONFIG ask for unless given.
+        strategy: the `tf.distribute` strategy; None to choose it by this machine's GPUs and TF_CONFIG.
 
     Returns:
-        `{run, model, dataset, epochs, top1, top5, last: {top1, top5}, seconds}`, as in the run's result.json: of the
-        epoch that was best on the validation split, and of the last one.
+        `{run, model, dataset, epochs, top1, top5, last: {top1, top5}, seconds}`, as in the run's result.json. `top1`
+            and `top5` are fractions on the test split, with the weights of the epoch that was best on the validation
+            split; `last` has those of the last epoch.
 
     Raises:
-        ConfigError: the batch is larger than the training split, the model cannot take the pictures, a teacher with
-            other classes, weights that don't fit, keys that a network of larq-zoo cannot be trained by.
-        TrainingError: the loss is no number, the disk is full, another worker is gone.
-        TrainingInterrupted: a KeyboardInterrupt; the run can be resumed.
+        ConfigError: the batch is larger than the training split, the pictures do not fit the model, the teacher has
+            other classes, the start weights do not fit, or a key of the recipe does not apply to a larq-zoo network.
+        TrainingError: the loss is not finite, the disk is full, or another worker is gone.
+        TrainingInterrupted: Ctrl-C. The run can be resumed.
     """
     strategy = strategy or distribution.create_strategy()
     networks.check_recipe(model, how)
     how = how.replace(
-        # Larq's own layers know nothing else.
+        # Larq's own layers compute in float32 only.
         precision="float32" if model in peers.NAMES else precision.resolve(how.precision),
         init_from=sources.absolute(how.init_from),
         teacher=sources.absolute(how.teacher),
@@ -82,7 +85,7 @@ def start(
         "seed": seed,
         "versions": runs.versions(),
     }
-    # Built before anything is written: what cannot be built leaves no folder behind.
+    # Built before anything is written, so that a network that cannot be built leaves no folder behind.
     training = _Training(runs.Run(Path(), config), data, how, strategy, init_from=how.init_from)
     if distribution.is_chief(strategy):
         run = runs.create_run(output, config)
@@ -99,14 +102,23 @@ def resume(
     callbacks: tuple = (),
     strategy: tf.distribute.Strategy | None = None,
 ) -> dict:
-    """Go on with an interrupted run; a finished one is evaluated again. Arguments and result as for `start`.
+    """Continue an interrupted run. A finished run is evaluated again, or made longer with `epochs`.
 
     Arguments:
-        epochs: how many it shall have in the end; as many as its recipe says unless given, and never fewer than it has.
-        data_dir: where TFDS keeps its data sets; where they were when it began unless given.
+        path: the run folder.
+        epochs: number of epochs in all; None for that of the run's recipe.
+        data_dir: the folder of TFDS's data sets; None for the one the run began with.
+        callbacks: as for `start`.
+        strategy: as for `start`.
+
+    Returns:
+        As `start`.
 
     Raises:
-        ConfigError: it has more epochs already.
+        ConfigError: the run has more than `epochs` epochs already.
+        RunError: `path` is not a run folder, or another process is training it.
+        TrainingError: as for `start`.
+        TrainingInterrupted: as for `start`.
     """
     strategy = strategy or distribution.create_strategy()
     run = runs.open_run(path)
@@ -117,10 +129,10 @@ def resume(
     _check(data, how, strategy)
     record = checkpoints.newest(run)
     if record and how.epochs < record["epoch"]:
-        raise ConfigError(f"{run.path} has {record['epoch']} epochs already: {how.epochs} are no more to go on to")
+        raise ConfigError(f"{run.path} has {record['epoch']} epochs already, {how.epochs} are too few: give more")
     if record and how.epochs != planned.epochs:
         run = run.change_length(record["epoch"], planned.epochs)
-    # A checkpoint has its own weights; where the first ones came from may be gone.
+    # A checkpoint has its own weights. The source of the first weights may no longer exist.
     training = _Training(run, data, how, strategy, init_from="" if record else how.init_from)
     target = run
     if not distribution.is_chief(strategy):
@@ -131,22 +143,22 @@ def resume(
 def _check(data: Data, how: Recipe, strategy: tf.distribute.Strategy) -> None:
     if how.batch_size > data.train.examples:
         raise ConfigError(
-            f"batch size {how.batch_size} is larger than the training split of {data.config.name}, "
-            f"{data.train.examples} pictures: take a smaller one"
+            f"batch size {how.batch_size} is larger than the training split of {data.config.name} "
+            f"({data.train.examples} pictures): take a smaller one"
         )
     distribution.check_batch(how, strategy)
 
 
 class _Training:
-    """What a training needs while it goes on; nothing is written before `run_in`."""
+    """A training: network, teacher, data and recipe. Nothing is written before `run_in`."""
 
     def __init__(self, run: runs.Run, data: Data, how: Recipe, strategy: tf.distribute.Strategy, *, init_from: str):
         self.data, self.how, self.strategy, self.seed = data, how, strategy, run.config["seed"]
         self.steps = data.train.examples // how.batch_size
         with strategy.scope():
-            # First, for it is refused more often than the network, and leaves no trace in the network's random numbers.
+            # The teacher comes first. It is refused more often than the network, and the seed below is set after it.
             self.teacher = sources.teacher(how.teacher, data.config) if how.teacher else None
-            # Not 0: with that global seed tf.data cannot take the seed of a shuffle from a tensor.
+            # Never 0: with global seed 0, tf.data accepts no tensor as the seed of a shuffle.
             tf.keras.utils.set_random_seed(self.seed + 1)
             self.network = trained.build(run)
             if init_from:
@@ -154,13 +166,16 @@ class _Training:
             sources.freeze(self.network, how.freeze)
 
     def run_in(self, target: runs.Run, source: runs.Run, record: dict | None, callbacks: tuple) -> dict:
-        """Train from a checkpoint of `source`, or from the beginning, into `target`, and evaluate."""
+        """Train into `target`, from a checkpoint of `source` or from the beginning, and evaluate.
+
+        The two differ only on workers that do not write the run: their `target` is a temporary folder.
+        """
         history = record["history"] if record else []
         with contextlib.ExitStack() as stack:
             if target.path != source.path or not distribution.is_chief(self.strategy):
                 stack.callback(shutil.rmtree, target.path, ignore_errors=True)
             stack.enter_context(runs.in_use(target))
-            # A run that is to be longer than it was begun goes on as long after the next interruption too.
+            # Saved now, so that a changed number of epochs survives the next interruption.
             if "length_changed" in source.config:
                 dataclasses.replace(source, path=target.path).save_config()
             self.how.save(target.path / runs.RECIPE)
@@ -171,11 +186,11 @@ class _Training:
             except KeyboardInterrupt as error:
                 raise TrainingInterrupted(source.path) from error
             except TrainingError as error:
-                raise TrainingError(f"{error}; what was kept before is in {source.path}") from error
+                raise TrainingError(f"{error}; the run so far is in {source.path}") from error
             except OSError as error:
                 raise TrainingError(
-                    f"cannot go on after epoch {len(history)}: {error.strerror or error}; what was kept is sound: once "
-                    f"that is mended, type ftbnn-larq train --resume {source.path}"
+                    f"cannot continue after epoch {len(history)}: {error.strerror or error}. Checkpoints are intact: "
+                    f"remove the cause, then type ftbnn-larq train --resume {source.path}"
                 ) from error
 
     def _train(self, target, source, record, history, callbacks) -> None:
@@ -189,7 +204,7 @@ class _Training:
             if record and first < begun:
                 with self.strategy.scope():
                     checkpoints.restore(source, record, model)
-            # The step with float weights has no end but its own: the next one begins where its schedule ends.
+            # No patience in the step with float weights: the next step starts where its schedule ends.
             patience = how.patience if binary else 0
             if begun < last and not checkpoints.has_stopped(history, patience, first):
                 self._fit(model, target, history, first, last, patience, callbacks)
@@ -208,7 +223,7 @@ class _Training:
                 loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=how.label_smoothing),
                 metrics=[tf.keras.metrics.CategoricalAccuracy(name="top1")],
             )
-            # Now, for a step that makes variables is traced twice; and a checkpoint is loaded into them.
+            # Built now: a checkpoint is loaded into these variables, and a step that creates them is traced twice.
             model.optimizer.build(model.trainable_variables)
         return model
 
@@ -227,7 +242,7 @@ class _Training:
             patience=patience,
             averaged=bool(how.ema),
         )
-        # That of a shorter run, which is no longer what the folder holds.
+        # A result of fewer epochs, which is no longer that of the folder's weights.
         (target.path / runs.RESULT).unlink(missing_ok=True)
         model.fit(
             distribution.training_batches(self.strategy, self.data, how, seed=self.seed, first_epoch=done),

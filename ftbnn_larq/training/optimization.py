@@ -11,10 +11,16 @@ from ftbnn_larq.recipe import Recipe
 
 @tf.keras.utils.register_keras_serializable("ftbnn_larq")
 class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate of a step, counted from 0.
+    """Learning rate schedule: linear warm-up, then decay.
 
-    rate(t) = peak * min(1, (t + 1) / w) * d((t - w) / (T - w)), with w warm-up steps of T in all, and d(x) =
-    (1 + cos(pi x)) / 2 ("cosine"), 1 - x ("linear") or 1 ("constant"); before the end of the warm-up d = 1.
+    rate(t) = peak * min(1, (t + 1) / w) * d((t - w) / (T - w)) at step t = 0, 1, ..., with w warm-up steps of T steps
+    in all. d(x) = (1 + cos(pi x)) / 2 ("cosine"), 1 - x ("linear") or 1 ("constant"). During the warm-up d = 1.
+
+    Arguments:
+        peak: highest learning rate.
+        steps: T, all steps.
+        warmup_steps: w.
+        decay: "cosine", "linear" or "constant".
     """
 
     def __init__(self, peak: float, steps: int, warmup_steps: int = 0, decay: str = "cosine"):
@@ -32,7 +38,10 @@ class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):
 
 
 def create_optimizer(recipe: Recipe, model: tf.keras.Model, steps: int, steps_per_epoch: int):
-    """The recipe's optimizer for `steps` steps; weight decay spares latent weights, batch norms, slopes and biases."""
+    """The recipe's optimizer for `steps` steps.
+
+    Weight decay applies to full-precision kernels only, not to latent weights, batch norms, slopes and biases.
+    """
     rate = WarmUpThenDecay(recipe.learning_rate, steps, round(recipe.warmup_epochs * steps_per_epoch), recipe.schedule)
     options = {"learning_rate": rate, "weight_decay": recipe.weight_decay or None}
     if recipe.ema:
@@ -52,9 +61,9 @@ def create_optimizer(recipe: Recipe, model: tf.keras.Model, steps: int, steps_pe
 
 
 def use_averages(model: tf.keras.Model) -> None:
-    """Give `model` the optimizer's averages of its weights, held to what constrains the weights themselves.
+    """Replace the weights of `model` by the optimizer's averages of them.
 
-    Keras averages what a step made of a weight before its constraint was applied.
+    The constraints are applied to the averages, because Keras averages weights before it applies their constraints.
     """
     model.optimizer.finalize_variable_values(model.trainable_variables)
     for variable in model.trainable_variables:

@@ -1,6 +1,6 @@
-"""Whether this machine multiplies bfloat16, and whether it is the faster way.
+"""Whether this machine can multiply bfloat16, and whether that is faster than float32.
 
-What a recipe says holds on every machine: bfloat16 is emulated where nothing multiplies it.
+A recipe holds on every machine: where the hardware cannot multiply bfloat16, it is emulated.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from pathlib import Path
 
 import tensorflow as tf
 
-# x86-64's AVX-512 and AMX, 64-bit ARM's, as Linux names them.
+# CPU flags of fast bfloat16, as Linux names them: AVX-512 and AMX on x86-64, and that of 64-bit ARM.
 _CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-# What oneDNN needs to convolve bfloat16 at all, in groups and backwards.
+# oneDNN needs one of these flags for bfloat16 convolutions with groups and gradients.
 _LEAST_CPU_FLAGS = {"avx512f", "avx_ne_convert", *_CPU_FLAGS}
-# NVIDIA's Ampere.
+# Compute capability of NVIDIA's Ampere, the first with fast bfloat16.
 _GPU_SINCE = (8, 0)
 
 CPU_INFO = Path("/proc/cpuinfo")
 
 
 def resolve(precision: str) -> str:
-    """ "float32" or "bfloat16" for what a recipe says; "auto" takes bfloat16 where it is faster."""
+    """Turn a recipe's precision into "float32" or "bfloat16"; "auto" takes bfloat16 where it is faster."""
     if precision != "auto":
         return precision
     if gpus := tf.config.list_physical_devices("GPU"):
@@ -32,13 +32,13 @@ def resolve(precision: str) -> str:
 
 
 def attributes(precision: str) -> dict:
-    """How a `layers.BinaryConv2D` computes in a resolved `precision` on this machine: its `arithmetic`, `emulated`."""
+    """The attributes `arithmetic` and `emulated` of `layers.BinaryConv2D` for a resolved precision on this machine."""
     able = bool(tf.config.list_physical_devices("GPU") or _LEAST_CPU_FLAGS & cpu_flags())
     return {"arithmetic": precision, "emulated": precision == "bfloat16" and not able}
 
 
 def cpu_flags() -> set[str]:
-    """What this processor can, as Linux names it; nothing where that is not told."""
+    """The words in /proc/cpuinfo, among them the flags of this processor; empty on systems without that file."""
     try:
         return set(CPU_INFO.read_text(encoding="utf-8").split())
     except OSError:

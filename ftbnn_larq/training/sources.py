@@ -1,4 +1,4 @@
-"""Networks that a training begins from: what it is initialised with, and whom it learns from."""
+"""Trained networks as sources of a training: start weights and teachers."""
 
 from __future__ import annotations
 
@@ -15,26 +15,31 @@ from ftbnn_larq.zoo import trained
 
 
 def absolute(reference: str) -> str:
-    """`reference` as a stored recipe needs it: paths don't depend on where the next command is typed."""
+    """Make a path absolute, so that a stored recipe works from any folder; other references are unchanged."""
     return os.path.abspath(reference) if os.path.exists(reference) else reference
 
 
 def initialise(network: tf.keras.Model, reference: str) -> list[str]:
-    """Give a network the weights of another one, layer by layer, by name.
+    """Copy the weights of a trained network, layer by layer, matched by name.
 
-    Layers of larq-zoo's networks, which Keras numbers anew in each, are taken in their order.
+    If the names differ but the number of layers does not, layers are matched in order: Keras numbers the layers of
+    larq-zoo's networks differently each time.
+
+    Arguments:
+        network: the network that gets the weights.
+        reference: a run folder, NAME:DATASET, or a .keras file.
 
     Returns:
-        The layers that keep their random weights: those of the head, where the classes differ.
+        Names of the layers that keep their random weights: those of the head, if the number of classes differs.
 
     Raises:
-        ConfigError: a layer that the other one lacks, or has in another shape.
+        ConfigError: a layer is missing in the trained network, or has another shape.
     """
-    source, _ = trained.load(reference)
+    source = trained.find(reference).load()
     ours, theirs = _weighted(network), _weighted(source)
     if ours.keys() != theirs.keys() and len(ours) == len(theirs):
         theirs = dict(zip(ours, theirs.values(), strict=True))
-    # The last convolution or dense layer, and what follows it, depend on the classes.
+    # The head: the last convolution or dense layer and what follows it. Its shape depends on the number of classes.
     head = max(index for index, layer in enumerate(ours.values()) if hasattr(layer, "kernel"))
     fresh = []
     for index, (name, layer) in enumerate(ours.items()):
@@ -46,7 +51,7 @@ def initialise(network: tf.keras.Model, reference: str) -> list[str]:
         else:
             raise ConfigError(
                 f"{reference} cannot initialise this {network.name}: {name} is {shapes} here and "
-                f"{found or 'missing'} there; give both the same width, size of pictures and options"
+                f"{found or 'missing'} there; give both the same width, input size and options"
             )
     return fresh
 
@@ -60,10 +65,14 @@ def _shapes(layer: tf.keras.layers.Layer | None) -> list[tuple]:
 
 
 def freeze(network: tf.keras.Model, patterns: str) -> None:
-    """Take the layers that the comma-separated shell patterns name out of training.
+    """Make layers not trainable.
+
+    Arguments:
+        network: the network.
+        patterns: shell patterns of layer names, separated by commas.
 
     Raises:
-        UnknownNameError: a pattern that fits no layer.
+        UnknownNameError: a pattern matches no layer.
         ConfigError: nothing is left to train.
     """
     names = [layer.name for layer in network.layers]
@@ -74,36 +83,44 @@ def freeze(network: tf.keras.Model, patterns: str) -> None:
         for name in fitting:
             network.get_layer(name).trainable = False
     if not network.trainable_weights:
-        raise ConfigError(f"freeze = {patterns!r} leaves nothing to train")
+        raise ConfigError(f"freeze = {patterns!r} leaves nothing to train: freeze fewer layers")
 
 
 def teacher(reference: str, data: DataConfig) -> tf.keras.Model:
-    """The network to learn from, up to its logits, checked to tell the classes of `data` apart by its pictures.
+    """Load a teacher, without its softmax, and check that it fits the data set.
 
-    It takes them normalised as `data` says; a Keras file is taken to have been trained so.
+    The result takes pictures that are normalized as `data` says. A Keras file is assumed to be trained with that
+    normalization.
+
+    Arguments:
+        reference: a run folder, NAME:DATASET, or a .keras file.
+        data: preprocessing and labels of the training data.
 
     Raises:
-        ConfigError: it takes other pictures, has other classes, or several outputs.
+        ConfigError: the teacher has several outputs, another input shape or other classes.
     """
-    network, described = trained.load(reference)
+    source = trained.find(reference)
+    network, described = source.load(), source.data
     labels = data.labels
     if len(network.outputs) != 1:
-        raise ConfigError(f"teacher {reference} has {len(network.outputs)} outputs: one row of scores is learned from")
+        raise ConfigError(f"teacher {reference} has {len(network.outputs)} outputs: it needs one, a score per class")
     network = ends.up_to_logits(network)
     theirs = tuple(network.input_shape[1:])
     if any(side not in (None, ours) for side, ours in zip(theirs, data.input_shape, strict=True)):
-        raise ConfigError(f"teacher {reference} takes pictures of {theirs}, the data are {tuple(data.input_shape)}")
+        raise ConfigError(f"teacher {reference} takes pictures of {theirs}, the data set has {tuple(data.input_shape)}")
     if network.output_shape[-1] != len(labels) or (described and described.labels != labels):
         known = described.labels if described else ()
         said = f"classes {', '.join(known[:4])}..." if known else f"{network.output_shape[-1]} classes"
-        raise ConfigError(f"teacher {reference} has {said}, the data {len(labels)}: {', '.join(labels[:4])}...")
+        raise ConfigError(
+            f"teacher {reference} has {said}, the data set has {len(labels)} classes: {', '.join(labels[:4])}..."
+        )
     if described and (described.mean, described.std) != (data.mean, data.std):
         return _seeing(network, described, data)
     return network
 
 
 def _seeing(network: tf.keras.Model, theirs: DataConfig, ours: DataConfig) -> tf.keras.Model:
-    """A network that was trained on pictures normalised in `theirs` way, for those normalised in `ours`."""
+    """Adapt a network trained with the normalization of `theirs` to pictures with that of `ours`."""
     scale, shift = np.divide(ours.std, theirs.std), np.subtract(ours.mean, theirs.mean) / theirs.std
     pictures = tf.keras.Input(network.input_shape[1:])
     rescaled = tf.keras.layers.Rescaling(scale.tolist(), shift.tolist())(pictures)

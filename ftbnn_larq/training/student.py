@@ -1,4 +1,4 @@
-"""A network in training, with a teacher or without one."""
+"""The Keras model that is trained, with or without a teacher."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from ftbnn_larq.recipe import Recipe
 
 
 class Student(tf.keras.Model):
-    """A Keras model whose loss is (1 - w) times that of the labels plus w times the teacher's.
+    """A Keras model with the loss (1 - w) * loss of the labels + w * loss of the teacher.
 
-    The teacher's is, by `recipe.distillation`, with logits t of the teacher and s of the student,
-        hinton: T^2 KL(softmax(t / T) || softmax(s / T)) (arXiv 1503.02531),
-        distributional: the cross-entropy of softmax(s) to softmax(t) (ReActNet, arXiv 2003.03488).
-    What is logged as `loss` is the labels' part, the teacher's is `distillation`.
+    w is `recipe.distillation_weight`. The loss of the teacher is chosen by `recipe.distillation`, with logits t of the
+    teacher, logits s of the student and temperature T:
+
+    * hinton: T^2 KL(softmax(t / T) || softmax(s / T)) (arXiv 1503.02531)
+    * distributional: cross-entropy of softmax(s) to softmax(t) (ReActNet, arXiv 2003.03488)
+
+    The loss of the labels is logged as `loss`, that of the teacher as `distillation`.
     """
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        # Replicas agree on the metrics of a batch; Keras would add them up.
+        # All replicas have the same metrics of a batch; Keras would add them up.
         self.distribute_reduction_method = "first"
 
     def learn_from(self, teacher: tf.keras.Model | None, recipe: Recipe) -> None:
-        """Before the model is compiled; `teacher` takes the same pictures and gives logits."""
-        # Past Keras, which would take the teacher's weights for the student's.
+        """Set the teacher, a model from the same pictures to logits, or None. Call it before `compile`."""
+        # Set without Keras, which would count the teacher's weights among the student's.
         object.__setattr__(self, "teacher", teacher)
         object.__setattr__(self, "recipe", recipe)
         object.__setattr__(self, "learning", False)
@@ -39,10 +42,10 @@ class Student(tf.keras.Model):
             object.__setattr__(self, "learning", False)
 
     def test_step(self, data):
-        # The teacher is not asked about validation pictures: zero would be told.
-        told = super().test_step(data)
-        told.pop("distillation", None)
-        return told
+        # The teacher does not see validation pictures, so its loss would be logged as zero.
+        logs = super().test_step(data)
+        logs.pop("distillation", None)
+        return logs
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):
         loss = super().compute_loss(x, y, y_pred, sample_weight)

@@ -1,4 +1,4 @@
-"""What can be watched while a run trains: TensorBoard, and a picture of the curves."""
+"""What can be watched during a training: TensorBoard and a picture of the curves."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ BOARD = "tensorboard"
 
 
 class Watcher(tf.keras.callbacks.Callback):
-    """Adds to an epoch's metrics `flips`, the share of binary weights whose sign changed in it, and `memory_mb`, the
-    most memory that the process has held so far; writes the first, and the slopes of the non-linearities as
-    histograms, for TensorBoard; draws curves.png at most every `interval` seconds.
+    """Callback that adds metrics, writes to TensorBoard and draws curves.png.
 
-    Gives free memory back to the system. To stand before what writes the metrics down and puts averages in the weights'
-    place.
+    It adds to the metrics of an epoch `flips`, the share of binary weights whose sign changed in that epoch, and
+    `memory_mb`, the peak memory of the process in MiB. TensorBoard gets the flips, and the slopes of the
+    non-linearities as histograms. curves.png is drawn at most every `interval` seconds. After each epoch, free memory
+    is returned to the system.
+
+    Place it before callbacks that store the metrics or replace the weights by their averages.
     """
 
     def __init__(self, run: Run, network: tf.keras.Model, history: list[dict], interval: float = 60):
@@ -42,7 +44,7 @@ class Watcher(tf.keras.callbacks.Callback):
         return [kernel.numpy() >= 0 for kernel in self.kernels]
 
     def on_test_begin(self, logs=None):
-        # Of the weights that go on: what is validated after this may be their averages.
+        # Signs of the trained weights. Validation may use averages of them instead.
         self.trained_signs = self._signs()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -51,7 +53,7 @@ class Watcher(tf.keras.callbacks.Callback):
         self.signs = signs
         logs["flips"] = sum(changed) / max(1, sum(sign.size for sign in signs))
         _give_back_memory()
-        # In kilobytes on Linux.
+        # Linux gives KiB.
         logs["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         with self.writer.as_default(step=epoch):
             tf.summary.scalar("flips", logs["flips"])
@@ -69,16 +71,16 @@ class Watcher(tf.keras.callbacks.Callback):
 
 
 def _give_back_memory() -> None:
-    """The pictures' many small buffers leave gaps in glibc's arenas, which unasked grow by 4 MB an epoch of CIFAR-10.
+    """Return free memory to the system. Without this, glibc's arenas grow with every epoch.
 
-    Other C libraries have no such call.
+    The cause are the gaps between many small buffers of pictures. Other C libraries have no such call.
     """
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
 
 
 def draw_curves(run: Run, history: list[dict]) -> None:
-    """Loss and top-1 over the epochs, of training and validation, as curves.png in the run folder."""
+    """Draw curves.png in the run folder: loss and top-1 by epoch, for training and validation."""
     if not history:
         return
     from matplotlib.figure import Figure

@@ -95,15 +95,29 @@ def chosen(groups: str = SPLIT, without: Iterable[str] = ()) -> tuple[Pass, ...]
     return tuple(row for row in PASSES if row.name not in without and (groups == SPLIT or not row.splits))
 
 
-def run(flatbuffer: bytes, passes: Iterable[Pass]) -> tuple[bytes, list[dict]]:
-    """The flatbuffer rewritten, and of each pass `{name, bytes_saved, operators_saved}`, negative where it adds.
+class Rewritten(NamedTuple):
+    """What `run` made.
+
+    Attributes:
+        flatbuffer: its bytes.
+        report: of each pass `{name, bytes_saved, operators_saved}`, negative where it adds.
+        operators: those of the flatbuffer, as `census.operators` reads them.
+    """
+
+    flatbuffer: bytes
+    report: list[dict]
+    operators: list
+
+
+def run(graph, passes: Iterable[Pass]) -> Rewritten:
+    """Rewrite a `flatbuffer.Graph`.
 
     Raises:
         ConversionError: a pass cannot take the network.
     """
-    from ftbnn_larq.conversion.flatbuffer import Graph
+    from ftbnn_larq.conversion import census
 
-    report, graph = [], Graph(flatbuffer)
+    report = []
     # Dropping what nothing reads is no pass's merit.
     flatbuffer = graph.pack()
     for row in passes:
@@ -127,4 +141,4 @@ def run(flatbuffer: bytes, passes: Iterable[Pass]) -> tuple[bytes, list[dict]]:
                 "operators_saved": operators - len(graph.operators),
             }
         )
-    return flatbuffer, report
+    return Rewritten(flatbuffer, report, census.of(graph.model))

@@ -1,0 +1,132 @@
+"""What is to be trained, and how: all that can be refused before TensorFlow is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from ftbnn_larq import data, recipe, runs, zoo
+from ftbnn_larq.errors import ConfigError
+from ftbnn_larq.recipe import Recipe
+from ftbnn_larq.zoo import networks
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A training that has been checked.
+
+    Attributes:
+        model: a name of `networks.names()`; `options` are changes to its configuration.
+        recipe: how it is trained, whole.
+        dataset, data_dir, input_size, flip: as `data.load` takes them.
+        seed: of all that is random.
+        resumed: the run to go on with, of which all of the above is; None for a new one.
+        epochs: how many a resumed run shall have in the end; None as its recipe says.
+        notes: what the user should know, a line each.
+    """
+
+    model: str
+    options: dict
+    recipe: Recipe
+    dataset: str
+    data_dir: str | None
+    input_size: int | None = None
+    flip: bool | None = None
+    seed: int = 0
+    resumed: runs.Run | None = None
+    epochs: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def plan(
+    model: str | None = None,
+    *,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    input_size: int | None = None,
+    flip: bool | None = None,
+    seed: int | None = None,
+    options: dict | None = None,
+    resume: str | os.PathLike | None = None,
+    recipe_file: str | os.PathLike | None = None,
+    changes: dict | None = None,
+) -> Plan:
+    """A new training, the repetition of a run, or a run to go on with.
+
+    Arguments: as for `training.train`; `changes` are keys of the recipe.
+
+    Raises:
+        ConfigError: no model, a value that cannot be used, or more than --epochs and --data-dir with `resume`.
+        UnknownNameError: no such model, option, data set or key.
+        RunError: no such run. DataError: no such folder.
+    """
+    changes = {key: value for key, value in (changes or {}).items() if value is not None}
+    if resume:
+        given = {"seed": seed, "input_size": input_size, "flip": flip, "recipe": recipe_file, **changes}
+        given = [*(options or ()), *(key for key, value in given.items() if value is not None)]
+        return _resumed(runs.open_run(resume), model, dataset, data_dir, given, changes)
+    notes: tuple[str, ...] = ()
+    place = {"dataset": dataset, "data_dir": data_dir, "input_size": input_size, "flip": flip}
+    options = options or {}
+    if not model and recipe_file and (Path(recipe_file).parent / runs.CONFIG).is_file():
+        run = runs.open_run(Path(recipe_file).parent)
+        model, options = run.model_name, {**run.config["model"]["options"], **options}
+        seed = run.config["seed"] if seed is None else seed
+        place, notes = _place_of(run, place), _changed_lengths(run)
+    if not model:
+        raise ConfigError("which model? for instance ftbnn_r18; `ftbnn-larq list` shows them all")
+    networks.check(model, options)
+    place["dataset"] = place["dataset"] or "digits"
+    data.check_name(place["dataset"], place["data_dir"])
+    how = recipe.read(recipe_file) if recipe_file else zoo.recipe_for(place["dataset"])
+    how = recipe.from_table(changes, "the options", how)
+    networks.check_recipe(model, how)
+    return Plan(model, options, how, **place, seed=seed or 0, notes=notes)
+
+
+def _resumed(run: runs.Run, model, dataset, data_dir, given: list[str], changes: dict) -> Plan:
+    own = run.config["data"]
+    if model and model != run.model_name:
+        raise ConfigError(f"{run.path} is a run of {run.model_name}, not of {model}")
+    if dataset and dataset != own["name"]:
+        raise ConfigError(f"{run.path} was trained on {own['name']}, not on {dataset}")
+    if others := [name for name in given if name != "epochs"]:
+        raise ConfigError(
+            f"{run.path} goes on as it began: only --epochs and --data-dir can be changed, not {', '.join(others)}"
+        )
+    how = recipe.from_table(changes, "the options", recipe.read(run.path / runs.RECIPE))
+    return Plan(
+        run.model_name,
+        run.config["model"]["options"],
+        how,
+        own["name"],
+        data_dir,
+        seed=run.config["seed"],
+        resumed=run,
+        epochs=changes.get("epochs"),
+    )
+
+
+def _place_of(run: runs.Run, given: dict) -> dict:
+    """Data set, folder, size and flip of a run, where `given` says nothing else and names no other data set."""
+    own = run.config["data"]
+    if given["dataset"] not in (None, own["name"]):
+        return given
+    height, width, _ = own["input_shape"]
+    # Pictures that are not square have the size that the data set gives them.
+    size = height if height == width else None
+    return {
+        "dataset": own["name"],
+        "data_dir": given["data_dir"] or own["data_dir"],
+        "input_size": given["input_size"] or size,
+        "flip": own["flip"] if given["flip"] is None else given["flip"],
+    }
+
+
+def _changed_lengths(run: runs.Run) -> tuple[str, ...]:
+    return tuple(
+        f"{run.path} changed its length after epoch {each['after']} of {each['of']}, and the learning rate with it: "
+        "this is no exact repetition"
+        for each in run.config.get("length_changed", [])
+    )

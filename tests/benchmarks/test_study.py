@@ -1,0 +1,238 @@
+"""Studies: each variant once, goes on where it was stopped, one sound line a run."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+import ftbnn_larq
+from benchmarks import publish, results, study
+from ftbnn_larq import recipe, runs, zoo
+from ftbnn_larq.errors import ConfigError, ConversionError, DataError, UnknownNameError
+from ftbnn_larq.inference.evaluation import evaluate
+from ftbnn_larq.models.weights import save_compact
+from ftbnn_larq.zoo.trained import build as build_run
+from tests.conftest import ROOT
+
+STUDY = """
+study = "tiny"
+dataset = "digits"
+recipe = "{recipe}"
+epochs = 1
+width = 16
+seeds = [0]
+variant = [
+    {{ model = "ftbnn_r18_pure", options = {{ units = [1], slopes = [1.0, 0.25] }} }},
+    {{ model = "ftbnn_r18_baseline", options = {{ units = [1] }}, seeds = [0, 1] }},
+    {{ model = "ftbnn_r18_baseline", options = {{ units = [1] }}, recipe = "study learning_rate=0.001" }},
+]
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "HERE", tmp_path / "results")
+    (tmp_path / "tiny.toml").write_text(STUDY.format(recipe="study"))
+    return tmp_path
+
+
+def run(here, *arguments):
+    command = [str(here / "tiny.toml"), "--output", str(here / "runs"), *arguments]
+    return CliRunner().invoke(study.main, command, catch_exceptions=False)
+
+
+@pytest.mark.slow
+def test_a_study_writes_one_line_a_run_and_goes_on_where_it_stopped(here):
+    first = run(here, "--limit", "2")
+    assert first.exit_code == 0, first.stderr
+    assert len(results.read("tiny")) == 2
+    second = run(here)
+    assert second.exit_code == 0, second.stderr
+    rows = results.read("tiny")
+    assert [(row["model"], row["seed"], row["recipe"]) for row in rows] == [
+        ("ftbnn_r18_pure", 0, "study"),
+        ("ftbnn_r18_baseline", 0, "study"),
+        ("ftbnn_r18_baseline", 0, "study learning_rate=0.001"),
+        ("ftbnn_r18_baseline", 1, "study"),
+    ]
+    assert second.stderr.count("top-1") >= 1 and "ftbnn_r18_pure" not in second.stderr
+    for row in rows:
+        assert 0 < row["top1"] < 1 and abs(row["flatbuffer_top1"] - row["top1"]) < 0.01
+        assert row["params_binary"] == 9 * 16 * 16 and row["bytes"] > 1000 and row["ops"] > 1000
+        assert re.fullmatch(r"ftbnn-larq .*; precision (float32|bfloat16)", row["versions"])
+        assert row["date"].startswith("20")
+    assert json.loads(rows[0]["options"]) == {"slopes": [1.0, 0.25], "units": [1]}
+    assert len(list((here / "results" / "weights" / "tiny").glob("*.npz"))) == 4
+    assert len(list((here / "runs" / "tiny").glob("*/*/result.json"))) == 4
+    changed = (here / "runs" / "tiny" / results.run_name(rows[2])).glob("*/recipe.toml")
+    assert recipe.read(next(changed)).learning_rate == 0.001
+    assert results.variants("tiny")[-1].changes == ["units 1", "learning_rate 0.001"]
+    # What is kept of a line makes a run again, to be published.
+    again = publish.run_of_line(results.weights_path(rows[0]), here / "again", None)
+    assert evaluate(again)["top1"] == pytest.approx(rows[0]["top1"])
+    assert recipe.read(again / "recipe.toml").epochs == 1
+    with pytest.raises(ConfigError, match="no line of"):
+        publish.run_of_line(here / "results" / "weights" / "tiny" / "other.npz", here / "again", None)
+
+
+def test_what_the_user_can_mend_is_one_line(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.study", str(tmp_path / "none.toml")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert done.stderr.startswith("ftbnn-larq: ") and "none.toml" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_that_ends_in_nan_is_recorded_and_the_study_goes_on(here, monkeypatch):
+    how = study.recipe_of("study", 1).replace(learning_rate=1e30)
+    monkeypatch.setattr(study, "recipe_of", lambda name, epochs: how)
+    (job, *_) = study.read(here / "tiny.toml")
+    row = study.train(job, here / "runs" / job.name, None)
+    results.add("tiny", row)
+    (read,) = results.read("tiny")
+    assert math.isnan(read["top1"]) and read["bytes"] is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "words"),
+    [
+        ("epochs =", "epoch =", UnknownNameError, "did you mean epochs"),
+        ("ftbnn_r18_pure", "ftbnn_r18_pur", UnknownNameError, "ftbnn_r18_pure"),
+        ("units = [1], slopes", "unit = [1], slopes", UnknownNameError, "units"),
+        ('recipe = "study"', 'recipe = ""', UnknownNameError, "recipe"),
+        ('recipe = "study"', 'recipe = "studdy"', UnknownNameError, "study"),
+        ("study learning_rate", "study learning_rat", UnknownNameError, "did you mean learning_rate"),
+        ("study learning_rate=0.001", "study 0.001", ConfigError, "KEY=VALUE"),
+        ("study learning_rate=0.001", "study epochs=7", ConfigError, "study's `epochs`"),
+        ("width = 16", "width = 17", ConfigError, "multiple of 16"),
+        ("units = [1], slopes", "width = 32, slopes", ConfigError, "width = 32: a study's `width`"),
+        ("seeds = [0]\n", "", ConfigError, "seeds is missing"),
+        ("epochs = 1", 'epochs = "1"', ConfigError, "not of type int"),
+        ("variant = [", "variant = ", ConfigError, "no study file"),
+    ],
+)
+def test_study_files_that_cannot_be_run(here, old, new, error, words):
+    (here / "tiny.toml").write_text(STUDY.format(recipe="study").replace(old, new, 1))
+    with pytest.raises(error, match=words):
+        study.read(here / "tiny.toml")
+
+
+def test_a_recipe_that_larq_zoos_networks_cannot_take_is_refused_before_anything_is_trained(here):
+    variant = '{ model = "larq_zoo:BiRealNet", recipe = "study float_weights_epochs=1" }'
+    text = STUDY.format(recipe="study").replace("epochs = 1", "epochs = 2", 1).replace("\n]", f"\n    {variant},\n]")
+    (here / "tiny.toml").write_text(text)
+    with pytest.raises(ConfigError, match="float_weights_epochs = 1: larq_zoo:BiRealNet"):
+        study.read(here / "tiny.toml")
+
+
+def row(**changes) -> dict:
+    plain = dict.fromkeys(results.COLUMNS, "")
+    numbers = {"width": 16, "seed": 0, "epochs": 1, "top1": 0.5, "ops": 1.0, "seconds": 2.0}
+    return {**plain, **numbers, "study": "tiny", "model": "m", "options": "{}", **changes}
+
+
+def test_runs_of_another_data_set_or_recipe_have_another_name():
+    recipes = ("study", "digits", "study learning_rate=0.004")
+    rows = [row(dataset=dataset, recipe=recipe) for dataset in ("cifar10", "digits") for recipe in recipes]
+    assert len({results.run_name(each) for each in rows}) == 6
+    # Weights are stored under these.
+    assert results.run_name(rows[0]) == "m-plain-w16-e1-s0" and results.run_name(rows[2]) == "m-df4960-w16-e1-s0"
+
+
+def test_an_edited_recipe_is_told_with_the_commit(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a", *arguments], cwd=tmp_path, check=True)
+
+    recipes = tmp_path / "zoo" / "recipes"
+    recipes.mkdir(parents=True)
+    (recipes / "study.toml").touch()
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "a")
+    monkeypatch.setattr(zoo, "HERE", tmp_path / "zoo")
+    assert re.fullmatch("[0-9a-f]+", study.commit())
+    (recipes / "study.toml").write_text("epochs = 2")
+    assert study.commit().endswith("+")
+
+
+@pytest.fixture
+def begun(here):
+    """A job, its row, and its run without a line yet; data are nowhere."""
+    (job, *_) = study.read(here / "tiny.toml")
+    model = {"name": job.model, "options": {**job.options, "width": 16}, "input_shape": [8, 8, 1], "classes": 10}
+    run = runs.create_run(here / "runs", {"model": model, "data": {"name": "digits", "data_dir": "old"}})
+    recipe.Recipe().save(run.path / runs.RECIPE)
+    (run.path / "checkpoints").mkdir()
+    build_run(run).save_weights(run.path / "checkpoints" / "1.weights.h5")
+    return job, row(**job.key, bytes=7, flatbuffer_top1=0.5), run
+
+
+def test_a_begun_run_goes_on_with_data_that_were_moved(begun, here, monkeypatch):
+    job, *_ = begun
+    asked = []
+
+    def resume(path, *, data_dir=None, callbacks):
+        asked.append(data_dir)
+        return {"run": path, "last": {"top1": 0.5}, "seconds": 1.0}
+
+    monkeypatch.setattr("ftbnn_larq.training.loop.resume", resume)
+    monkeypatch.setattr(study, "flatbuffer", lambda network, data, data_dir: asked.append(data_dir) or {})
+    study.train(job, here / "runs", "new")
+    study.train(job, here / "runs", None)
+    assert asked == ["new", "new", None, "old"]
+
+
+def test_a_conversion_that_is_refused_leaves_no_figures_of_an_older_one(begun, here, monkeypatch):
+    def refuse(*arguments):
+        raise ConversionError("no")
+
+    _, line, run = begun
+    described = {"model": run.config["model"], "data": ftbnn_larq.data.load("digits").config.to_json()}
+    save_compact(build_run(run), results.weights_path(line), described)
+    monkeypatch.setattr("ftbnn_larq.conversion.convert.convert_model", refuse)
+    results.add("tiny", study.again(line, None))
+    (read,) = results.read("tiny")
+    assert read["bytes"] is read["flatbuffer_top1"] is None
+    assert results.variants("tiny")[0].bytes is None
+
+
+def test_a_damaged_line_is_named(here):
+    results.add("tiny", row())
+    results.add("tiny", row(seed=1))
+    results.add("tiny", row(seed=1, top1=0.75))
+    assert [line["top1"] for line in results.read("tiny")] == [0.5, 0.75]
+    file = results.path("tiny")
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:2], lines[2].rsplit(",", 3)[0]]))
+    with pytest.raises(DataError, match="line 3: 15 cells in place of 18"):
+        results.read("tiny")
+    file.write_text("\n".join([lines[0], lines[1].replace("0.5", "half")]))
+    with pytest.raises(DataError, match=r"line 2: .*half"):
+        results.read("tiny")
+    file.write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="line 1"):
+        results.read("tiny")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks/studies").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_study_can_be_run_and_its_results_are_sound(file):
+    jobs = study.read(file)
+    assert {job.study for job in jobs} == {file.stem}
+    known = {tuple(job.key[name] for name in results.KEY) for job in jobs}
+    for line in results.read(file.stem):
+        assert tuple(line[name] for name in results.KEY) in known, "a line of a run that the study no longer has"
+        assert line["commit"] and line["versions"]
+
+
+def test_results_are_plain_csv(here):
+    results.add("tiny", row(options='{"a": [1, 2]}'))
+    with results.path("tiny").open() as opened:
+        (line,) = csv.DictReader(opened)
+    assert line["options"] == '{"a": [1, 2]}'

@@ -1,0 +1,141 @@
+"""What the pages, the cards and the pictures show is what was measured."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import cards, pictures, results, summary, tables
+from benchmarks.markdown import blocks, renewed
+from ftbnn_larq import zoo
+from ftbnn_larq.files import write_json
+from ftbnn_larq.models.weights import read_description
+
+
+def test_the_pages_and_the_cards_are_up_to_date():
+    stored = {path.stem: path.read_text(encoding="utf-8") for path in cards.FOLDER.glob("*.md")}
+    assert stored == {name: cards.card(name) for name in zoo.list_models()}
+    for file in tables.PAGES:
+        assert tables.page(file) == file.read_text(encoding="utf-8"), file
+
+
+def test_each_table_is_on_its_page_once():
+    found = [(file, name) for file in [tables.README, *tables.DOCS.glob("*.md")] for name in blocks(file.read_text())]
+    assert sorted(found) == sorted((file, name) for name, (file, _) in tables.TABLES.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ([], "28"),
+        ([{"after": 18, "of": 18}], "18 + 10"),
+        ([{"after": 12, "of": 30}, {"after": 20, "of": 20}], "12/30 + 8 + 8"),
+    ],
+)
+def test_published_epochs_are_told_in_the_parts_they_were_trained_in(changes, words):
+    assert cards.epochs_of({"recipe": {"epochs": 28}, "length_changed": changes}) == words
+
+
+@pytest.mark.parametrize("name", pictures.PICTURES)
+def test_pictures_show_the_stored_results(name):
+    data, _ = pictures.PICTURES[name]
+    assert pictures.drawn(name) == (json.loads(json.dumps(data())) or None)
+
+
+def test_stored_weights_name_no_folder_of_who_trained_them():
+    for path in (results.HERE / "weights").rglob("*.npz"):
+        assert read_description(path)["data"]["data_dir"] is None, path
+
+
+@pytest.fixture
+def studied(tmp_path, monkeypatch):
+    """A path of two networks, the first of them with two seeds and once changed, and a run that ended in NaN."""
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    monkeypatch.setattr(pictures, "FOLDER", tmp_path)
+    common = {**dict.fromkeys(results.COLUMNS, ""), "options": "{}", "dataset": "cifar10", "recipe": "study"}
+    common |= {"study": "path", "width": 16, "epochs": 30, "ops": 1.5e6, "seconds": 1.0}
+    changed = {"model": "ftbnn_r18_baseline", "options": '{"stem": "light"}', "seed": 0, "top1": 0.69}
+    results.add("path", {**common, **changed})
+    for model, seed, top1 in (
+        ("ftbnn_r18_baseline", 0, 0.70),
+        ("ftbnn_r18_baseline", 1, 0.72),
+        ("ftbnn_r18", 0, 0.76),
+        ("ftbnn_r18_pure", 0, float("nan")),
+    ):
+        results.add("path", {**common, "model": model, "seed": seed, "top1": top1})
+    return tmp_path
+
+
+def test_a_path_is_told_by_means_and_gains(studied):
+    _, _, baseline, whole, changed, *_ = lines = tables.path()
+    assert baseline.startswith("| `ftbnn_r18_baseline` | 71.0% ± 1.4 |  | 1.50 M |")
+    assert whole.startswith("| `ftbnn_r18` | 76.0% | +5.0 |")
+    assert changed.startswith("| `ftbnn_r18_baseline`, stem light | 69.0% | -2.0 |")
+    assert not any("pure" in line for line in lines)
+    assert "1 to 2 seeds each" in lines[-1] and "30 epochs" in lines[-1]
+    assert "71.0% ± 1.4" in cards.card("ftbnn_r18_baseline")
+
+
+def test_rows_that_were_trained_otherwise_than_the_first_say_so(studied):
+    (wide,) = (row for row in results.read("path") if row["model"] == "ftbnn_r18")
+    results.add("path", {**wide, "width": 32, "top1": 0.8})
+    results.add("peers", {**wide, "study": "peers", "model": "larq_zoo:BiRealNet", "dataset": "digits", "epochs": 20})
+    lines = tables.path()
+    assert any(line.startswith("| `ftbnn_r18`, width 32 | 80.0% |  |") for line in lines)
+    assert any(line.startswith("| `larq_zoo:BiRealNet`, data set digits, epochs 20 | 76.0% |  |") for line in lines)
+    assert any(line.startswith("| `ftbnn_r18` | 76.0% | +5.0 |") for line in lines)
+    assert "test split of cifar10; width 16, 30 epochs of recipe `study`" in lines[-1]
+    assert "ftbnn_r18\nwidth 32" in [point["model"] for point in pictures.path_data()]
+
+
+def test_asked_for_help_the_tables_are_left_alone():
+    asked = CliRunner().invoke(tables.main, ["--help"])
+    assert asked.exit_code == 0 and "README" in asked.output
+
+
+def test_pictures_hold_what_they_show(studied):
+    pictures.draw()
+    assert [point["model"] for point in pictures.drawn("path.png")] == [
+        "ftbnn_r18_baseline",
+        "ftbnn_r18",
+        "ftbnn_r18_baseline\nstem light",
+    ]
+    assert pictures.drawn("slopes.png") is None
+
+
+def test_nothing_trained_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "HERE", tmp_path)
+    assert tables.path()[-1] == "Nothing has been trained yet."
+    assert "No weights are published" in cards.card("ftbnn_r34")
+
+
+def test_a_block_that_nothing_writes_is_an_error():
+    text = "<!-- gone: written by python -m benchmarks.tables -->\n<!-- end -->"
+    with pytest.raises(KeyError, match="gone"):
+        renewed(text, {})
+
+
+def test_ideas_are_told_only_where_both_networks_were_trained_alike(studied):
+    (gain,) = (row for row in summary.measured() if "points of top-1" in row)
+    assert "| +5.0 points of top-1, 100% of the OPs | `ftbnn_r18` to `ftbnn_r18_baseline` on cifar10" in gain
+
+
+def test_small_float_networks_are_told_beside_ours_once_they_were_measured(tmp_path, monkeypatch):
+    document = {"date": "2026-11-28", "machine": "x86_64", "networks": {}}
+    for name, milliseconds, size in (
+        ("ftbnn_r18_pure", 30.0, 2e6),
+        ("ftbnn_r18", 33.0, 4e6),
+        ("larq_zoo:QuickNet", 31.0, 4e6),
+        ("keras:MobileNetV3Small", 2.0, 1e7),
+    ):
+        document["networks"][name] = {"milliseconds": milliseconds, "bytes": size}
+    monkeypatch.setattr(summary, "DEPLOYMENT", tmp_path / "deployment.json")
+    write_json(summary.DEPLOYMENT, document)
+    text = "\n".join(summary.choice())
+    assert "takes 15 times as long as `keras:MobileNetV3Small`" in text and "a file of 20% of its size" in text
+    assert "| `keras:MobileNetV3Small` | TFLite | 0.07 | 10.00 MB |" in text and "QuickNet" not in text
+    del document["networks"]["keras:MobileNetV3Small"]
+    write_json(summary.DEPLOYMENT, document)
+    assert summary.choice() == ["Small float networks were not measured beside them yet."]

@@ -1,0 +1,70 @@
+"""Classes and accuracy of a flatbuffer, by the preprocessing that stands in its JSON file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tracemalloc
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ftbnn_larq.inference.evaluation import evaluate
+from ftbnn_larq.inference.interpreter import Interpreter
+from ftbnn_larq.inference.prediction import predict
+from tests.boards.helpers import PLAIN
+
+
+@pytest.fixture
+def flatbuffer(tmp_path):
+    """A small network for digits, with random weights, and its JSON file."""
+    shutil.copy(PLAIN.with_suffix(".json"), tmp_path / "model.json")
+    return shutil.copy(PLAIN, tmp_path / "model.tflite")
+
+
+def test_scores_become_probabilities_of_labels_the_best_first(flatbuffer, tmp_path):
+    value = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
+    Image.fromarray(value).save(tmp_path / "one.png")
+    document = json.loads(PLAIN.with_suffix(".json").read_text())
+    document["data"]["labels"] = labels = list("abcdefghij")
+    (tmp_path / "model.json").write_text(json.dumps(document))
+    (answer,) = predict(flatbuffer, [tmp_path / "one.png"], top=3)
+    seen = (value / np.float32(255) - document["data"]["mean"][0]) / document["data"]["std"][0]
+    with Interpreter(PLAIN) as interpreter:
+        (scores,) = interpreter.predict(seen[None, ..., None].astype(np.float32))
+    expected = sorted(zip(labels, np.exp(scores) / np.exp(scores).sum(), strict=True), key=lambda pair: -pair[1])
+    assert answer["image"] == str(tmp_path / "one.png")
+    assert [label for label, _ in answer["top"]] == [label for label, _ in expected[:3]]
+    assert [each for _, each in answer["top"]] == pytest.approx([each for _, each in expected[:3]], rel=1e-4)
+
+
+def test_an_output_of_probabilities_is_left_as_it_is(flatbuffer, tmp_path):
+    Image.new("L", (8, 8), 99).save(tmp_path / "grey.png")
+    (logits,) = predict(flatbuffer, [tmp_path / "grey.png"], top=10)
+    document = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**document, "output": "probabilities"}))
+    (scores,) = predict(flatbuffer, [tmp_path / "grey.png"], top=10)
+    assert scores["top"][0][0] == logits["top"][0][0]
+    assert sum(each for _, each in logits["top"]) == pytest.approx(1)
+    assert sum(each for _, each in scores["top"]) != pytest.approx(1)
+
+
+def test_accuracy_is_that_of_the_whole_test_split_whatever_the_batches(flatbuffer):
+    seen = []
+    found = evaluate(flatbuffer, batch_size=100, on_start=seen.append, on_batch=seen.append)
+    assert seen == [360, 100, 100, 100, 60]
+    assert found["examples"] == 360 and found["dataset"] == "digits"
+    # Random weights; top-5 of ten classes.
+    assert 0 < found["top1"] < 0.4 < found["top5"] + 0.2
+    assert evaluate(flatbuffer, batch_size=360) == found
+
+
+def test_photographs_are_not_all_held_at_once(flatbuffer, tmp_path):
+    photograph = tmp_path / "large.png"
+    Image.new("L", (5000, 4000), 99).save(photograph)
+    predict(flatbuffer, [photograph])
+    tracemalloc.start()
+    assert len(predict(flatbuffer, [photograph] * 8)) == 8
+    assert tracemalloc.get_traced_memory()[1] < 4 * 5000 * 4000
+    tracemalloc.stop()

@@ -1,0 +1,84 @@
+"""What a training is to be: a new run, a run repeated, a run to go on with. Decided before TensorFlow is loaded."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ftbnn_larq import recipe, runs
+from ftbnn_larq.errors import ConfigError, RunError, UnknownNameError
+from ftbnn_larq.training.plan import plan
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder as a training of digits leaves it, but for its weights."""
+    config = {
+        "model": {"name": "ftbnn_r18", "options": {"width": 16}, "input_shape": [16, 16, 1], "classes": 10},
+        "data": {"name": "digits", "input_shape": [16, 16, 1], "labels": list("0123456789"), "flip": False},
+        "seed": 7,
+        "length_changed": [{"after": 2, "of": 4}],
+    }
+    config["data"]["data_dir"] = None
+    made = runs.create_run(tmp_path, config)
+    recipe.Recipe(epochs=6, learning_rate=0.01).save(made.path / runs.RECIPE)
+    return made
+
+
+def test_a_new_training_takes_the_recipe_of_its_data_set():
+    planned = plan("ftbnn_r18", changes={"epochs": 3, "learning_rate": None})
+    assert (planned.dataset, planned.seed, planned.resumed) == ("digits", 0, None)
+    assert planned.recipe.epochs == 3
+
+
+def test_the_recipe_of_a_run_repeats_the_run(run):
+    planned = plan(recipe_file=run.path / runs.RECIPE)
+    assert (planned.model, planned.options, planned.seed) == ("ftbnn_r18", {"width": 16}, 7)
+    assert (planned.dataset, planned.input_size, planned.flip) == ("digits", 16, False)
+    assert planned.recipe.learning_rate == 0.01
+    (note,) = planned.notes
+    assert "after epoch 2 of 4" in note and "no exact repetition" in note
+    changed = plan(recipe_file=run.path / runs.RECIPE, seed=1, options={"nonlinearity": "relu"}, input_size=8)
+    assert (changed.seed, changed.input_size) == (1, 8)
+    assert changed.options == {"width": 16, "nonlinearity": "relu"}
+
+
+def test_a_recipe_with_a_model_is_a_new_training(run):
+    planned = plan("ftbnn_r18_pure", recipe_file=run.path / runs.RECIPE)
+    assert (planned.model, planned.options, planned.seed, planned.notes) == ("ftbnn_r18_pure", {}, 0, ())
+
+
+def test_a_run_goes_on_as_it_began(run):
+    planned = plan(resume=run.path, changes={"epochs": 9}, data_dir="elsewhere")
+    assert (planned.model, planned.resumed.path, planned.epochs) == ("ftbnn_r18", run.path, 9)
+    assert (planned.recipe.epochs, planned.seed, planned.data_dir) == (9, 7, "elsewhere")
+    with pytest.raises(ConfigError, match="is a run of ftbnn_r18, not of bireal_r18"):
+        plan("bireal_r18", resume=run.path)
+    with pytest.raises(ConfigError, match="was trained on digits, not on mnist"):
+        plan(dataset="mnist", resume=run.path)
+    with pytest.raises(ConfigError, match="only --epochs and --data-dir can be changed, not width, seed"):
+        plan(resume=run.path, options={"width": 32}, seed=1)
+    with pytest.raises(ConfigError, match="not recipe"):
+        plan(resume=run.path, recipe_file="recipe.toml")
+    with pytest.raises(RunError):
+        plan(resume=run.path / "nothing")
+
+
+def test_what_cannot_be_planned_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="which model"):
+        plan()
+    with pytest.raises(UnknownNameError, match="did you mean ftbnn_r18"):
+        plan("ftbnn_r81")
+    with pytest.raises(UnknownNameError, match="did you mean epochs"):
+        plan("ftbnn_r18", changes={"epoch": 3})
+    with pytest.raises(UnknownNameError, match="data set"):
+        plan("ftbnn_r18", dataset="digit")
+    with pytest.raises(ConfigError, match="float_weights_epochs"):
+        plan("larq_zoo:BiRealNet", changes={"float_weights_epochs": 1})
+
+
+def test_a_damaged_run_is_not_repeated(run):
+    (run.path / runs.CONFIG).write_text(json.dumps([]))
+    with pytest.raises(RunError, match="damaged"):
+        plan(recipe_file=run.path / runs.RECIPE)

@@ -27,6 +27,7 @@ FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 # Beginnings of commands that are not the project's own, and why no test runs them.
 NOT_OURS = {
     "python3 -m venv": "Python's own",
+    ".uv/bin/": "uv, which brings Python and packages; CI runs it",
     ". .venv/bin/activate": "of what that made",
     "pip install": "minutes of downloads; CI runs it",
     ".venv-lint/bin/pip install": "the same",

@@ -1,1 +1,1 @@
-"""Measurements that the README's tables are made of: each module is a command, `python -m benchmarks.NAME`."""
+"""What the tables of README and docs are measured by: each module is a command, `python -m benchmarks.NAME`."""

@@ -9,6 +9,7 @@ from benchmarks import results
 from ftbnn_larq import recipe, zoo
 from ftbnn_larq.cli.output import human
 from ftbnn_larq.files import read_json
+from ftbnn_larq.models.config import FULL_WIDTH
 from ftbnn_larq.models.weights import read_description
 
 FOLDER = zoo.HERE / "cards"
@@ -57,6 +58,7 @@ def published(file: Path) -> dict:
     return {
         **description,
         "epochs": epochs_of(description),
+        "width": description["model"]["options"].get("width", FULL_WIDTH),
         "changed": {name: results.in_words(value) for name, value in changed.items()},
         "file": file.name,
         "bytes": file.stat().st_size,

@@ -157,7 +157,7 @@ def main(rounds: int, conversions: int) -> None:
     """Measure deployment, write it to zoo/results/deployment.json."""
     load_tensorflow()
     write_json(FILE, measure(rounds, conversions))
-    say(f"wrote {FILE}; python -m benchmarks.tables shows it in the README")
+    say(f"wrote {FILE}; python -m benchmarks.tables shows it in docs/speed.md")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""Pictures of the studies: top-1 against cost, and the slopes that were learned."""
+"""Pictures of the studies, in docs/pictures: top-1 against cost, and the slopes that were learned."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from benchmarks import results
+from ftbnn_larq import zoo
 from ftbnn_larq.files import written_whole
 from ftbnn_larq.report.figures import BLUE, ORANGE, label_points
 
+FOLDER = zoo.HERE.parent / "docs" / "pictures"
 GREY = "#777777"
 
 
@@ -105,10 +106,10 @@ PICTURES = {"path.png": (path_data, path_figure), "slopes.png": (slopes_data, sl
 
 
 def draw() -> None:
-    """Draw every picture of which there is data, below zoo/results; each holds its data, as JSON."""
+    """Draw every picture of which there is data; each holds its data, as JSON."""
     for name, (data, figure) in PICTURES.items():
         if shown := data():
-            with written_whole(results.HERE / name) as temporary:
+            with written_whole(FOLDER / name) as temporary:
                 figure(shown).savefig(temporary, dpi=110, metadata={"Description": json.dumps(shown)})
 
 
@@ -116,7 +117,7 @@ def drawn(name: str):
     """The data that a stored picture shows; None if there is none."""
     from PIL import Image
 
-    path = Path(results.HERE / name)
+    path = FOLDER / name
     if not path.is_file():
         return None
     with Image.open(path) as picture:

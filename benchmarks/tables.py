@@ -1,29 +1,32 @@
 """Write what is shown of what was measured: python -m benchmarks.tables
 
-From the data below zoo/results, and from nothing else, come the tables of the README, the pictures and the model cards.
-The costs of the models are counted anew and stored there first.
+The tables of the README and of docs/, the pictures and the model cards come from the data below zoo/results, and from
+nothing else. The costs of the models are counted anew and stored there first. `TABLES` says which page has which table.
 """
 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 
-from benchmarks import cards, pictures, results
+from benchmarks import cards, options, pictures, results, summary
 from benchmarks.deployment import FILE as DEPLOYMENT
 from benchmarks.deployment import PEERS
 from benchmarks.linearity import FILE as LINEARITY
 from benchmarks.main_job import FILE as MAIN_JOB
+from benchmarks.markdown import renewed
+from benchmarks.markdown import table as _table
 from benchmarks.training import FILE as TRAINING
 from ftbnn_larq import cli, zoo
 from ftbnn_larq.analysis.verdict import AS_TRAINED, NONE, WEIGHT, WEIGHT_AND_ACTIVATION, percent
 from ftbnn_larq.cli.output import human, load_tensorflow
 from ftbnn_larq.files import read_json, write_json, write_text
-from ftbnn_larq.models.config import FULL_WIDTH
 
-README = zoo.HERE.parent / "README.md"
-END = "<!-- end -->"
+ROOT = zoo.HERE.parent
+README, DOCS = ROOT / "README.md", ROOT / "docs"
 
 
 def counted_costs() -> dict[str, dict]:
@@ -50,13 +53,35 @@ def main_job() -> list[str]:
     ]
 
 
+def _costs() -> list[tuple[str, dict]]:
+    """The zoo's models with their costs, in the order of tables."""
+    return sorted(zoo.costs().items(), key=lambda item: ("r34" in item[0], -item[1]["ops"], item[0]))
+
+
 def models() -> list[str]:
+    """The zoo at a glance, with top-1 where it was measured side by side."""
+    found = summary.studied()
+    top1 = next((f"top-1, {each.dataset}, width {each.width}" for each in found.values()), "top-1")
+    rows = [
+        [
+            f"[`{name}`](zoo/cards/{name}.md)",
+            zoo.entry(name).summary,
+            human(cost["ops"]),
+            human(cost["weights_bytes"]) + "B",
+            found[name].percent if name in found else "",
+        ]
+        for name, cost in _costs()
+    ]
+    return _table(["model", "", "OPs", "weights", top1], rows)
+
+
+def costs() -> list[str]:
+    """What the models of the zoo cost, in full."""
     rows = []
-    for name, cost in sorted(zoo.costs().items(), key=lambda item: ("r34" in item[0], -item[1]["ops"], item[0])):
-        numbers = (cost["ops"], cost["macs"]["binary"], cost["macs"]["float"], cost["weights_bytes"])
-        link = f"[`{name}`](zoo/cards/{name}.md)"
-        rows.append([link, zoo.entry(name).summary, *map(human, numbers[:3]), human(numbers[3]) + "B"])
-    return _table(["model", "", "OPs", "BOPs", "FLOPs", "weights, in 1 or 32 bits"], rows)
+    for name, cost in _costs():
+        numbers = (cost["ops"], *(cost[kind][bits] for kind in ("macs", "params") for bits in ("binary", "float")))
+        rows.append([f"[`{name}`](cards/{name}.md)", *map(human, numbers), human(cost["weights_bytes"]) + "B"])
+    return _table(["model", "OPs", "BOPs", "FLOPs", "binary parameters", "float parameters", "weights"], rows)
 
 
 def training() -> list[str]:
@@ -67,9 +92,10 @@ def training() -> list[str]:
         measured += speed["widths"].values()
         layers = ", ".join(f"{ratio:.2f} ({shape} groups)" for shape, ratio in speed["grouped_layers"].items())
         words.append(
-            f"With {processor}: measured {speed['date']} on {speed['dataset']} in batches of {speed['batch_size']}, "
-            f"{speed['cores']} cores of {speed['machine']}, TensorFlow {speed['versions']['tensorflow']}. A step of a "
-            f"layer in groups, to that of one without, with fewer channels and as many multiply-accumulates: {layers}."
+            f"{processor}: measured {speed['date']} on {speed['dataset']} in batches of {speed['batch_size']}, "
+            f"{speed['cores']} cores of {speed['machine']}, TensorFlow {speed['versions']['tensorflow']}. Time of a "
+            "step of a grouped layer, over that of a layer without groups that has fewer channels and as many "
+            f"multiply-accumulates: {layers}."
         )
     rows = [
         [name, *(f"{speeds[name] / speeds['ftbnn_r18']:.2f}" for speeds in measured)]
@@ -78,8 +104,8 @@ def training() -> list[str]:
     if memory := document.get("memory"):
         held = memory["megabytes"]
         words.append(
-            f"The most memory held after the first epoch of {memory['dataset']} was {held[0]:,} MB, after the "
-            f"{len(held)}th {held[-1]:,} MB."
+            f"Most memory held in a training on {memory['dataset']}: {held[0]:,} MB after epoch 1, {held[-1]:,} MB "
+            f"after epoch {len(held)}."
         )
     if accuracy := document.get("accuracy"):
         kept = [
@@ -92,10 +118,10 @@ def training() -> list[str]:
     if joint := document.get("workers"):
         apart = " and ".join(f"{difference:.2g} in {dtype}" for dtype, difference in joint["apart"].items())
         words.append(
-            f"`{joint['model']}` at width {joint['width']} on {joint['dataset']}: in {joint['steps']} steps, the loss "
-            f"in two processes and that in one were never further apart than {apart}."
+            f"`{joint['model']}` at width {joint['width']} on {joint['dataset']}, trained for {joint['steps']} steps "
+            f"in two processes and in one: the losses differ by at most {apart}."
         )
-    return [*_table(["speed relative to `ftbnn_r18`", *columns], rows), "", *(f"* {each}" for each in words)]
+    return [*_table(["speed / `ftbnn_r18`", *columns], rows), "", *(f"* {each}" for each in words)]
 
 
 def deployment() -> list[str]:
@@ -125,7 +151,7 @@ def published() -> list[str]:
     files = {f"`{name}:{data}`": cards.published(zoo.published(name, data)) for name, data in names}
     rows = []
     for name, file in sorted(files.items(), key=lambda item: -item[1]["keras"]["top1"]):
-        how, width = file["recipe"], file["model"]["options"].get("width", FULL_WIDTH)
+        how, width = file["recipe"], file["width"]
         top1 = [f"{file[where]['top1']:.1%}" for where in ("keras", "lce")]
         sizes = [f"{file[size]:,} B" for size in ("bytes", "flatbuffer_bytes")]
         rows.append([name, width, file["epochs"], f"{how['learning_rate']:g}", *top1, *sizes])
@@ -142,15 +168,16 @@ def linearity() -> list[str]:
         cells = [percent(each[key]) if key in each else "" for each in found for key in ("error", "linearity")]
         return [words, *cells]
 
-    rows = [row(f"scale: {name}", "scales", name) for name in (NONE, WEIGHT, WEIGHT_AND_ACTIVATION)]
-    rows.append(row("the batch norm", "nonlinearities", "identity"))
-    rows += [row(f"{name} behind it", "nonlinearities", name) for name in ("prelu", "relu")]
-    rows.append(row("its own non-linearity behind it", "nonlinearities", AS_TRAINED))
+    rows = [row("no scale", "scales", NONE)]
+    rows += [row(f"{name} scale", "scales", name) for name in (WEIGHT, WEIGHT_AND_ACTIVATION)]
+    rows.append(row("batch norm", "nonlinearities", "identity"))
+    rows += [row(f"batch norm, `{name}`", "nonlinearities", name) for name in ("prelu", "relu")]
+    rows.append(row("batch norm, non-linearity as trained", "nonlinearities", AS_TRAINED))
     columns = [f"{what}, `{name}`" for name in networks for what in ("error", "linearity")]
     counts = [f"{told['measured']} convolutions of `{name}`" for name, told in networks.items()]
     pictures = next(iter(networks.values()))["pictures"]
     measured = f"Measured {document['date']} on {pictures:,} test pictures: means over {' and '.join(counts)}."
-    return [*_table(["binarized convolution under", *columns], rows), "", measured]
+    return [*_table(["binarized convolution, then", *columns], rows), "", measured]
 
 
 def path() -> list[str]:
@@ -170,7 +197,7 @@ def _compared(variants, reference: str, told: str) -> list[str]:
     for each in variants:
         words = ", ".join([f"`{each.model}`", *each.changes, *each.unlike(variants[0])])
         rows.append([words, each.percent, _gain(each, standing), *each.costs])
-    columns = ["network", "top-1", f"points to {told}", "OPs", "flatbuffer", "its top-1 in LCE"]
+    columns = ["network", "top-1", f"points over {told}", "OPs", "flatbuffer", "top-1 in LCE"]
     return [*_table(columns, rows), "", _how(variants)]
 
 
@@ -187,13 +214,8 @@ def nonlinearity() -> list[str]:
         words += [made.placement.replace("_", " "), made.sharing] if made.nonlinearity != "identity" else ["", ""]
         name = ", ".join([f"`{made.nonlinearity}`", *each.unlike(variants[0])])
         rows.append([name, *words, each.percent, _gain(each, ancestor), bend])
-    columns = ["non-linearity", "from slopes", "placement", "per", "top-1", "points to identity", "learned bend"]
+    columns = ["non-linearity", "from slopes", "placement", "per", "top-1", "points over `identity`", "learned bend"]
     return [*_table(columns, rows), "", _how(variants)]
-
-
-def _table(columns: list[str], rows: list[list]) -> list[str]:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
 
 
 def _gain(each, reference) -> str:
@@ -213,41 +235,48 @@ def _how(variants) -> str:
     return (
         f"Top-1 of the last epoch on the test split of {data}; width {width}, {epochs} epochs of recipe `{recipe}`, "
         f"{counts} seed{'' if counts == '1' else 's'} each"
-        f"{'' if counts == '1' else ': mean ± standard deviation'}. OPs at the size of its pictures."
+        f"{'' if counts == '1' else ': mean ± standard deviation'}. OPs are for one picture of its size."
     )
 
 
-TABLES = {
-    "main_job": main_job,
-    "models": models,
-    "training": training,
-    "deployment": deployment,
-    "published": published,
-    "linearity": linearity,
-    "path": path,
-    "search": search,
-    "nonlinearity": nonlinearity,
+# Each block of a page, where it is, and what writes it.
+TABLES: dict[str, tuple[Path, Callable[[], list[str]]]] = {
+    "main_job": (README, main_job),
+    "models": (README, models),
+    "measured": (README, summary.measured),
+    "choice": (README, summary.choice),
+    "costs": (DOCS / "zoo.md", costs),
+    "published": (DOCS / "zoo.md", published),
+    "recipe_keys": (DOCS / "training.md", options.recipe_keys),
+    "recipes": (DOCS / "training.md", options.recipes),
+    "rewrites": (DOCS / "conversion.md", options.rewrites),
+    "training": (DOCS / "speed.md", training),
+    "deployment": (DOCS / "speed.md", deployment),
+    "path": (DOCS / "ideas.md", path),
+    "search": (DOCS / "ideas.md", search),
+    "nonlinearity": (DOCS / "ideas.md", nonlinearity),
+    "linearity": (DOCS / "ideas.md", linearity),
 }
+PAGES = tuple(dict.fromkeys(file for file, _ in TABLES.values()))
 
 
-def readme(text: str) -> str:
-    """The README's text with every table made anew from the stored data."""
-    for name, lines in TABLES.items():
-        begin = f"<!-- {name}: written by python -m benchmarks.tables -->"
-        before, rest = text.split(begin)
-        text = before + "\n".join([begin, *lines(), END]) + rest.split(END, 1)[1]
-    return text
+def page(file: Path) -> str:
+    """A page with every table made anew from the stored data."""
+    return renewed(
+        file.read_text(encoding="utf-8"), {name: write for name, (home, write) in TABLES.items() if home == file}
+    )
 
 
 @click.command()
 def main() -> None:
-    """Write the README's tables, the pictures, the model cards and the costs of the models anew."""
+    """Write the tables of README and docs, the pictures, the model cards and the costs of the models anew."""
     load_tensorflow()
     write_json(zoo.HERE / "results" / "costs.json", counted_costs())
     pictures.draw()
     for model in zoo.list_models():
         write_text(cards.FOLDER / f"{model}.md", cards.card(model))
-    write_text(README, readme(README.read_text(encoding="utf-8")))
+    for file in PAGES:
+        write_text(file, page(file))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ layers with groups and without are timed alike. Then a small network is trained 
 some epochs, to see whether memory stays flat, another with and without bfloat16, emulated where the machine lacks it,
 to see whether top-1 holds, and a third in one process and in two, to see whether they take the same steps. Writes
 zoo/results/training.json, where the speeds of other kinds of processors stay; python -m benchmarks.tables shows it in
-the README.
+docs/speed.md.
 """
 
 from __future__ import annotations
@@ -266,7 +266,7 @@ def main(widths, dataset, data_dir, batch_size, steps, only):
     if only in (None, "workers"):
         document["workers"] = {**common, "dataset": dataset, **two_processes(dataset, data_dir)}
     write_json(FILE, document)
-    say(f"wrote {FILE}; python -m benchmarks.tables shows it in the README")
+    say(f"wrote {FILE}; python -m benchmarks.tables shows it in docs/speed.md")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the README, the cards and the pictures show is what was measured."""
+"""What the pages, the cards and the pictures show is what was measured."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import cards, pictures, results, tables
+from benchmarks import cards, pictures, results, summary, tables
+from benchmarks.markdown import blocks, renewed
 from ftbnn_larq import zoo
+from ftbnn_larq.files import write_json
 from ftbnn_larq.models.weights import read_description
 
 
-def test_the_readme_and_the_cards_are_up_to_date():
+def test_the_pages_and_the_cards_are_up_to_date():
     stored = {path.stem: path.read_text(encoding="utf-8") for path in cards.FOLDER.glob("*.md")}
     assert stored == {name: cards.card(name) for name in zoo.list_models()}
-    text = tables.README.read_text(encoding="utf-8")
-    assert tables.readme(text) == text
+    for file in tables.PAGES:
+        assert tables.page(file) == file.read_text(encoding="utf-8"), file
+
+
+def test_each_table_is_on_its_page_once():
+    found = [(file, name) for file in [tables.README, *tables.DOCS.glob("*.md")] for name in blocks(file.read_text())]
+    assert sorted(found) == sorted((file, name) for name, (file, _) in tables.TABLES.items())
 
 
 @pytest.mark.parametrize(
@@ -46,6 +53,7 @@ def test_stored_weights_name_no_folder_of_who_trained_them():
 def studied(tmp_path, monkeypatch):
     """A path of two networks, the first of them with two seeds and once changed, and a run that ended in NaN."""
     monkeypatch.setattr(results, "HERE", tmp_path)
+    monkeypatch.setattr(pictures, "FOLDER", tmp_path)
     common = {**dict.fromkeys(results.COLUMNS, ""), "options": "{}", "dataset": "cifar10", "recipe": "study"}
     common |= {"study": "path", "width": 16, "epochs": 30, "ops": 1.5e6, "seconds": 1.0}
     changed = {"model": "ftbnn_r18_baseline", "options": '{"stem": "light"}', "seed": 0, "top1": 0.69}
@@ -101,3 +109,33 @@ def test_nothing_trained_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "HERE", tmp_path)
     assert tables.path()[-1] == "Nothing has been trained yet."
     assert "No weights are published" in cards.card("ftbnn_r34")
+
+
+def test_a_block_that_nothing_writes_is_an_error():
+    text = "<!-- gone: written by python -m benchmarks.tables -->\n<!-- end -->"
+    with pytest.raises(KeyError, match="gone"):
+        renewed(text, {})
+
+
+def test_ideas_are_told_only_where_both_networks_were_trained_alike(studied):
+    (gain,) = (row for row in summary.measured() if "points of top-1" in row)
+    assert "| +5.0 points of top-1, 100% of the OPs | `ftbnn_r18` to `ftbnn_r18_baseline` on cifar10" in gain
+
+
+def test_small_float_networks_are_told_beside_ours_once_they_were_measured(tmp_path, monkeypatch):
+    document = {"date": "2026-11-28", "machine": "x86_64", "networks": {}}
+    for name, milliseconds, size in (
+        ("ftbnn_r18_pure", 30.0, 2e6),
+        ("ftbnn_r18", 33.0, 4e6),
+        ("larq_zoo:QuickNet", 31.0, 4e6),
+        ("keras:MobileNetV3Small", 2.0, 1e7),
+    ):
+        document["networks"][name] = {"milliseconds": milliseconds, "bytes": size}
+    monkeypatch.setattr(summary, "DEPLOYMENT", tmp_path / "deployment.json")
+    write_json(summary.DEPLOYMENT, document)
+    text = "\n".join(summary.choice())
+    assert "takes 15 times as long as `keras:MobileNetV3Small`" in text and "a file of 20% of its size" in text
+    assert "| `keras:MobileNetV3Small` | TFLite | 0.07 | 10.00 MB |" in text and "QuickNet" not in text
+    del document["networks"]["keras:MobileNetV3Small"]
+    write_json(summary.DEPLOYMENT, document)
+    assert summary.choice() == ["Small float networks were not measured beside them yet."]

@@ -8,9 +8,12 @@ import subprocess
 import sys
 import zipfile
 
+import pytest
+
 from tests.conftest import ROOT
 
 
+@pytest.mark.slow
 def test_the_wheel_works_outside_the_repository(tmp_path):
     source = shutil.copytree(
         ROOT,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import about
+from tests.boards.helpers import PLAIN
 
 
 def picture_folder(root, **counts):
@@ -86,6 +86,7 @@ def test_an_unreadable_picture_is_named(refused, tmp_path):
     assert str(victim) in refused(*train("--dataset", name))
 
 
+@pytest.mark.slow
 def test_a_folder_of_class_folders_trains(tmp_path, command):
     name = picture_folder(tmp_path / "pets", cat=30, dog=30)
     result = command(*train("--dataset", name, "--width", 16, "--batch-size", 8, "--json"), cwd=tmp_path)
@@ -114,31 +115,31 @@ def test_runs_without_sound_weights(refused, trained, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["half", "random", "empty", "flipped"])
-def test_damaged_flatbuffers_never_take_the_command_down(refused, trained, tmp_path, damage):
-    whole = trained.flatbuffer.read_bytes()
+def test_damaged_flatbuffers_never_take_the_command_down(refused, tmp_path, damage):
+    whole = PLAIN.read_bytes()
     noise = np.random.default_rng(0).integers(0, 256, len(whole), np.uint8)
     flipped = np.frombuffer(whole, np.uint8).copy()
     flipped[16:4096] = noise[16:4096]
     content = {"half": whole[: len(whole) // 2], "random": noise.tobytes(), "empty": b"", "flipped": flipped.tobytes()}
     target = tmp_path / "model.tflite"
     target.write_bytes(content[damage])
-    shutil.copy(trained.flatbuffer.with_suffix(".json"), tmp_path / "model.json")
+    shutil.copy(PLAIN.with_suffix(".json"), tmp_path / "model.json")
     assert str(target) in refused("benchmark", target)
     assert str(target) in refused("evaluate", target)
 
 
-def test_pictures_that_are_none(refused, trained, tmp_path):
+def test_pictures_that_are_none(refused, tmp_path):
     (tmp_path / "note.png").write_text("hello")
-    assert "note.png" in refused("predict", trained.flatbuffer, "note.png")
-    assert "none.png" in refused("predict", trained.flatbuffer, "none.png")
-    assert "--top" in refused("predict", trained.flatbuffer, "none.png", "--top", 0)
+    assert "note.png" in refused("predict", PLAIN, "note.png")
+    assert "none.png" in refused("predict", PLAIN, "none.png")
+    assert "--top" in refused("predict", PLAIN, "none.png", "--top", 0)
 
 
-def test_a_flatbuffer_without_its_json_says_what_is_missing(refused, trained, tmp_path, command):
-    shutil.copy(trained.flatbuffer, tmp_path / "lone.tflite")
+def test_a_flatbuffer_without_its_json_says_what_is_missing(refused, tmp_path, command):
+    shutil.copy(PLAIN, tmp_path / "lone.tflite")
     assert "lone.json is missing" in refused("evaluate", "lone.tflite")
     result = command("evaluate", "lone.tflite", "--dataset", "digits", "--json", cwd=tmp_path)
-    assert result.out["top1"] == about(trained.result["top1"])
+    assert result.out["top1"] == command("evaluate", PLAIN, "--json").out["top1"]
 
 
 def test_a_run_whose_pictures_are_gone_is_converted_and_says_what_is_not_proven(trained, tmp_path, command):

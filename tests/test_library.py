@@ -21,17 +21,20 @@ def python(code: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_keras_2_is_set_before_tensorflow_is_imported():
     done = python(UNSET + "import ftbnn_larq, tensorflow as tf; print(tf.keras.Model.__module__)")
     assert done.stdout.startswith("tf_keras"), done.stderr
 
 
+@pytest.mark.slow
 def test_keras_3_imported_earlier_is_said_plainly():
     done = python(UNSET + "import tensorflow as tf; import ftbnn_larq")
     assert done.returncode
     assert "import ftbnn_larq` before `import tensorflow" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_grouped_networks_train_where_tensorflow_would_leave_onednn_out():
     """As on processors without AVX-512; TensorFlow's other kernels know no gradients of grouped convolutions."""
     code = (
@@ -47,6 +50,7 @@ def test_grouped_networks_train_where_tensorflow_would_leave_onednn_out():
     assert done.stdout.strip() == "True", done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("onednn", ["0", "1"])
 def test_tensorflow_imported_earlier_without_onednn_is_warned_of(onednn):
     done = subprocess.run(

@@ -45,6 +45,7 @@ def test_people_and_ci_run_the_tests_by_one_command():
         assert tests in (ROOT / name).read_text(encoding="utf-8"), name
 
 
+@pytest.mark.slow
 def test_pip_on_a_newer_python_says_what_to_type(source, tmp_path, newer_python):
     build = [newer_python, "-m", "pip", "wheel", ".", "--no-deps", "-w", str(tmp_path / "wheel")]
     done = subprocess.run(build, cwd=source, capture_output=True, text=True)
@@ -53,6 +54,7 @@ def test_pip_on_a_newer_python_says_what_to_type(source, tmp_path, newer_python)
     assert line.endswith(": " + readme_commands()[0].split(" && ftbnn-larq")[0])
 
 
+@pytest.mark.slow
 def test_the_wheel_works_outside_the_repository(source, tmp_path):
     build = [sys.executable, "-m", "pip", "wheel", ".", "-q", "--no-deps", "-w", str(tmp_path / "wheel")]
     subprocess.run(build, cwd=source, check=True, capture_output=True)

@@ -189,6 +189,7 @@ def test_awkward_file_names_reach_no_shell(board, tmp_path):
     check_awkward_names("local", tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [r"a$\x$ $(y).tflite", "[red]m[bold].tflite", b"\xff.tflite"])
 def test_awkward_file_names_are_told_and_drawn_as_they_are(board, tmp_path, name):
     model = Path(os.path.join(str(tmp_path), os.fsdecode(name)))
@@ -473,6 +474,7 @@ def test_a_board_whose_timeout_takes_its_seconds_otherwise_is_not_left_at_once(b
     wait_for(lambda: not left_on(board))
 
 
+@pytest.mark.slow
 def test_networks_by_name_are_built_converted_and_measured_beside_files(tmp_path, command):
     result = command(
         "benchmark", PLAIN, "larq_zoo:QuickNetSmall", "--input-size", 64, "--classes", 10, "--runs", 3, "--json",

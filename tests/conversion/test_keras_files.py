@@ -52,6 +52,7 @@ def test_a_teacher_with_code_is_named_and_never_run(tmp_path, refused):
     assert not marker.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("softmax", [False, True])
 @pytest.mark.parametrize("made_by", [None, "layer", "dense", "function", "model"])
 def test_a_flatbuffer_ends_in_probabilities_only_when_asked_to(tmp_path, softmax, made_by):
@@ -75,6 +76,7 @@ def test_a_flatbuffer_ends_in_probabilities_only_when_asked_to(tmp_path, softmax
         np.testing.assert_allclose(scores, model.predict_on_batch(pictures()[:1])[0], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("made_by", "softmax"), [("dense", False), ("function", True), ("model", True)])
 def test_sigmoids_at_the_end_are_probabilities_and_take_no_softmax(tmp_path, made_by, softmax):
     model = network(top_activation=None if made_by == "function" else "sigmoid")
@@ -238,6 +240,7 @@ def test_slices_of_pictures_are_no_code(tmp_path):
     assert keras_files.load(tmp_path / "sliced.keras").output_shape == (None, 10)
 
 
+@pytest.mark.slow
 def test_a_mixed_precision_model_is_rebuilt_in_float32(tmp_path):
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
@@ -262,6 +265,7 @@ def test_weights_that_are_no_numbers_are_named(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_batch_norm_without_variance_converts_and_one_that_divides_by_zero_is_refused(tmp_path):
     model = network()
     norm = model.get_layer("norm")
@@ -302,6 +306,7 @@ def test_layers_that_no_pass_knows_are_left_and_listed(tmp_path):
     assert document["top1_agreement"] == 1
 
 
+@pytest.mark.slow
 def test_layers_in_a_model_in_the_model_and_layers_called_twice_are_counted_and_told(tmp_path):
     inner = network()
     inputs = x = tf.keras.Input((8, 8, 1))

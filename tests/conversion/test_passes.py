@@ -100,6 +100,7 @@ def test_two_slopes_become_one_prelu_for_every_sign_and_a_sign_where_nothing_ris
     assert document["unfolded"] == {"MUL": ["act1", "act2"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharing", ["channel", "layer"])
 @pytest.mark.parametrize(("placement", "more"), [("after_bn", 0), ("before_bn", 0), ("after_add", 1)])
 def test_every_non_linearity_leaves_as_few_operators_as_it_needs(tmp_path, placement, more, sharing):
@@ -170,6 +171,7 @@ def test_shifts_fold_into_biases_where_the_graph_allows(tmp_path, placement, lef
     assert elementwise(after, without=3) == left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shortcut", ["pool", "float", "binary", "depthwise"])
 def test_a_shift_into_a_new_stage_folds_into_its_shortcut(tmp_path, shortcut):
     options = {"nonlinearity": "rprelu", "shortcut": shortcut, "units": (1, 1), "width": 16}
@@ -201,6 +203,7 @@ def grouped_network(shuffle: str, **options) -> tf.keras.Model:
     return as_trained(tf.keras.Model(model.input, model.layers[-1].input))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffle", ["none", "rotate", "butterfly", "interleave"])
 def test_groups_read_packed_words_and_stay_apart_while_nothing_mixes_them(tmp_path, shuffle):
     before = to_flatbuffer(grouped_network(shuffle))[0]
@@ -222,6 +225,7 @@ def test_groups_read_packed_words_and_stay_apart_while_nothing_mixes_them(tmp_pa
         assert "STRIDED_SLICE" not in counts(split)
 
 
+@pytest.mark.slow
 def test_groups_that_grow_are_joined_before_their_signs_are_taken_once_for_each_convolution(tmp_path):
     """Two groups of 32, then, behind their copies, four of 64."""
     before = to_flatbuffer(grouped_network("rotate", units=(1, 2), widening=(1, 2), group_channels=(32, 64), width=64))[
@@ -241,6 +245,7 @@ def copied(flatbuffer: bytes, *kinds: str) -> int:
     return sum(np.prod(graph.shape(tensor)) for tensor in written if graph.tensors[tensor].type == FLOAT32)
 
 
+@pytest.mark.slow
 def test_a_narrow_stage_between_wide_ones_and_other_stems_stay_right(tmp_path):
     model = grouped_network(
         "none", stem="conv", shortcut="depthwise", widening=(4.0, 2.0, 2.0), group_channels=(32, 64, 32)
@@ -254,6 +259,7 @@ def normed(x, filters: int = 64, groups: int = 1):
     return keras_layers.BatchNormalization()(binary_conv(filters, groups=groups)(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("filters", "splits"), [(48, False), (64, True), (96, False)])
 def test_groups_whose_packed_outputs_share_a_word_are_refused(tmp_path, filters, splits):
     tf.keras.utils.set_random_seed(1)
@@ -380,6 +386,7 @@ def test_channels_that_a_stem_repeats_leave_no_scale_and_no_shift(tmp_path, filt
     assert "MUL" not in found and found["ADD"] == counts(before)["ADD"] - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ftbnn_r18_pure", "ftbnn_r18"])
 def test_a_network_for_small_pictures_holds_nothing_that_it_does_not_need(tmp_path, name):
     model = ftbnn_larq.create_model(name, input_shape=(32, 32, 3), num_classes=10, width=16, units=(2, 2, 2, 2))
@@ -424,6 +431,7 @@ def test_large_float_kernels_take_8_bits_and_the_flatbuffer_is_the_rounded_model
     assert 2.7 * weights < whole["bytes"] - eight["bytes"] < 3 * weights
 
 
+@pytest.mark.slow
 def test_kernels_that_groups_cut_into_small_ones_take_8_bits_too(tmp_path):
     options = {"width": 32, "shortcut": "float", "units": (1, 1, 2), "widening": (1.0, 1.5, 3.0)}
     options |= {"group_channels": (32, 32, 64), "transition": "before"}
@@ -461,6 +469,7 @@ def test_tensors_are_called_after_layers_and_constants_lie_where_kernels_expect_
                 assert not values.any() or flatbuffer.find(values.tobytes()) % 16 == 0
 
 
+@pytest.mark.slow
 def test_conversion_lists_its_passes_and_leaves_out_what_it_is_asked_to(tmp_path):
     pictures = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
     model = grouped_network("interleave")
@@ -482,6 +491,7 @@ def test_conversion_lists_its_passes_and_leaves_out_what_it_is_asked_to(tmp_path
         convert_model(model, tmp_path / "model.tflite", pictures, groups="fuse")
 
 
+@pytest.mark.slow
 def test_every_layer_is_told_what_became_of_it(tmp_path):
     pictures = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
     model = grouped_network("none")
@@ -498,6 +508,7 @@ def test_every_layer_is_told_what_became_of_it(tmp_path):
     assert all(row["operators"] for row in layers[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", ["conv", "light"])
 def test_a_photographs_stem_is_told_too(tmp_path, stem):
     pictures = np.random.default_rng(0).normal(size=(2, 128, 128, 3)).astype(np.float32)

@@ -40,7 +40,10 @@ def pictures(nearly_zero: float) -> np.ndarray:
     return values
 
 
-@pytest.mark.parametrize(("groups", "shuffle"), [(1, None), (2, None), (2, "rotate"), (2, "interleave")])
+@pytest.mark.parametrize(
+    ("groups", "shuffle"),
+    [(1, None), *(pytest.param(2, shuffle, marks=pytest.mark.slow) for shuffle in (None, "rotate", "interleave"))],
+)
 @pytest.mark.parametrize("kernel", ["default", "indirect", "reference"])
 def test_a_sign_that_rounding_turns_is_told_and_passes(tmp_path, kernel, groups, shuffle):
     path = tmp_path / "model.tflite"

@@ -90,6 +90,7 @@ def test_a_step_is_traced_once(fit, monkeypatch):
     assert len(traced) == 1
 
 
+@pytest.mark.slow
 def test_one_seed_gives_the_same_weights_bit_by_bit_and_another_one_others(trained_twice, fit):
     (_, one, _), (_, other, _) = trained_twice
     assert_same(weights(one), weights(other))
@@ -99,6 +100,7 @@ def test_one_seed_gives_the_same_weights_bit_by_bit_and_another_one_others(train
     assert any((value != third[name]).any() for name, value in weights(one).items())
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(tmp_path, command):
     training = (*COMMAND, "--epochs", "4", "--json")
     whole = command(*training)
@@ -125,6 +127,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(tmp_path, comman
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_with_a_word_and_leaves_a_checkpoint_to_go_on_from(small_disk, tmp_path, command):
     disk = small_disk("8m")
     arguments = [*COMMAND, "--epochs", 400, "--output", disk]
@@ -151,6 +154,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_says_where(fit, tmp_path):
         fit(learning_rate=1e30)
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_leaves_the_terminal_its_cursor(tmp_path):
     ours, theirs = pty.openpty()
     command = [sys.executable, str(ROOT / "cli.py"), *map(str, COMMAND), "--lr", "1e30"]
@@ -189,6 +193,7 @@ def test_a_run_is_resumed_as_what_it_is(trained_twice, refused):
         assert f"not {name}" in refused("train", "--resume", run.path, *option)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_made_longer_goes_on_as_long_after_an_interruption_and_says_what_it_was(fit, command, tmp_path):
     class Interrupt(tf.keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -208,6 +213,7 @@ def test_a_run_that_is_made_longer_goes_on_as_long_after_an_interruption_and_say
     assert "length_changed" not in runs.open_run(tmp_path / repeated.out["run"]).config
 
 
+@pytest.mark.slow
 def test_a_stored_recipe_repeats_the_run(tmp_path, command):
     arguments = ("--epochs", 1, "--seed", 4, "--input-size", 10, "--flip", "--json")
     first = command(*COMMAND, *arguments)
@@ -220,6 +226,7 @@ def test_a_stored_recipe_repeats_the_run(tmp_path, command):
     assert_same(weights(run), weights(again))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_what_it_began_from_and_tells_no_result_until_it_has_one(fit, trained_twice, tmp_path):
     (_, source, _), _ = trained_twice
     moved = shutil.copytree(source.path, tmp_path / "source")
@@ -318,6 +325,7 @@ def test_ema_keeps_averages_of_the_weights(fit):
     assert np.abs(stored["layers/dense/vars/0"] - kept["layers/dense/vars/0"]).max() > 1e-5
 
 
+@pytest.mark.slow
 def test_flips_are_those_of_the_weights_that_go_on(fit):
     """Whether a run was resumed or not: what is validated are averages."""
     keys = {"ema": 0.9, "schedule": "constant", "precision": "float32"}
@@ -329,6 +337,7 @@ def test_flips_are_those_of_the_weights_that_go_on(fit):
     assert float(whole[1]["flips"]) > 0
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_a_run_for_good(fit):
     # Nothing is learned at this rate, and the running statistics have come to rest.
     result, run, history = fit(epochs=30, patience=2, learning_rate=1e-12, batch_size=32)
@@ -338,6 +347,7 @@ def test_early_stopping_ends_a_run_for_good(fit):
     assert loop.resume(run.path)["epochs"] == result["epochs"] == len(history)
 
 
+@pytest.mark.slow
 def test_early_stopping_leaves_the_step_with_float_weights_alone(fit):
     _, _, history = fit(epochs=8, float_weights_epochs=4, patience=1, learning_rate=1e-12, schedule="linear")
     # Its schedule has come to its end where the other one's begins.
@@ -359,6 +369,7 @@ def test_two_steps_train_float_weights_first(fit):
     assert all(layer.binary_weights for layer in load_run(run).layers if hasattr(layer, "binary_weights"))
 
 
+@pytest.mark.slow
 def test_frozen_layers_stay_as_they_were_initialised(fit, trained_twice):
     (_, source, _), _ = trained_twice
     _, run, _ = fit(init_from=str(source.path), freeze="stem*, stage1*", seed=5)
@@ -371,6 +382,7 @@ def test_frozen_layers_stay_as_they_were_initialised(fit, trained_twice):
         fit(freeze="steem*")
 
 
+@pytest.mark.slow
 def test_a_run_can_be_fine_tuned_to_other_classes(trained_twice, tmp_path):
     (_, grey, _), _ = trained_twice
     pets = data.load(picture_folder(tmp_path / "pets", cat=20, dog=20), input_size=8)
@@ -390,6 +402,7 @@ def test_a_run_can_be_fine_tuned_to_other_classes(trained_twice, tmp_path):
         loop.start("ftbnn_r18", pets, how.replace(init_from=str(grey.path)), options=OPTIONS, output=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_new_head_for_other_classes(trained_twice, tmp_path):
     from ftbnn_larq.training import sources
 
@@ -413,6 +426,7 @@ def test_a_new_head_for_other_classes(trained_twice, tmp_path):
         sources.initialise(wide, str(source.path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distillation", ["hinton", "distributional"])
 def test_a_student_comes_nearer_to_its_teacher(fit, trained_twice, distillation):
     (_, teacher, _), _ = trained_twice
@@ -424,6 +438,7 @@ def test_a_student_comes_nearer_to_its_teacher(fit, trained_twice, distillation)
     assert len(weights(run)) == len(weights(teacher)), "the teacher's weights are not the student's"
 
 
+@pytest.mark.slow
 def test_a_teacher_sees_pictures_as_it_learned_to(digits, trained_twice):
     """Whatever the data's mean and deviation are now: a folder may have got pictures since."""
     from ftbnn_larq.training import sources
@@ -448,6 +463,7 @@ def test_a_teacher_with_other_classes_is_refused(fit, digits, tmp_path):
         fit(teacher="nobody")
 
 
+@pytest.mark.slow
 def test_larq_zoos_networks_train_at_our_width(fit):
     result, run, history = fit("larq_zoo:BiRealNet", {"width": 16})
     assert load_run(run).get_layer("stem_conv").filters == 16
@@ -476,6 +492,7 @@ def test_what_can_be_watched(trained_twice):
     assert any("_act" in tag for tag in tags), "slopes"
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_over_the_epochs(tmp_path):
     # In a process of its own, since what is told is the most that a process ever held.
     done = run_command(*COMMAND, "--epochs", 24, "--json", cwd=tmp_path)
@@ -496,6 +513,7 @@ def ended(processes) -> list[tuple]:
     return said
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_same_steps_as_one():
     # Float32 rounds sums in another order, which turns a sign now and then; float64 doesn't.
     four_units = {"units": (1, 1, 1, 1), "width": 16}
@@ -505,6 +523,7 @@ def test_two_processes_take_the_same_steps_as_one():
         np.testing.assert_allclose(losses, alone, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_worker_that_writes_no_run_names_none(digits, monkeypatch, tmp_path):
     monkeypatch.setattr(distribution, "is_chief", lambda strategy: False)
     how = Recipe(epochs=1, batch_size=64)
@@ -514,6 +533,7 @@ def test_a_worker_that_writes_no_run_names_none(digits, monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_lost_worker_is_told_and_both_resume(tmp_path):
     addresses = ",".join(f"127.0.0.1:{port}" for port in workers.free_ports(2))
     command = [sys.executable, str(ROOT / "cli.py"), *map(str, COMMAND), "--epochs", "400", "--workers", addresses]

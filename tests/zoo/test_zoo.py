@@ -54,7 +54,7 @@ def as_trained(name) -> tf.keras.Model:
 
 
 @over_models
-@pytest.mark.parametrize("side", [8, 64, 224])
+@pytest.mark.parametrize("side", [8, *(pytest.param(side, marks=pytest.mark.slow) for side in (64, 224))])
 def test_models_fit_every_size_of_picture(name, side):
     model = ftbnn_larq.create_model(name, input_shape=(side, side, 3), include_top=False, width=16)
     assert model.output_shape[1] == model.output_shape[2] == {8: 1, 64: 4, 224: 7}[side]
@@ -113,7 +113,13 @@ def test_a_shortcut_that_halves_the_resolution_alone_has_a_batch_norm_too(shortc
 
 
 @over_kinds
-@pytest.mark.parametrize("file", ["model.keras", "model.h5", "saved_model", "model.weights.h5"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model.keras",
+        *(pytest.param(file, marks=pytest.mark.slow) for file in ("model.h5", "saved_model", "model.weights.h5")),
+    ],
+)
 def test_every_format_of_keras_gives_the_same_network_back(name, file, tmp_path):
     model, path = as_trained(name), tmp_path / file
     if "weights" in file:
@@ -126,6 +132,7 @@ def test_every_format_of_keras_gives_the_same_network_back(name, file, tmp_path)
     np.testing.assert_allclose(loaded(pictures()), model(pictures()), atol=1e-5)
 
 
+@pytest.mark.slow
 @over_models
 def test_a_training_step_in_mixed_precision_moves_every_kind_of_weight(name):
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
@@ -147,6 +154,7 @@ def test_a_training_step_in_mixed_precision_moves_every_kind_of_weight(name):
     assert still == []
 
 
+@pytest.mark.slow
 @over_kinds
 def test_a_flatbuffer_is_binary_throughout_and_agrees_with_keras_on_every_kernel(name, tmp_path):
     model = up_to_logits(as_trained(name))

@@ -26,6 +26,7 @@ FILE = HERE / "main_job.json"
 TRAIN = ["train", "ftbnn_r18"]
 CONVERT = ["convert", "--to", "tflite"]
 BENCHMARK = ["benchmark"]
+COMMANDS = (TRAIN, CONVERT, BENCHMARK)
 SEEDS = (0, 1, 2)
 
 

@@ -64,8 +64,10 @@ def choice() -> list[str]:
 
 def _first_command() -> list[str]:
     document = read_json(MAIN_JOB)
-    result = f"{document['top1']:.1%} top-1, {document['flatbuffer_top1']:.1%} in LCE"
-    how = f"`{document['model']}`, width {document['width']}, {document['epochs']} epochs, seed {document['seed']}"
+    top1 = ", ".join(f"{each:.1%}" for each in document["top1"])
+    result = f"{top1} top-1; the first is {document['flatbuffer_top1']:.1%} in LCE"
+    seeds = ", ".join(map(str, document["seeds"]))
+    how = f"`{document['model']}`, width {document['width']}, {document['epochs']} epochs, seeds {seeds}"
     return [f"{document['dataset']}, the first command", result, how, "[Training](docs/training.md)"]
 
 

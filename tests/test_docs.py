@@ -30,14 +30,13 @@ NOT_OURS = {
     ".uv/bin/": "uv, which brings Python and packages; CI runs it",
     ". .venv/bin/activate": "of what that made",
     "pip install": "minutes of downloads; CI runs it",
-    ".venv-lint/bin/pip install": "the same",
     "python -m pytest": "these tests",
     "ruff": "CI runs it",
     "mkdocs build": "CI runs it",
     "checkout=": "the shell's own",
     "cd": "the shell's own",
     "cp": "the system's own",
-    "$checkout/.venv-lint/bin/lint-imports": "CI runs it",
+    "lint-imports": "CI runs it",
 }
 # Options of click and of other programs, and placeholders.
 NOT_OUR_OPTIONS = {"--help", "--use_indirect_bgemm", "--strict", "--no-NAME"}

@@ -122,7 +122,7 @@ def test_a_keras_file_converts_and_its_data_set_gives_proof_labels_and_accuracy(
 def test_a_data_set_of_other_pictures_or_classes_is_refused(tmp_path, refused):
     """By conversion as by evaluation."""
     network(shape=(8, 8, 3)).save(tmp_path / "coloured.keras")
-    words = r"pictures of (8, 8, 3) in 10 classes, data set digits has (8, 8, 1) in 10"
+    words = r"pictures of (8, 8, 3) in 10 classes, but data set digits has pictures of (8, 8, 1) in 10"
     assert words in refused("convert", "coloured.keras", "--dataset", "digits")
     convert(tmp_path / "coloured.keras")
     assert words in refused("evaluate", "coloured.tflite", "--dataset", "digits")

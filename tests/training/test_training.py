@@ -568,7 +568,7 @@ def test_a_lost_worker_is_told_and_both_resume(tmp_path):
     [
         (("--workers", "one:1,two:2"), "--workers and --rank go together"),
         (("--workers", "one,two:2", "--rank", 0), "'one' is not host:port"),
-        (("--workers", "one:1", "--rank", 0), "two different ones"),
+        (("--workers", "one:1", "--rank", 0), "two different workers"),
         (("--workers", "one:1,two:2", "--rank", 2), "take 0 to 1"),
     ],
 )

@@ -355,6 +355,7 @@ def test_early_stopping_leaves_the_step_with_float_weights_alone(fit):
     assert len(history) > 5 and rates[3] < min(rates[:3]) and rates[4] > rates[3]
 
 
+@pytest.mark.slow
 def test_two_steps_train_float_weights_first(fit):
     seen = []
 

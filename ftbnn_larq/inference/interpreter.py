@@ -1,4 +1,4 @@
-"""LCE's interpreter, behind a process boundary."""
+"""Interpreters of flatbuffers, LCE's and TFLite's, behind a process boundary."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from pathlib import Path
 from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
 
 KERNELS = ("default", "indirect", "reference")
+# What runs a flatbuffer -> its kernels. LCE's interpreter has operators of its own; TFLite's is the stock one.
+ENGINES = {"lce": KERNELS, "tflite": ("xnnpack",)}
+_NAMES = {"lce": "LCE", "tflite": "TFLite"}
 # A sound file of the zoo loads in well under a second.
 LOAD_SECONDS = 60
 
@@ -44,27 +47,39 @@ class Interpreter:
 
     Attributes:
         input_shape, output_shape: with the batch dimension in front, (1, h, w, c) and (1, classes).
-        kernel, threads: as chosen.
+        engine, kernel, threads: as chosen.
     """
 
     def __init__(
-        self, path: str | os.PathLike, *, kernel: str | None = None, threads: int = 1, several_outputs: bool = False
+        self,
+        path: str | os.PathLike,
+        *,
+        engine: str = "lce",
+        kernel: str | None = None,
+        threads: int = 1,
+        several_outputs: bool = False,
     ):
         """Load `path`, refusing one with further outputs but for `several_outputs`.
 
+        Arguments:
+            engine, kernel: a key of `ENGINES`, and one of its kernels; the fastest here unless given.
+
         Raises:
-            UnknownNameError: no such kernel.
+            UnknownNameError: no such engine or kernel.
             ModelFileError: the file cannot be read, is no flatbuffer, is damaged, or has no picture as its only input.
         """
-        self.path, self.kernel, self.threads = Path(path), kernel or host_kernel(), threads
-        if self.kernel not in KERNELS:
-            raise UnknownNameError("kernel", self.kernel, KERNELS)
+        if engine not in ENGINES:
+            raise UnknownNameError("engine", engine, ENGINES)
+        self.path, self.engine, self.threads = Path(path), engine, threads
+        self.kernel = kernel or (host_kernel() if engine == "lce" else ENGINES[engine][0])
+        if self.kernel not in ENGINES[engine]:
+            raise UnknownNameError("kernel", self.kernel, ENGINES[engine])
         if threads < 1:
             raise ConfigError(f"{threads} threads: at least 1 is needed")
         _check_header(self.path)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ftbnn_larq.inference.worker", str(self.path), self.kernel, str(threads)],
+            [sys.executable, "-m", "ftbnn_larq.inference.worker", str(self.path), engine, self.kernel, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -122,18 +137,22 @@ class Interpreter:
     def _answer(self, seconds: float | None):
         readable, _, _ = select.select([self._process.stdout], [], [], seconds)
         if not readable:
-            raise ModelFileError(f"{self.path}: LCE's interpreter did not load it within {seconds} s: damaged?")
+            raise ModelFileError(f"{self.path}: {self._name} did not load it within {seconds} s: damaged?")
         try:
             kind, value = pickle.load(self._process.stdout)
         except (EOFError, pickle.UnpicklingError) as error:
             code = self._process.wait()
             reason = signal.Signals(-code).name if code < 0 else f"exit status {code}"
             raise ModelFileError(
-                f"{self.path}: LCE's interpreter died of it ({reason}): the file is damaged{self._said()}"
+                f"{self.path}: {self._name} died of it ({reason}): the file is damaged{self._said()}"
             ) from error
         if kind == "error":
-            raise ModelFileError(f"{self.path}: LCE's interpreter refuses it ({value}){self._said()}")
+            raise ModelFileError(f"{self.path}: {self._name} refuses it ({value}){self._said()}")
         return value
+
+    @property
+    def _name(self) -> str:
+        return f"{_NAMES[self.engine]}'s interpreter"
 
     def _said(self) -> str:
         """What native code wrote to standard error, on one line."""

@@ -1,4 +1,4 @@
-"""Parts of Larq Compute Engine that need no TensorFlow, loaded without the seconds that importing all of LCE takes."""
+"""Parts of LCE and TensorFlow that need no TensorFlow, loaded without the seconds that importing it takes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from types import ModuleType
 
 
 @functools.cache
-def load(relative: str) -> ModuleType:
-    """The module in LCE's file `relative`, such as "mlir/python/tflite_schema.py"."""
-    package = importlib.util.find_spec("larq_compute_engine")
-    if package is None or not package.submodule_search_locations:
-        raise ImportError("larq-compute-engine is not installed: pip install larq-compute-engine")
-    path = Path(package.submodule_search_locations[0]) / relative
+def load(relative: str, package: str = "larq_compute_engine") -> ModuleType:
+    """The module in a package's file `relative`, such as "mlir/python/tflite_schema.py"."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        name = package.replace("_", "-")
+        raise ImportError(f"{name} is not installed: pip install {name}")
+    path = Path(found.submodule_search_locations[0]) / relative
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

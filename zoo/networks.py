@@ -1,4 +1,7 @@
-"""Any network by name: the zoo's, and larq-zoo's as `larq_zoo:NAME`. Names are checked without TensorFlow."""
+"""Networks by name: the zoo's, larq-zoo's as `larq_zoo:NAME`, and those of tf.keras.applications as `keras:NAME`.
+
+Checking a name does not import TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,20 @@ import dataclasses
 from ftbnn_larq import zoo
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.recipe import Recipe
-from ftbnn_larq.zoo import peers
+from ftbnn_larq.zoo import applications, peers
+
+# Networks of others. Each module has PREFIX, NAMES, known_options, check_options and create.
+OTHERS = (peers, applications)
+HINT = f"(networks of others: {', '.join(f'{others.PREFIX}NAME' for others in OTHERS)})"
 
 
 def names() -> list[str]:
-    return [*zoo.list_models(), *peers.NAMES]
+    return [*zoo.list_models(), *(name for others in OTHERS for name in others.NAMES)]
+
+
+def _others(name: str):
+    """The module of `OTHERS` that has a network; None for the zoo's own."""
+    return next((others for others in OTHERS if name in others.NAMES), None)
 
 
 def check(name: str, options: dict) -> None:
@@ -21,16 +33,18 @@ def check(name: str, options: dict) -> None:
         UnknownNameError: a name or an option that does not exist; the message has the nearest.
         ConfigError: a value that cannot be used, or an option of a network that has none.
     """
-    if name in peers.NAMES:
-        peers.check_options(name, options)
+    if others := _others(name):
+        others.check_options(name, options)
     elif name in zoo.list_models():
         zoo.entry(name).config.replace(**options)
     else:
-        raise UnknownNameError("model", name, names(), hint=f"(larq-zoo's stand as {peers.PREFIX}NAME)")
+        raise UnknownNameError("model", name, names(), hint=HINT)
 
 
 def check_recipe(name: str, how: Recipe) -> None:
     """Raises ConfigError for a recipe that the network called `name` cannot be trained by."""
+    if name in applications.NAMES:
+        raise ConfigError(f"{name} is there to compare with, and is not trained here: train a model of the zoo")
     if name in peers.NAMES and how.float_weights_epochs:
         raise ConfigError(
             f"float_weights_epochs = {how.float_weights_epochs}: {name} has Larq's own layers, whose weights are "
@@ -40,23 +54,23 @@ def check_recipe(name: str, how: Recipe) -> None:
 
 def options_of(name: str, options: dict) -> dict:
     """Those of `options` that the network called `name` knows: all of them for the zoo's, the width for some peers."""
-    if name not in peers.NAMES:
-        return options
-    return {key: value for key, value in options.items() if key in peers.known_options(name)}
+    others = _others(name)
+    return {key: value for key, value in options.items() if not others or key in others.known_options(name)}
 
 
 def whole_configuration(name: str, options: dict) -> dict:
     """Every field of what `options` make of the network called `name`, for a file that outlives the zoo's choices.
 
-    A network of larq-zoo has no configuration but the options. Raises as `check` does.
+    A network of others has no configuration but the options. Raises as `check` does.
     """
     check(name, options)
-    return options if name in peers.NAMES else dataclasses.asdict(zoo.entry(name).config.replace(**options))
+    return options if _others(name) else dataclasses.asdict(zoo.entry(name).config.replace(**options))
 
 
 def create(name: str, **arguments):
-    """Build the network called `name`; arguments as for `zoo.create_model` and `peers.create`."""
-    return peers.create(name, **arguments) if name in peers.NAMES else zoo.create_model(name, **arguments)
+    """Build the network called `name`; arguments as for `zoo.create_model`, `peers.create`, `applications.create`."""
+    others = _others(name)
+    return others.create(name, **arguments) if others else zoo.create_model(name, **arguments)
 
 
 def rebuild(described: dict):

@@ -1,10 +1,14 @@
-"""What deployment makes of the zoo on this machine: operators, bytes, time, beside larq-zoo's as LCE converts them.
+"""What deployment makes of the zoo on this machine: operators, bytes, time, beside networks of others.
 
 python -m benchmarks.deployment
 
 Writes zoo/results/deployment.json. Networks take 224x224 pictures in 1,000 classes and have
 random weights, but batch norms and slopes as if trained, so that nothing is optimised away. Files are timed in turn,
-an inference each, so that drift of the machine hits all alike. LCE is made for ARM: times here only rank networks.
+an inference each, so that drift of the machine hits all alike.
+
+larq-zoo's networks are converted by LCE as they are. Those of tf.keras.applications are plain TFLite, in float and in
+8 bits with float input and output; TFLite's interpreter runs them with XNNPACK. LCE is made for ARM: on x86-64 its
+times rank the networks that it runs, and nothing else.
 """
 
 from __future__ import annotations
@@ -21,13 +25,16 @@ import numpy as np
 
 from benchmarks.results import HERE, STEPS
 from ftbnn_larq import cli, runs
+from ftbnn_larq.benchmarking.networks import INT8
 from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.files import write_json
-from ftbnn_larq.zoo import networks
+from ftbnn_larq.zoo import applications, networks
 
 FILE = HERE / "deployment.json"
 
-PEERS = ("larq_zoo:BiRealNet", "larq_zoo:QuickNet")
+# To these each network's time is told.
+PEERS = ("larq_zoo:BiRealNet", "larq_zoo:QuickNet", "keras:MobileNetV3Small")
+OTHERS = (*PEERS, PEERS[2] + INT8, "keras:MobileNetV2", "keras:MobileNetV2" + INT8)
 # Whose conversions are compared: ours with all passes, and LCE's own of the peer.
 CONVERTED, CONVERTED_PEER = "ftbnn_r18", PEERS[0]
 
@@ -39,7 +46,7 @@ def network(name: str):
     from ftbnn_larq.models import ends, nonlinearities
 
     tf.keras.utils.set_random_seed(1)
-    model = networks.create(name, input_shape=(224, 224, 3), num_classes=1000)
+    model = networks.create(name.removesuffix(INT8), input_shape=(224, 224, 3), num_classes=1000)
     moved = (tf.keras.layers.BatchNormalization, nonlinearities.PReLU, nonlinearities.FPReLU, nonlinearities.RPReLU)
     generator = np.random.default_rng(0)
     for layer in model.layers:
@@ -67,10 +74,12 @@ def convert_ours(name: str, path: Path) -> dict:
     return {"bytes_needed": needed(model, document)} | {key: document[key] for key in kept}
 
 
-def convert_peer(name: str, path: Path) -> dict:
+def convert_other(name: str, path: Path) -> dict:
     from ftbnn_larq.conversion import census
+    from ftbnn_larq.conversion.plain import to_tflite
 
-    path.write_bytes(by_lce(network(name)))
+    plain, model = name.startswith(applications.PREFIX), network(name)
+    path.write_bytes(to_tflite(model, int8=name.endswith(INT8)) if plain else by_lce(model))
     operators = census.census(census.operators(path.read_bytes(), path))
     return {"bytes": path.stat().st_size, "operators": operators}
 
@@ -86,11 +95,14 @@ def by_lce(model) -> bytes:
 
 def time_files(files: dict[str, Path], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of one inference, one thread, this machine's fastest kernel: `{name: [rounds numbers]}`."""
+    from ftbnn_larq.benchmarking.models import read_model
     from ftbnn_larq.inference.interpreter import Interpreter
 
     pictures = np.random.default_rng(0).standard_normal((1, 224, 224, 3), np.float32)
     with contextlib.ExitStack() as stack:
-        interpreters = {name: stack.enter_context(Interpreter(path)) for name, path in files.items()}
+        interpreters = {
+            name: stack.enter_context(Interpreter(path, engine=read_model(path).engine)) for name, path in files.items()
+        }
         times = {name: [] for name in files}
         for interpreter in interpreters.values():
             interpreter.time(pictures, warmup=3, runs=1)
@@ -122,10 +134,10 @@ def measure(rounds: int, conversions: int) -> dict:
 
     rows, files = {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in (*STEPS, *PEERS):
+        for name in (*STEPS, *OTHERS):
             say(f"converting {name} ...")
             files[name] = Path(folder) / f"{name.replace(':', '-')}.tflite"
-            rows[name] = (convert_peer if name in PEERS else convert_ours)(name, files[name])
+            rows[name] = (convert_other if name in OTHERS else convert_ours)(name, files[name])
         say("timing ...")
         times = time_files(files, rounds)
     for name, row in rows.items():
@@ -153,11 +165,12 @@ def measure(rounds: int, conversions: int) -> dict:
 @click.command()
 @click.option("--rounds", type=int, default=25, show_default=True, help="Timed inferences of each network.")
 @click.option("--conversions", type=int, default=3, show_default=True, help="Timed conversions.")
-def main(rounds: int, conversions: int) -> None:
+@click.option("--output", type=click.Path(path_type=Path), default=FILE, help="[default: zoo/results/deployment.json]")
+def main(rounds: int, conversions: int, output: Path) -> None:
     """Measure deployment, write it to zoo/results/deployment.json."""
     load_tensorflow()
-    write_json(FILE, measure(rounds, conversions))
-    say(f"wrote {FILE}; python -m benchmarks.tables shows it in docs/speed.md")
+    write_json(output, measure(rounds, conversions))
+    say(f"wrote {output}; python -m benchmarks.tables shows it in docs/speed.md")
 
 
 if __name__ == "__main__":

@@ -126,20 +126,22 @@ def training() -> list[str]:
 
 def deployment() -> list[str]:
     document = read_json(DEPLOYMENT)
+    peers = [peer for peer in PEERS if peer in document["networks"]]
     rows = []
     for name, row in document["networks"].items():
         over = f"{row['bytes'] / row['bytes_needed'] - 1:+.1%}" if "bytes_needed" in row else ""
-        ratios = [f"{row[f'time_to_{peer}']:.2f}" for peer in PEERS]
+        ratios = [f"{row[f'time_to_{peer}']:.2f}" for peer in peers]
         rows.append([f"`{name}`", sum(row["operators"].values()), f"{row['bytes']:,}", over, *ratios])
     versions, conversion = document["versions"], document["conversion_time"]
+    plain = "; `keras:` networks in TFLite with XNNPACK" if PEERS[2] in peers else ""
     return [
         *_table(
-            ["network", "operators", "bytes", "beyond the weights themselves", *(f"time / {peer}" for peer in PEERS)],
+            ["network", "operators", "bytes", "beyond the weights themselves", *(f"time / {peer}" for peer in peers)],
             rows,
         ),
         "",
         f"Measured {document['date']} with LCE {versions['larq-compute-engine']} and TensorFlow "
-        f"{versions['tensorflow']} on {document['machine']}, {document['kernel']} kernel, one thread, median of "
+        f"{versions['tensorflow']} on {document['machine']}, {document['kernel']} kernel{plain}, one thread, median of "
         f"{document['rounds']} in turn. Converting `{conversion['of']}` with all passes takes "
         f"{conversion['ratio']:.2f} of the time that LCE alone takes for `{conversion['to']}`.",
     ]

@@ -1,4 +1,4 @@
-"""Networks by name: models of the zoo, and those of larq-zoo as `larq_zoo:NAME`.
+"""Networks by name: models of the zoo, larq-zoo's as `larq_zoo:NAME`, tf.keras.applications' as `keras:NAME`.
 
 Checking a name does not import TensorFlow.
 """
@@ -10,12 +10,21 @@ import dataclasses
 from ftbnn_larq import zoo
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.recipe import Recipe
-from ftbnn_larq.zoo import peers
+from ftbnn_larq.zoo import applications, peers
+
+# Networks of others. Each module has PREFIX, NAMES, known_options, check_options and create.
+OTHERS = (peers, applications)
+HINT = f"(networks of others: {', '.join(f'{others.PREFIX}NAME' for others in OTHERS)})"
 
 
 def names() -> list[str]:
     """Names of all networks that can be built."""
-    return [*zoo.list_models(), *peers.NAMES]
+    return [*zoo.list_models(), *(name for others in OTHERS for name in others.NAMES)]
+
+
+def _others(name: str):
+    """The module of `OTHERS` that has a network; None for the zoo's own."""
+    return next((others for others in OTHERS if name in others.NAMES), None)
 
 
 def check(name: str, options: dict) -> None:
@@ -25,16 +34,18 @@ def check(name: str, options: dict) -> None:
         UnknownNameError: a name or an option does not exist. The message gives the nearest ones.
         ConfigError: a value cannot be used, or the network does not have this option.
     """
-    if name in peers.NAMES:
-        peers.check_options(name, options)
+    if others := _others(name):
+        others.check_options(name, options)
     elif name in zoo.list_models():
         zoo.entry(name).config.replace(**options)
     else:
-        raise UnknownNameError("model", name, names(), hint=f"(write larq-zoo's networks as {peers.PREFIX}NAME)")
+        raise UnknownNameError("model", name, names(), hint=HINT)
 
 
 def check_recipe(name: str, how: Recipe) -> None:
     """Raise ConfigError if the network called `name` cannot be trained with a recipe."""
+    if name in applications.NAMES:
+        raise ConfigError(f"{name} is there for comparison and is not trained here: train a model of the zoo")
     if name in peers.NAMES and how.float_weights_epochs:
         raise ConfigError(
             f"float_weights_epochs = {how.float_weights_epochs}: {name} has Larq's own layers, whose weights are "
@@ -43,16 +54,15 @@ def check_recipe(name: str, how: Recipe) -> None:
 
 
 def options_of(name: str, options: dict) -> dict:
-    """The `options` that the network called `name` has: all for models of the zoo, at most the width for larq-zoo's."""
-    if name not in peers.NAMES:
-        return options
-    return {key: value for key, value in options.items() if key in peers.known_options(name)}
+    """The `options` that the network called `name` has: all for models of the zoo, at most the width for others."""
+    others = _others(name)
+    return {key: value for key, value in options.items() if not others or key in others.known_options(name)}
 
 
 def whole_configuration(name: str, options: dict) -> dict:
     """The full configuration of the network called `name` with `options`.
 
-    A run stores it, so the run can be rebuilt after the zoo's defaults change. A network of larq-zoo has only the
+    A run stores it, so the run can be rebuilt after the zoo's defaults change. A network of others has only the
     options.
 
     Raises:
@@ -60,12 +70,13 @@ def whole_configuration(name: str, options: dict) -> dict:
         ConfigError: as for `check`.
     """
     check(name, options)
-    return options if name in peers.NAMES else dataclasses.asdict(zoo.entry(name).config.replace(**options))
+    return options if _others(name) else dataclasses.asdict(zoo.entry(name).config.replace(**options))
 
 
 def create(name: str, **arguments):
-    """Build the network called `name`. Arguments are as for `zoo.create_model` and `peers.create`."""
-    return peers.create(name, **arguments) if name in peers.NAMES else zoo.create_model(name, **arguments)
+    """Build the network called `name`. Arguments as for `zoo.create_model`, `peers.create`, `applications.create`."""
+    others = _others(name)
+    return others.create(name, **arguments) if others else zoo.create_model(name, **arguments)
 
 
 def rebuild(described: dict):

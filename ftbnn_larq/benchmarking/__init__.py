@@ -86,13 +86,14 @@ def benchmark(
     """Latency of flatbuffers, one inference of one picture at a time, all of them in turn so that drift hits all alike.
 
     Arguments:
-        files: flatbuffers, published ones as NAME:DATASET, or names of networks ("ftbnn_r18", "larq_zoo:QuickNet"),
-            which are built with random weights.
-        on: "host" is LCE's interpreter on this machine, "local" the benchmark tool on it, "ssh:[user@]host[:port]"
+        files: flatbuffers, published ones as NAME:DATASET, or names of networks ("ftbnn_r18", "larq_zoo:QuickNet",
+            "keras:MobileNetV2", "keras:MobileNetV2:int8"), which are built with random weights.
+        on: "host" is the interpreter in Python on this machine, LCE's for flatbuffers with operators of LCE and
+            TFLite's with XNNPACK for others; "local" the benchmark tool on it, "ssh:[user@]host[:port]"
             and "adb[:serial]" the tool on a board.
         threads: of the interpreter; several numbers measure each.
         runs, warmup: timed inferences of each file, and those before them that are not.
-        kernel: "default", "indirect" or "reference"; what suits the model and the machine unless given.
+        kernel: of LCE, "default", "indirect" or "reference"; what suits the model and the machine unless given.
         tool: LCE's lce_benchmark_model for the board; the one fetched for it unless given.
         runner: a command to put in front of the tool, such as an emulator.
         profile: measure the time of each operator too.
@@ -183,7 +184,7 @@ def check(target: Target, threads: Sequence[int], *, runs, warmup, kernel, pictu
     if verify < 0:
         raise ConfigError(f"{verify} pictures to verify on: at least 1 is needed")
     if target.kind == "host" and (tool or runner):
-        raise ConfigError("host is LCE's interpreter in Python; to run the benchmark tool here say --on local")
+        raise ConfigError("host is the interpreter in Python; to run the benchmark tool here say --on local")
     if target.kind == "host" and verify:
         raise ConfigError("host is what boards are compared with: --verify needs another --on")
 
@@ -219,20 +220,14 @@ def _jobs(machine, models: list[Model], threads: Sequence[int], wanted: str | No
     for count in threads:
         first = None
         for model in models:
-            job = _Job(model, count, *_kernel(model, wanted, machine.fastest), first=first)
+            # The kernels to choose from are LCE's.
+            asked = wanted and model.engine == "lce"
+            kernel, why = (wanted, "as asked for") if asked else model.kernel(machine.fastest)
+            job = _Job(model, count, kernel, why, first=first)
             machine.load(model, job.kernel, count)
             first = first or job
             jobs.append(job)
     return jobs
-
-
-def _kernel(model: Model, wanted: str | None, fastest: tuple[str, str]) -> tuple[str, str]:
-    """The kernel to measure a model with, and why."""
-    if wanted:
-        return wanted, "as asked for"
-    if model.grouped:
-        return "indirect", "it holds grouped binary convolutions, which the default kernel refuses"
-    return fastest
 
 
 def _inspected(job: _Job, seen: dict) -> dict:

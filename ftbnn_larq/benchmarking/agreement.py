@@ -44,7 +44,7 @@ def agreement(model: Model, answers, pictures) -> dict:
     import numpy as np
 
     with Host() as host:
-        expected = host.answers(model, "indirect" if model.grouped else host.fastest[0], pictures)
+        expected = host.answers(model, model.kernel(host.fastest)[0], pictures)
     if not np.isfinite(answers).all():
         raise BoardError(f"{model.name}: the board's scores are not all numbers: another file, or a broken build")
     difference = np.abs(expected - answers).max(axis=1)

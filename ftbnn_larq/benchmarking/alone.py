@@ -1,6 +1,6 @@
-"""Each operator of a flatbuffer timed by itself: LCE's Python interpreter has no profiler.
+"""Each operator of a flatbuffer timed by itself: the interpreters in Python have no profiler.
 
-    python -m ftbnn_larq.benchmarking.alone FILE KERNEL THREADS RUNS
+    python -m ftbnn_larq.benchmarking.alone FILE ENGINE KERNEL THREADS RUNS
 
 Prints the median times in ms, a JSON list in order of execution, null for an operator that does not run alone. In a
 process of its own, for a damaged flatbuffer can kill it.
@@ -16,20 +16,20 @@ import time
 
 from ftbnn_larq.conversion import flatbuffer as fb
 from ftbnn_larq.errors import ModelFileError
-from ftbnn_larq.inference import lce
+from ftbnn_larq.inference import engines
 from ftbnn_larq.inference.interpreter import child_environment
 
 WARMUP = 2
 SECONDS = 300
 
 
-def operator_times(path, kernel: str, threads: int, runs: int) -> list[float | None]:
+def operator_times(path, engine: str, kernel: str, threads: int, runs: int) -> list[float | None]:
     """The times of a flatbuffer's operators in ms, in order of execution, by a child process.
 
     Raises:
         ModelFileError: the child died of it.
     """
-    command = [sys.executable, "-m", __name__, str(path), kernel, str(threads), str(runs)]
+    command = [sys.executable, "-m", __name__, str(path), engine, kernel, str(threads), str(runs)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=child_environment())
         return json.loads(done.stdout.splitlines()[-1])
@@ -37,10 +37,9 @@ def operator_times(path, kernel: str, threads: int, runs: int) -> list[float | N
         raise ModelFileError(f"{path}: its operators cannot be timed one by one ({type(error).__name__})") from error
 
 
-def main(path: str, kernel: str, threads: str, runs: str) -> None:
+def main(path: str, engine: str, kernel: str, threads: str, runs: str) -> None:
     with open(path, "rb") as file:
         model = fb.unpack(file.read())
-    native = lce.load("tflite/python/interpreter_wrapper_lite.so").LiteInterpreter
     graph = model.subgraphs[0]
     whole = list(graph.operators)
     computed = {*graph.inputs, *(output for operator in whole for output in operator.outputs)}
@@ -50,7 +49,7 @@ def main(path: str, kernel: str, threads: str, runs: str) -> None:
         graph.inputs = [index for index in dict.fromkeys(operator.inputs) if index in computed]
         graph.outputs = list(operator.outputs)
         try:
-            one = native(fb.pack(model), int(threads), kernel == "reference", kernel == "indirect", False)
+            one = engines.load(engine, fb.pack(model), kernel, int(threads))
             times.append(_median(one, int(runs)))
         except Exception:  # whatever the binding raises for an operator that needs others
             times.append(None)

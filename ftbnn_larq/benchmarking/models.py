@@ -16,6 +16,7 @@ from ftbnn_larq.benchmarking.output import Row
 from ftbnn_larq.conversion import census
 from ftbnn_larq.conversion import flatbuffer as fb
 from ftbnn_larq.errors import ModelFileError
+from ftbnn_larq.inference.interpreter import ENGINES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,27 @@ class Model:
     operators: tuple[census.Operator, ...]
     layers: tuple[str, ...]
     grouped: bool
+
+    @property
+    def engine(self) -> str:
+        """What runs it on this machine: LCE's interpreter if it holds operators of LCE, else TFLite's.
+
+        A flatbuffer without them is timed as its users run it, with XNNPACK, which LCE's interpreter in Python leaves
+        out.
+        """
+        return "lce" if any(operator.type.startswith("Lce") for operator in self.operators) else "tflite"
+
+    def kernel(self, fastest: tuple[str, str]) -> tuple[str, str]:
+        """The kernel that runs it best, and why.
+
+        Arguments:
+            fastest: the same for a network that all kernels of LCE run; it depends on the machine.
+        """
+        if self.engine == "tflite":
+            return ENGINES["tflite"][0], "it holds no operator of LCE"
+        if self.grouped:
+            return "indirect", "it holds grouped binary convolutions, which the default kernel refuses"
+        return fastest
 
     @property
     def census(self) -> list[dict]:

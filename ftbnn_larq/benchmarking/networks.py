@@ -1,4 +1,4 @@
-"""Networks by name, the zoo's and larq-zoo's, as flatbuffers with random weights: the time does not depend on them."""
+"""Networks by name as flatbuffers with random weights: the time does not depend on them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from pathlib import Path
 
 from ftbnn_larq import zoo
 from ftbnn_larq.errors import UnknownNameError
-from ftbnn_larq.zoo import networks
-from ftbnn_larq.zoo.peers import PREFIX
+from ftbnn_larq.zoo import applications, networks
 
+# Behind the name of a network of tf.keras.applications; without it, it is measured in float.
+INT8 = ":int8"
 # Two show that the flatbuffer gives Keras's answers; more would only take longer.
 _PICTURES = 2
+
+
+def names() -> list[str]:
+    """Names of all networks that can be measured."""
+    return [*networks.names(), *(name + INT8 for name in applications.NAMES)]
 
 
 def is_network(name: str) -> bool:
@@ -22,14 +28,17 @@ def is_network(name: str) -> bool:
     """
     if Path(name).exists() or zoo.published_flatbuffer(name) != Path(name):
         return False
-    known = networks.names()
-    if name not in known and (name.startswith(PREFIX) or not re.search(r"[./]", name)):
+    known = names()
+    prefixes = tuple(others.PREFIX for others in networks.OTHERS)
+    if name not in known and (name.startswith(prefixes) or not re.search(r"[./]", name)):
         raise UnknownNameError("file or network", name, known)
     return name in known
 
 
 def build(name: str, folder: str | Path, *, input_size: int, classes: int) -> Path:
-    """Convert a network with random weights as trained ones are converted. Loads TensorFlow.
+    """Convert a network with random weights: Keras's by TFLite's converter, others as trained ones are converted.
+
+    Loads TensorFlow.
 
     Raises:
         ConfigError: the size does not fit it.
@@ -37,11 +46,17 @@ def build(name: str, folder: str | Path, *, input_size: int, classes: int) -> Pa
     """
     import numpy as np
 
-    from ftbnn_larq.conversion.convert import convert_model
     from ftbnn_larq.models.ends import up_to_logits
 
-    network = up_to_logits(networks.create(name, input_shape=(input_size, input_size, 3), num_classes=classes))
-    pictures = np.random.default_rng(0).standard_normal((_PICTURES, input_size, input_size, 3), np.float32)
+    shape = (input_size, input_size, 3)
+    network = up_to_logits(networks.create(name.removesuffix(INT8), input_shape=shape, num_classes=classes))
     path = Path(folder) / f"{name.replace(':', '-')}.tflite"
-    convert_model(network, path, pictures)
+    if name.startswith(applications.PREFIX):
+        from ftbnn_larq.conversion.plain import to_tflite
+
+        path.write_bytes(to_tflite(network, int8=name.endswith(INT8)))
+    else:
+        from ftbnn_larq.conversion.convert import convert_model
+
+        convert_model(network, path, np.random.default_rng(0).standard_normal((_PICTURES, *shape), np.float32))
     return path

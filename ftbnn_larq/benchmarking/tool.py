@@ -13,7 +13,12 @@ from ftbnn_larq.boards.board import Board, Done, reason_of
 from ftbnn_larq.conversion.passes import INDIRECT_FLAG
 from ftbnn_larq.errors import ToolError
 
-KERNEL_FLAGS = {"default": (), "indirect": (INDIRECT_FLAG,), "reference": ("--use_reference_bconv=true",)}
+KERNEL_FLAGS = {
+    "default": (),
+    "indirect": (INDIRECT_FLAG,),
+    "reference": ("--use_reference_bconv=true",),
+    "xnnpack": ("--use_xnnpack=true",),
+}
 # First system with a C library, by its version; Raspberry Pi OS is Debian's.
 _GLIBC = {
     28: "Debian 10 or Ubuntu 18.10",

@@ -26,7 +26,7 @@ class _Threads(click.ParamType):
 @click.option("--threads", type=_Threads(), default="1", show_default=True, help="Threads; 1,4 measures both.")
 @click.option("--runs", default=50, show_default=True, help="Timed inferences of each file.")
 @click.option("--warmup", default=10, show_default=True, help="Inferences before them that are not timed.")
-@click.option("--kernel", help="default, indirect or reference.  [default: what suits model and machine]")
+@click.option("--kernel", help="LCE's: default, indirect or reference.  [default: what suits model and machine]")
 @click.option(
     "--pictures", default="random", show_default=True, help="What goes in: random, or test for the test split."
 )
@@ -45,18 +45,21 @@ class _Threads(click.ParamType):
 def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile: bool, as_json: bool, **options):
     """Latency of flatbuffers: one picture, one inference at a time, on this machine or on a board.
 
-    FILE is a flatbuffer, a published NAME:DATASET, or a network by name (ftbnn_r18, larq_zoo:QuickNet). A network by
-    name is built with random weights at --input-size and --classes. Several files are measured in turn. The last
-    column is the ratio of the time to that of the first file.
+    FILE is a flatbuffer, a published NAME:DATASET, or a network by name: ftbnn_r18, larq_zoo:QuickNet,
+    keras:MobileNetV2 (float) or keras:MobileNetV2:int8. A network by name is built with random weights at --input-size
+    and --classes. Several files are measured in turn. The last column is the ratio of the time to that of the first
+    file.
 
     \b
-    --on host   this machine, by LCE's interpreter in Python
+    --on host   this machine, by interpreters in Python: TFLite's with XNNPACK for
+                flatbuffers without operators of LCE, LCE's for all others
     --on local  this machine, by LCE's benchmark tool
     --on ssh:pi@raspberrypi, --on adb   a board, by the tool: nothing else is needed there
 
     \b
     Example:
       ftbnn-larq benchmark model.tflite larq_zoo:QuickNet --threads 1,4
+      ftbnn-larq benchmark keras:MobileNetV3Small ftbnn_r18_pure
       ftbnn-larq benchmark --on ssh:pi@raspberrypi --profile --verify 16
     """
     from ftbnn_larq.benchmarking import benchmark as measure
@@ -138,6 +141,8 @@ def _show(results: list[dict], journal: Path, picture: Path | None) -> None:
         say(f"warning: {warning}")
     if first["on"] == "host" and first["device"].get("architecture") == "x86_64":
         click.echo("LCE is made for ARM; x86-64 times rank networks, they don't foretell a board's.")
+        if len({result["kernel"] == "xnnpack" for result in results}) > 1:
+            click.echo("LCE has no kernels for x86-64, XNNPACK has: a ratio between the two says nothing about ARM.")
     click.echo(f"kept in {journal}" + (f", the operators drawn in {picture}" if picture else ""))
 
 

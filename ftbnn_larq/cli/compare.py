@@ -20,13 +20,15 @@ DEFAULT = ("*_r18*", *(f"larq_zoo:{name}" for name in PEERS))
 def compare(models: tuple[str, ...], input_size: int, classes: int, options: dict, as_json: bool):
     """What each MODEL costs, side by side; the last column is its OPs over those of the first.
 
-    MODEL is a name of the zoo, a shell pattern, or larq_zoo:NAME for a model of larq-zoo; without one, the zoo's at
-    the depth of ResNet-18 and larq-zoo's Bi-Real Net, Real-to-Binary, QuickNet and MeliusNet. Options that change
-    a model apply to the zoo's own, and the width to larq-zoo's Bi-Real Net and Real-to-Binary too.
+    MODEL is a name of the zoo, a shell pattern, larq_zoo:NAME for a model of larq-zoo, or keras:NAME for a float model
+    of tf.keras.applications; without one, the zoo's at the depth of ResNet-18 and larq-zoo's Bi-Real Net,
+    Real-to-Binary, QuickNet and MeliusNet. Options that change a model apply to the zoo's own, and the width to
+    larq-zoo's Bi-Real Net and Real-to-Binary too.
 
     \b
     Example:
       ftbnn-larq compare "ftbnn_*" larq_zoo:QuickNet --input-size 96
+      ftbnn-larq compare keras:MobileNetV3Small ftbnn_r18
     """
     names = find(models or DEFAULT, options)
     load_tensorflow()

@@ -1,4 +1,4 @@
-"""Models by name, the zoo's and larq-zoo's, for the commands that count them."""
+"""Models by name, the zoo's and those of others, for the commands that count them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import fnmatch
 import click
 
 from ftbnn_larq.errors import ConfigError, UnknownNameError
-from ftbnn_larq.zoo import networks, peers
+from ftbnn_larq.zoo import applications, networks
 
 
 def size_options(command):
@@ -35,15 +35,17 @@ def find(given: tuple[str, ...], options: dict) -> list[str]:
     known = networks.names()
     found = []
     for name in given:
-        fitting = [name] if name in known else fnmatch.filter(known, name)
+        # Of Keras's networks there are many, and some take minutes to build: a pattern has to name them.
+        among = [each for each in known if name.startswith(applications.PREFIX) or each not in applications.NAMES]
+        fitting = [name] if name in known else fnmatch.filter(among, name)
         if not fitting:
-            raise UnknownNameError("model", name, known, hint=f"(larq-zoo's stand as {peers.PREFIX}NAME)")
+            raise UnknownNameError("model", name, known, hint=networks.HINT)
         found += [each for each in fitting if each not in found]
     for name in found:
         networks.check(name, networks.options_of(name, options))
     taken = {option for name in found for option in networks.options_of(name, options)}
     if left := [f"{name} {value}" for name, value in options.items() if name not in taken]:
-        raise ConfigError(f"{', '.join(left)}: not an option of {', '.join(found)}, which larq-zoo builds as published")
+        raise ConfigError(f"{', '.join(left)}: not an option of {', '.join(found)}, built as published")
     return found
 
 

@@ -17,7 +17,7 @@ from ftbnn_larq.cli.output import emit, human, human_bytes, json_option, load_te
 def summary(model: str, input_size: int, classes: int, options: dict, as_json: bool):
     """What MODEL costs, layer by layer: parameters, multiply-accumulates, OPs = FLOPs + BOPs/64.
 
-    MODEL is a name of the zoo, or larq_zoo:NAME for a model of larq-zoo.
+    MODEL is a name of the zoo, larq_zoo:NAME for a model of larq-zoo, or keras:NAME for one of tf.keras.applications.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""LCE's interpreter, in a process of its own."""
+"""Interpreters of flatbuffers, LCE's and TFLite's, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from pathlib import Path
 from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
 
 KERNELS = ("default", "indirect", "reference")
+# Engine -> its kernels. LCE's interpreter has LCE's operators; TFLite's is the stock one of TensorFlow.
+ENGINES = {"lce": KERNELS, "tflite": ("xnnpack",)}
+_NAMES = {"lce": "LCE", "tflite": "TFLite"}
 # An undamaged file of the zoo loads in well under a second.
 LOAD_SECONDS = 60
 
@@ -45,36 +48,47 @@ class Interpreter:
     Attributes:
         input_shape: (1, h, w, c).
         output_shape: (1, classes).
-        kernel: the kernel of the binary convolutions.
+        engine: a key of `ENGINES`.
+        kernel: one of the engine's kernels.
         threads: number of threads.
     """
 
     def __init__(
-        self, path: str | os.PathLike, *, kernel: str | None = None, threads: int = 1, several_outputs: bool = False
+        self,
+        path: str | os.PathLike,
+        *,
+        engine: str = "lce",
+        kernel: str | None = None,
+        threads: int = 1,
+        several_outputs: bool = False,
     ):
         """Load a flatbuffer.
 
         Arguments:
             path: the .tflite file.
-            kernel: a name of `KERNELS`; None for the fastest one of this machine.
+            engine: a key of `ENGINES`.
+            kernel: one of the engine's kernels; None for the fastest one of this machine.
             threads: number of threads.
             several_outputs: whether a flatbuffer with more than one output is accepted.
 
         Raises:
-            UnknownNameError: there is no such kernel.
+            UnknownNameError: there is no such engine or kernel.
             ConfigError: `threads` is below 1.
             ModelFileError: the file cannot be read, is not a flatbuffer, is damaged, or is not a classifier of
                 pictures.
         """
-        self.path, self.kernel, self.threads = Path(path), kernel or host_kernel(), threads
-        if self.kernel not in KERNELS:
-            raise UnknownNameError("kernel", self.kernel, KERNELS)
+        if engine not in ENGINES:
+            raise UnknownNameError("engine", engine, ENGINES)
+        self.path, self.engine, self.threads = Path(path), engine, threads
+        self.kernel = kernel or (host_kernel() if engine == "lce" else ENGINES[engine][0])
+        if self.kernel not in ENGINES[engine]:
+            raise UnknownNameError("kernel", self.kernel, ENGINES[engine])
         if threads < 1:
             raise ConfigError(f"{threads} threads: at least 1 is needed")
         _check_header(self.path)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ftbnn_larq.inference.worker", str(self.path), self.kernel, str(threads)],
+            [sys.executable, "-m", "ftbnn_larq.inference.worker", str(self.path), engine, self.kernel, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -140,18 +154,22 @@ class Interpreter:
     def _answer(self, seconds: float | None):
         readable, _, _ = select.select([self._process.stdout], [], [], seconds)
         if not readable:
-            raise ModelFileError(f"{self.path}: LCE's interpreter did not load it within {seconds} s: is it damaged?")
+            raise ModelFileError(f"{self.path}: {self._name} did not load it within {seconds} s: is it damaged?")
         try:
             kind, value = pickle.load(self._process.stdout)
         except (EOFError, pickle.UnpicklingError) as error:
             code = self._process.wait()
             reason = signal.Signals(-code).name if code < 0 else f"exit status {code}"
             raise ModelFileError(
-                f"{self.path}: LCE's interpreter crashed on it ({reason}): the file is damaged{self._said()}"
+                f"{self.path}: {self._name} crashed on it ({reason}): the file is damaged{self._said()}"
             ) from error
         if kind == "error":
-            raise ModelFileError(f"{self.path}: LCE's interpreter refuses it ({value}){self._said()}")
+            raise ModelFileError(f"{self.path}: {self._name} refuses it ({value}){self._said()}")
         return value
+
+    @property
+    def _name(self) -> str:
+        return f"{_NAMES[self.engine]}'s interpreter"
 
     def _said(self) -> str:
         """The errors that native code wrote to standard error, on one line."""

@@ -1,4 +1,4 @@
-"""Load single modules of Larq Compute Engine that need no TensorFlow. Importing all of LCE takes seconds."""
+"""Load single modules of LCE and TensorFlow that need no TensorFlow. Importing all of a package takes seconds."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from types import ModuleType
 
 
 @functools.cache
-def load(relative: str) -> ModuleType:
-    """Import one file of LCE as a module.
+def load(relative: str, package: str = "larq_compute_engine") -> ModuleType:
+    """Import one file of a package as a module.
 
     Arguments:
-        relative: path in the package larq_compute_engine, such as "mlir/python/tflite_schema.py".
+        relative: path in the package, such as "mlir/python/tflite_schema.py".
 
     Raises:
-        ImportError: larq-compute-engine is not installed.
+        ImportError: the package is not installed.
     """
-    package = importlib.util.find_spec("larq_compute_engine")
-    if package is None or not package.submodule_search_locations:
-        raise ImportError("larq-compute-engine is not installed: pip install larq-compute-engine")
-    path = Path(package.submodule_search_locations[0]) / relative
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        name = package.replace("_", "-")
+        raise ImportError(f"{name} is not installed: pip install {name}")
+    path = Path(found.submodule_search_locations[0]) / relative
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

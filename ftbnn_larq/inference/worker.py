@@ -1,6 +1,6 @@
-"""The child process that runs LCE's interpreter. A damaged flatbuffer can crash the process that loads it.
+"""The child process that runs an interpreter. A damaged flatbuffer can crash the process that loads it.
 
-    python -m ftbnn_larq.inference.worker FILE KERNEL THREADS
+    python -m ftbnn_larq.inference.worker FILE ENGINE KERNEL THREADS
 
 It first writes the shapes of inputs and outputs. Then it reads pickled requests from standard input and writes one
 pickled answer for each to standard output. Requests: ("predict", pictures), ("outputs", picture) and
@@ -16,9 +16,11 @@ import resource
 import sys
 import time
 
+from ftbnn_larq.errors import one_line
+
 
 def main() -> None:
-    path, kernel, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    path, engine, kernel, threads = *sys.argv[1:4], int(sys.argv[4])
     # Standard output is for answers only. What native code prints goes to standard error.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -29,13 +31,12 @@ def main() -> None:
 
     import numpy as np
 
-    from ftbnn_larq.inference import lce
+    from ftbnn_larq.inference import engines
 
     try:
         with open(path, "rb") as file:
             flatbuffer = file.read()
-        native = lce.load("tflite/python/interpreter_wrapper_lite.so").LiteInterpreter
-        interpreter = native(flatbuffer, threads, kernel == "reference", kernel == "indirect", False)
+        interpreter = engines.load(engine, flatbuffer, kernel, threads)
         answer(
             "ok",
             {
@@ -65,7 +66,7 @@ def main() -> None:
                     times.append((time.perf_counter() - begin) * 1e3)
                 answer("ok", {"times_ms": times[warmup:], "peak_memory_mb": _peak_memory_mb()})
     except Exception as error:  # whatever the interpreter raises is reported by the parent process
-        answer("error", f"{type(error).__name__}: {error}")
+        answer("error", f"{type(error).__name__}: {one_line(error)}")
 
 
 def _peak_memory_mb() -> float:

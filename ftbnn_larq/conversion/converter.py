@@ -19,6 +19,23 @@ class Converted(NamedTuple):
     said: str
 
 
+def save_function(model: tf.keras.Model, folder: str) -> None:
+    """Save what a model does with one picture as a SavedModel.
+
+    One function and its variables are saved, not the model: saving a Keras model, as LCE's convert_keras_model does,
+    traces every layer by itself, several times, which takes most of a minute.
+    """
+    module = tf.Module()
+    module.kept = [getattr(variable, "latent_variable", variable) for variable in model.variables]
+    module.answer = tf.function(
+        lambda picture: {model.layers[-1].name: model(picture, training=False)},
+        input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="picture")],
+    )
+    # Gradients, whose tracing takes as long as the rest, are of no use on a board.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, folder, signatures=module.answer, options=options)
+
+
 def to_flatbuffer(model: tf.keras.Model) -> Converted:
     """What LCE's converter makes of a model.
 
@@ -27,14 +44,6 @@ def to_flatbuffer(model: tf.keras.Model) -> Converted:
     """
     import larq_compute_engine as lce
 
-    # One function and its variables are saved, not the model: saving a Keras model, as LCE's convert_keras_model does,
-    # traces every layer by itself, several times, which takes most of a minute.
-    module = tf.Module()
-    module.kept = [getattr(variable, "latent_variable", variable) for variable in model.variables]
-    module.answer = tf.function(
-        lambda picture: {model.layers[-1].name: model(picture, training=False)},
-        input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="picture")],
-    )
     with (
         quiet_native_stderr() as said,
         warnings.catch_warnings(),
@@ -42,9 +51,7 @@ def to_flatbuffer(model: tf.keras.Model) -> Converted:
     ):
         warnings.simplefilter("ignore")
         try:
-            # Gradients, whose tracing takes as long as the rest, are of no use on a board.
-            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-            tf.saved_model.save(module, folder, signatures=module.answer, options=options)
+            save_function(model, folder)
             flatbuffer = lce.convert_saved_model(folder)
         except Exception as error:  # the binding raises MLIR's errors as several types
             raise ConversionError(f"LCE cannot convert {model.name}: {one_line(error, 300)}") from error

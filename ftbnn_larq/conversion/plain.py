@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from ftbnn_larq.conversion.converter import save_function
 from ftbnn_larq.errors import ConversionError, one_line
 from ftbnn_larq.quiet import quiet_native_stderr
 
@@ -27,18 +28,10 @@ def to_tflite(model: tf.keras.Model, *, int8: bool = False) -> bytes:
     Raises:
         ConversionError: TFLite has no operator, or no int8 one, for a part of the model.
     """
-    # One function is saved and not the model: saving a Keras model traces every layer by itself.
-    module = tf.Module()
-    module.kept = list(model.variables)
-    module.answer = tf.function(
-        lambda picture: {"scores": model(picture, training=False)},
-        input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="picture")],
-    )
     with quiet_native_stderr(), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         try:
-            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-            tf.saved_model.save(module, folder, signatures=module.answer, options=options)
+            save_function(model, folder)
             converter = tf.lite.TFLiteConverter.from_saved_model(folder)
             if int8:
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -9,8 +9,6 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from boards import PLAIN, calls, tool
-from conftest import ROOT, run_command
 
 from ftbnn_larq.benchmarking import networks as measured
 from ftbnn_larq.benchmarking.models import read_model
@@ -22,6 +20,8 @@ from ftbnn_larq.inference import lce
 from ftbnn_larq.inference.interpreter import Interpreter, host_kernel
 from ftbnn_larq.models.ends import up_to_logits
 from ftbnn_larq.zoo import applications, networks
+from tests.boards.helpers import PLAIN, calls, tool
+from tests.conftest import ROOT, run_command
 
 NAME = "keras:MobileNetV3Small"
 INT8 = NAME + measured.INT8
@@ -58,7 +58,7 @@ def test_what_cannot_be_is_refused_without_tensorflow(tmp_path):
         (("compare", "keras:NoNet*"), "larq_zoo:NAME, keras:NAME"),
         (("summary", INT8), f"did you mean {NAME}"),
         (("benchmark", "keras:MobileNetV3Small:int4"), f"did you mean {INT8}"),
-        (("train", NAME), f"{NAME} is there to compare with"),
+        (("train", NAME), f"{NAME} is there for comparison"),
         (("train", NAME, "--width", "32"), f"{NAME} is built as published"),
     ):
         command = [sys.executable, "-c", script, *arguments]

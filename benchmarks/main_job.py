@@ -19,7 +19,7 @@ import click
 from benchmarks.results import HERE
 from benchmarks.training import vector_instructions
 from ftbnn_larq import cli, runs, zoo
-from ftbnn_larq.cli.output import say
+from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.files import write_json
 
 FILE = HERE / "main_job.json"
@@ -83,6 +83,7 @@ def measure(folder: str, avx2: bool = False) -> dict:
 def main(avx2: bool) -> None:
     """Run the main job in a folder that is removed again, and write what it came to."""
     with tempfile.TemporaryDirectory() as folder:
+        load_tensorflow()
         document = measure(folder, avx2)
     write_json(FILE, document)
     say(f"wrote {FILE}; python -m benchmarks.tables shows it in the README")

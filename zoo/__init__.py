@@ -211,7 +211,7 @@ def list_models(pattern: str = "*") -> list[str]:
     """Names of the zoo's models, sorted.
 
     Arguments:
-        pattern: a shell pattern that the names must match, such as "*r18*".
+        pattern: a shell pattern that the names must match, such as `"*r18*"`.
     """
     return sorted(fnmatch.filter(_MODELS, pattern))
 

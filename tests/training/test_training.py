@@ -460,7 +460,7 @@ def test_a_teacher_with_other_classes_is_refused(fit, digits, tmp_path):
     other.save(tmp_path / "other.keras")
     with pytest.raises(ConfigError, match=r"teacher .*other\.keras has 4 classes, the data set has 10"):
         fit(teacher=str(tmp_path / "other.keras"))
-    with pytest.raises(ConfigError, match="no run folder"):
+    with pytest.raises(RunError, match="no such run folder"):
         fit(teacher="nobody")
 
 

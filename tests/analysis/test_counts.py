@@ -291,6 +291,7 @@ def test_larq_zoos_models_are_found_by_name_and_refuse_what_they_cannot_do():
     assert features.output_shape == (None, 2, 2, 512)
 
 
+@pytest.mark.slow
 def test_compare_puts_models_side_by_side(tmp_path, command):
     result = command("compare", "bireal_r1?", "larq_zoo:BiRealNet", "--classes", 10, "--json", cwd=tmp_path)
     assert result.status == 0, result.err

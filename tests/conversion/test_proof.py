@@ -55,6 +55,7 @@ def test_a_sign_that_rounding_turns_is_told_and_passes(tmp_path, kernel, groups,
     assert agreement.max_abs_diff < proof.TOLERANCE * agreement.logits_range
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bias", "nearly_zero", "scale"),
     [

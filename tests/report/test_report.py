@@ -67,6 +67,7 @@ def told(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_page_holds_everything_and_needs_no_network(told, command):
     # Of before such slopes were refused.
     a_run(told, "old", 0.5, options={"width": 16, "slopes": [-1.0, -0.5]})

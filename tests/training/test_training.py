@@ -82,6 +82,7 @@ def assert_same(one: dict, other: dict) -> None:
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_step_is_traced_once(fit, monkeypatch):
     traced = []
     step = Student.train_step
@@ -149,6 +150,7 @@ def test_a_full_disk_stops_the_run_with_a_word_and_leaves_a_checkpoint_to_go_on_
     assert not list(run.rglob(".writing-*"))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_the_run_and_says_where(fit, tmp_path):
     with pytest.raises(TrainingError, match=r"the loss is nan at step \d+, in epoch 1: .* is in .*/ftbnn_r18-digits"):
         fit(learning_rate=1e30)
@@ -170,6 +172,7 @@ def test_a_training_that_fails_leaves_the_terminal_its_cursor(tmp_path):
     assert said.rfind(shown) > said.rfind(hidden) > 0
 
 
+@pytest.mark.slow
 def test_two_trainings_never_write_one_folder(trained_twice, refused):
     (_, run, _), _ = trained_twice
     with runs.in_use(run), pytest.raises(RunError, match="by another process"), runs.in_use(run):
@@ -306,6 +309,7 @@ def test_precision_is_resolved_and_stored(trained_twice):
     assert recipe.read(run.path / "recipe.toml").precision in ("float32", "bfloat16")
 
 
+@pytest.mark.slow
 def test_bfloat16_is_taken_where_it_is_fast_and_emulated_where_nothing_multiplies_it(fit, monkeypatch, tmp_path):
     monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
     found = {}
@@ -318,6 +322,7 @@ def test_bfloat16_is_taken_where_it_is_fast_and_emulated_where_nothing_multiplie
     assert recipe.read(run.path / "recipe.toml").precision == "bfloat16"
 
 
+@pytest.mark.slow
 def test_ema_keeps_averages_of_the_weights(fit):
     _, run, _ = fit(ema=0.5, batch_size=640, schedule="constant")
     stored = weights(run, last_checkpoint(run))

@@ -39,6 +39,7 @@ def test_weights_of_a_run_load():
     assert_answers(ftbnn_larq.create_model("ftbnn_r18", weights=OLD / "weights.npz"), "run")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on(tmp_path, command):
     run = shutil.copytree(OLD / "run", tmp_path / "run")
     resumed = command("train", "--resume", run, "--epochs", 3, "--json")

@@ -157,6 +157,7 @@ def _with_more_units(folder, arguments):
     return folder / "deeper.npz"
 
 
+@pytest.mark.slow
 def test_every_published_file_of_the_zoo_is_sound():
     for name in zoo.list_models():
         for dataset in zoo.published_weights(name):

@@ -60,6 +60,7 @@ def test_models_fit_every_size_of_picture(name, side):
     assert model.output_shape[1] == model.output_shape[2] == {8: 1, 64: 4, 224: 7}[side]
 
 
+@pytest.mark.slow
 @over_models
 def test_models_are_built_at_full_width_and_cost_what_is_stored(name):
     model = ftbnn_larq.create_model(name)

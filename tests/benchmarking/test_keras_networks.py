@@ -78,6 +78,7 @@ def test_patterns_take_keras_networks_only_where_they_name_them():
     assert find(("keras:MobileNetV3*", "bireal_r18"), {}) == ["keras:MobileNetV3Large", NAME, "bireal_r18"]
 
 
+@pytest.mark.slow
 def test_costs_are_those_that_were_published(command):
     """MobileNetV2, arXiv 1801.04381, table 4: 300 M multiply-adds, 3.4 M parameters; MobileNetV3, 1905.02244: 56 M."""
     result = command("compare", "keras:MobileNetV2", NAME, "ftbnn_r18", "--json")
@@ -90,6 +91,7 @@ def test_costs_are_those_that_were_published(command):
     assert ours["name"] == "ftbnn_r18" and ours["ops_ratio"] == ours["ops"] / second["ops"]
 
 
+@pytest.mark.slow
 def test_the_float_flatbuffer_gives_kerass_answers(network, files):
     pictures = np.random.default_rng(1).standard_normal((4, 96, 96, 3), np.float32)
     expected = network.predict_on_batch(pictures)
@@ -98,6 +100,7 @@ def test_the_float_flatbuffer_gives_kerass_answers(network, files):
         np.testing.assert_allclose(interpreter.predict(pictures), expected, atol=1e-4 * np.ptp(expected))
 
 
+@pytest.mark.slow
 def test_the_int8_flatbuffer_computes_in_8_bits_between_a_float_picture_and_float_scores(files):
     model = fb.unpack(files["int8"].read_bytes())
     graph, kinds = model.subgraphs[0], lce.load("mlir/python/tflite_schema.py").TensorType
@@ -114,6 +117,7 @@ def test_the_int8_flatbuffer_computes_in_8_bits_between_a_float_picture_and_floa
         assert np.isfinite(interpreter.predict(np.zeros((1, 96, 96, 3), np.float32))).all()
 
 
+@pytest.mark.slow
 def test_benchmark_runs_plain_flatbuffers_in_tflite_and_lces_in_lce(files, command):
     arguments = (*files.values(), PLAIN, "--threads", "1,2", "--runs", 4, "--kernel", "reference")
     result = command("benchmark", *arguments, "--profile", "--json")
@@ -134,6 +138,7 @@ def test_benchmark_runs_plain_flatbuffers_in_tflite_and_lces_in_lce(files, comma
     assert ("a ratio between the two says nothing about ARM" in told.out) == (host_kernel() == "indirect")
 
 
+@pytest.mark.slow
 def test_benchmark_takes_them_by_name(tmp_path):
     result = run_command("benchmark", INT8, NAME, PLAIN, *SIZE, "--runs", 2, "--json", cwd=tmp_path)
     assert result.status == 0, result.err
@@ -144,6 +149,7 @@ def test_benchmark_takes_them_by_name(tmp_path):
     assert result.out[0]["input_shape"] == [96, 96, 3] and result.out[0]["classes"] == 10
 
 
+@pytest.mark.slow
 def test_a_board_is_told_to_use_xnnpack(files, command, tmp_path, monkeypatch):
     (tmp_path / "board").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "board"))
@@ -156,6 +162,7 @@ def test_a_board_is_told_to_use_xnnpack(files, command, tmp_path, monkeypatch):
     assert "--use_xnnpack" not in lces
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["half", "flipped", "shape"])
 def test_a_damaged_flatbuffer_is_told_in_one_line(files, refused, tmp_path, damage):
     whole = np.frombuffer(files["int8"].read_bytes(), np.uint8)
@@ -176,6 +183,7 @@ def test_a_damaged_flatbuffer_is_told_in_one_line(files, refused, tmp_path, dama
         Interpreter(path, engine="tflite")
 
 
+@pytest.mark.slow
 def test_engines_are_not_mixed_up(files):
     with pytest.raises(ModelFileError, match=r"TFLite's interpreter refuses it .*LceQuantize"):
         Interpreter(PLAIN, engine="tflite")

@@ -14,8 +14,12 @@ CHANGES_EACH = 2
 
 
 def fit(picture, config: DataConfig):
-    """Bring a uint8 picture (h, w, c) to the network's size: scale it to cover that size, then crop the center."""
+    """Bring a uint8 picture (h, w, c) to the network's size: scale it to cover that size, then crop the center.
+
+    Channels become the network's, too.
+    """
     height, width, channels = config.input_shape
+    picture = with_channels(picture, channels)
     if picture.shape[:2] == (height, width):
         return picture
     size = tf.cast(tf.shape(picture)[:2], tf.float32)
@@ -24,6 +28,17 @@ def fit(picture, config: DataConfig):
     picture = tf.image.resize(picture, resized, antialias=True)
     picture = tf.image.resize_with_crop_or_pad(picture, height, width)
     return tf.ensure_shape(_as_pixels(picture), (height, width, channels))
+
+
+def with_channels(picture, channels: int):
+    """A uint8 picture (h, w, c) with 1 channel, its luminance (ITU-R BT.601), or with 3; unchanged if it has them."""
+    if picture.shape[-1] == channels:
+        return picture
+    if channels == 1:
+        # In whole numbers, so that grey stays the grey it was.
+        weights = tf.constant([299, 587, 114])
+        return tf.cast((tf.reduce_sum(tf.cast(picture[..., :3], tf.int32) * weights, -1, True) + 500) // 1000, tf.uint8)
+    return tf.image.grayscale_to_rgb(picture) if picture.shape[-1] == 1 else picture[..., :channels]
 
 
 def jitter(picture, seed):
@@ -53,6 +68,7 @@ def augment(picture, config: DataConfig, seed, strength: float = 0.0):
     """
     height, width, channels = config.input_shape
     crop_seed, flip_seed, change_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+    picture = with_channels(picture, channels)
     if config.crop == "resized":
         area = tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
         begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(

@@ -9,7 +9,7 @@ def check(name: str, data_dir: str | None) -> None:
     pass
 
 
-def load(name: str, *, data_dir: str | None, input_size: int | None, download: bool) -> Data:
+def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None, download: bool) -> Data:
     import numpy as np
     import tensorflow as tf
     from sklearn.datasets import load_digits
@@ -26,10 +26,9 @@ def load(name: str, *, data_dir: str | None, input_size: int | None, download: b
     def split(indices):
         return Split(len(indices), tf.data.Dataset.from_tensor_slices((pictures[indices], classes[indices])))
 
-    side = input_size or 8
     config = DataConfig(
         name=name,
-        input_shape=(side, side, 1),
+        input_shape=(*(input_size or (8, 8)), 1),
         labels=tuple(str(label) for label in digits.target_names),
         # The digits fill their 8x8 pixels: a shift by a whole pixel would cut strokes off.
         crop="jitter",

@@ -106,7 +106,7 @@ def _cut(classes: dict[str, list[Path]], step: int, least: int) -> tuple[dict, d
     return kept, aside
 
 
-def load(name: str, *, data_dir: str | None, input_size: int | None, download: bool) -> Data:
+def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None, download: bool) -> Data:
     train, validation, test = _listing(name)
     if test is None:
         train, test = _cut(train, 5, least=2 if validation is not None else 3)
@@ -120,7 +120,7 @@ def load(name: str, *, data_dir: str | None, input_size: int | None, download: b
     width, height = sizes.pop() if len(sizes) == 1 else (224, 224)
     if max(width, height) > 224:
         width = height = 224
-    shape = (input_size or height, input_size or width, 3)
+    shape = (*(input_size or (height, width)), 3)
 
     import tensorflow as tf
 
@@ -131,7 +131,7 @@ def load(name: str, *, data_dir: str | None, input_size: int | None, download: b
         paths, targets = zip(*rows, strict=True)
 
         def read(path, target):
-            picture = tf.numpy_function(lambda name: read_picture(name.decode(), 3), [path], tf.uint8)
+            picture = tf.numpy_function(lambda name: read_picture(name.decode()), [path], tf.uint8)
             picture.set_shape((None, None, 3))
             return picture, target
 

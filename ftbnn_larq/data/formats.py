@@ -52,7 +52,7 @@ class Split:
         examples: number of pictures.
         rows: `tf.data` with one small element per picture, such as a path or an encoded picture. Rows are shuffled
             before they are read; their own order never changes.
-        read: function from a row to (uint8 picture (h, w, c), int64 label).
+        read: function from a row to (uint8 picture (h, w, c), int64 label); c may be another than the network's.
         shuffle_buffer: number of rows that may be held in memory for shuffling.
     """
 
@@ -71,12 +71,14 @@ class Data:
         train: for training.
         validation: for choosing the best epoch.
         test: for evaluation only.
+        notes: what the user should know of it, a line each.
     """
 
     config: DataConfig
     train: Split
     validation: Split
     test: Split
+    notes: tuple[str, ...] = ()
 
 
 def check_fits(data: Data, input_shape: tuple, classes: int) -> None:
@@ -97,7 +99,7 @@ def prepared_as(config: DataConfig, data: Data) -> Data:
     """The data set with the preprocessing of `config` and its order of classes.
 
     Raises:
-        DataError: the data set has other classes, or pictures with another number of channels.
+        DataError: the data set has other classes.
     """
     theirs, ours = data.config.labels, config.labels
     if sorted(theirs) != sorted(ours):
@@ -105,11 +107,6 @@ def prepared_as(config: DataConfig, data: Data) -> Data:
         raise DataError(
             f"the {len(theirs)} classes of {data.config.name} are not the {len(ours)} classes of the network"
             f"{f': {odd[0]!r} is in one of the two only' if odd else ''}"
-        )
-    if data.config.input_shape[2] != config.input_shape[2]:
-        raise DataError(
-            f"{data.config.name} has pictures with {data.config.input_shape[2]} channels, the network needs "
-            f"{config.input_shape[2]}"
         )
     if theirs == ours:
         return dataclasses.replace(data, config=config)
@@ -124,4 +121,5 @@ def prepared_as(config: DataConfig, data: Data) -> Data:
 
         return dataclasses.replace(split, read=read)
 
-    return Data(config, renumbered(data.train), renumbered(data.validation), renumbered(data.test))
+    splits = {name: renumbered(getattr(data, name)) for name in ("train", "validation", "test")}
+    return dataclasses.replace(data, config=config, **splits)

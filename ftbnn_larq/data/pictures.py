@@ -37,8 +37,8 @@ def check_picture(path: str | Path) -> tuple[int, int]:
         return size
 
 
-def read_picture(path: str | Path, channels: int):
-    """Read a picture as a uint8 array (h, w, channels), turned upright as its EXIF data says.
+def read_picture(path: str | Path):
+    """Read a picture as a uint8 array (h, w, 3), turned upright as its EXIF data says.
 
     Raises:
         DataError: the file is not a picture, or is damaged. The message names it.
@@ -52,8 +52,7 @@ def read_picture(path: str | Path, channels: int):
         if upright.mode.startswith("I;16"):
             # Pillow's own conversion clips 16-bit values at 255.
             upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-        array = np.asarray(upright.convert("L" if channels == 1 else "RGB"), np.uint8)
-    return array[..., None] if array.ndim == 2 else array
+        return np.asarray(upright.convert("RGB"), np.uint8)
 
 
 def _load(picture, path) -> None:

@@ -33,7 +33,8 @@ def load(
     name: str,
     *,
     data_dir: str | None = None,
-    input_size: int | None = None,
+    input_size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
     flip: bool | None = None,
     config: DataConfig | None = None,
     download: bool = True,
@@ -43,7 +44,9 @@ def load(
     Arguments:
         name: `digits`, a TFDS name, or `folder:PATH`.
         data_dir: TFDS's folder; None for TFDS's default.
-        input_size: height and width of the network's input, in pixels; None for the data set's own size.
+        input_size: height and width of the network's input, in pixels, or one number for both; None for the data set's
+            own size.
+        channels: of the network's input, 1 or 3; None for the data set's own.
         flip: whether training pictures are mirrored at random; None for the data set's default.
         config: the configuration stored in a run. Mean, standard deviation and the order of classes are taken from it.
         download: whether TFDS may download a data set that is not in its folder.
@@ -51,12 +54,18 @@ def load(
     Raises:
         UnknownNameError: there is no such data set.
         DataError: the data set is missing, empty or damaged, has one class only, or has other classes than `config`.
-        ConfigError: `input_size` is below 8.
+        ConfigError: `input_size` is below 8, or `channels` is neither 1 nor 3.
     """
-    if input_size is not None and input_size < 8:
-        raise ConfigError(f"input size {input_size}: pictures need at least 8x8 pixels")
+    size = (input_size, input_size) if isinstance(input_size, int) else input_size
+    if size is not None and min(size) < 8:
+        raise ConfigError(f"input size {'x'.join(map(str, size))}: pictures need at least 8x8 pixels")
+    if channels not in (None, 1, 3):
+        raise ConfigError(f"{channels} channels: pictures have 1 (grey) or 3 (color)")
     check_name(name, data_dir)
-    data = _source(name).load(name, data_dir=data_dir, input_size=input_size, download=download)
+    data = _source(name).load(name, data_dir=data_dir, input_size=size, download=download)
+    if channels is not None:
+        shape = (*data.config.input_shape[:2], channels)
+        data = dataclasses.replace(data, config=dataclasses.replace(data.config, input_shape=shape))
     if config is not None:
         return prepared_as(config, data)
     if flip is not None:

@@ -93,7 +93,7 @@ def _split_names(bare: str, splits) -> tuple[str, str, str]:
     return "train[:90%]", "train[90%:]", test
 
 
-def load(name: str, *, data_dir: str | None, input_size: int | None, download: bool) -> Data:
+def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None, download: bool) -> Data:
     builder = _prepared(name, data_dir, download)
     info = builder.info
     bare = info.name
@@ -102,7 +102,7 @@ def load(name: str, *, data_dir: str | None, input_size: int | None, download: b
         raise DataError(f"{name} has {len(labels)} class: a classifier needs at least 2")
     height, width, channels = info.features["image"].shape
     fixed = bool(height and width)
-    shape = (input_size or height or 224, input_size or width or 224, channels or 3)
+    shape = (*(input_size or (height or 224, width or 224)), channels or 3)
 
     import tensorflow as tf
     import tensorflow_datasets

@@ -63,4 +63,4 @@ def _prepare(images, config: DataConfig):
     from ftbnn_larq.data.pipeline import fit, normalise
 
     # One at a time: a photograph needs a hundred times the memory of the network's input.
-    return np.stack([normalise(fit(read_picture(image, config.input_shape[2]), config), config) for image in images])
+    return np.stack([normalise(fit(read_picture(image), config), config) for image in images])

@@ -228,10 +228,10 @@ def test_grey_pictures_of_16_bits_keep_their_range_and_of_32_are_refused(tmp_pat
     path = tmp_path / f"ramp{suffix}"
     Image.fromarray(ramp).save(path)
     check_picture(path)
-    np.testing.assert_array_equal(read_picture(path, 1)[..., 0], ramp >> 8)
-    np.testing.assert_array_equal(read_picture(path, 3)[..., 2], ramp >> 8)
+    np.testing.assert_array_equal(read_picture(path)[..., 0], ramp >> 8)
+    np.testing.assert_array_equal(read_picture(path)[..., 2], ramp >> 8)
     Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "float.tiff")
-    for read in (check_picture, lambda path: read_picture(path, 1)):
+    for read in (check_picture, read_picture):
         with pytest.raises(DataError, match=r"float\.tiff: its pixels have 32 bits"):
             read(tmp_path / "float.tiff")
 
@@ -241,8 +241,22 @@ def test_a_network_is_not_evaluated_on_other_classes(trained, tmp_path):
     with pytest.raises(DataError, match=r"the 10 classes of .* are not the 10 classes"):
         evaluate(trained.run, dataset=name)
     digits = picture_folder(tmp_path / "digits", **{str(number): 3 for number in range(10)})
-    with pytest.raises(DataError, match="pictures with 3 channels, the network needs 1"):
-        evaluate(trained.flatbuffer, dataset=digits)
+    # Its pictures have three channels, and the network takes one.
+    assert evaluate(trained.flatbuffer, dataset=digits)["examples"] == 10
+
+
+def test_channels_become_the_networks():
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    colour = augmentation.with_channels(tf.constant(grey), 3)
+    np.testing.assert_array_equal(colour, np.repeat(grey, 3, axis=-1))
+    np.testing.assert_array_equal(augmentation.with_channels(colour, 1), grey)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    pillows = np.asarray(Image.fromarray(pixels).convert("L"), np.int32)
+    assert np.abs(augmentation.with_channels(tf.constant(pixels), 1).numpy()[..., 0] - pillows).max() <= 1
+    loaded = data.load("digits", input_size=(12, 20), channels=3)
+    assert loaded.config.input_shape == (12, 20, 3) and len(loaded.config.mean) == 3
+    picture, _ = next(iter(pipeline.batches(loaded.test, loaded.config, 4)))
+    assert picture.shape == (4, 12, 20, 3)
 
 
 @pytest.fixture(scope="module")

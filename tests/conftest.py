@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -23,6 +24,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # There is a worker for every core: threads of all of them on all cores stand in each other's way.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
+# What is remembered of folders of pictures goes to a cache that lasts as long as the tests.
+_CACHE = tempfile.TemporaryDirectory(prefix="ftbnn-larq-cache-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 # What a shell starts in the background ignores Ctrl-C, and so would the commands that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import re
 import urllib.error
 import urllib.request
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ftbnn_larq.errors import ConfigError, ToolError, UnknownNameError
-from ftbnn_larq.files import sha256, written_whole
+from ftbnn_larq.files import sha256, user_cache, written_whole
 
 RELEASES = "https://github.com/larq/compute-engine/releases"
 SECONDS = 60
@@ -33,8 +32,7 @@ def command(arch: str) -> str:
 
 def cached(arch: str) -> Path:
     """Where the tool for an architecture is kept."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "ftbnn-larq" / arch / "lce_benchmark_model"
+    return user_cache() / arch / "lce_benchmark_model"
 
 
 def find(facts: dict) -> Path:

@@ -7,6 +7,7 @@ import math
 
 import tensorflow as tf
 
+from ftbnn_larq.data.decoding import part, whole
 from ftbnn_larq.data.formats import DataConfig
 
 # Number of changes that `random_augment` makes to each picture.
@@ -14,12 +15,16 @@ CHANGES_EACH = 2
 
 
 def fit(picture, config: DataConfig):
-    """Bring a uint8 picture (h, w, c) to the network's size: scale it to cover that size, then crop the center.
+    """Bring a picture to the network's size: scale it to cover that size, then crop the center.
 
     Channels become the network's, too.
+
+    Arguments:
+        picture: uint8 (h, w, c) or `Encoded`.
+        config: gives the size and the channels.
     """
     height, width, channels = config.input_shape
-    picture = with_channels(picture, channels)
+    picture = with_channels(whole(picture), channels)
     if picture.shape[:2] == (height, width):
         return picture
     size = tf.cast(tf.shape(picture)[:2], tf.float32)
@@ -31,13 +36,12 @@ def fit(picture, config: DataConfig):
 
 
 def with_channels(picture, channels: int):
-    """A uint8 picture (h, w, c) with 1 channel, its luminance (ITU-R BT.601), or with 3; unchanged if it has them."""
+    """A picture (h, w, c) with 1 channel, its luminance (ITU-R BT.601), or with 3; unchanged if it has them."""
     if picture.shape[-1] == channels:
         return picture
     if channels == 1:
-        # In whole numbers, so that grey stays the grey it was.
-        weights = tf.constant([299, 587, 114])
-        return tf.cast((tf.reduce_sum(tf.cast(picture[..., :3], tf.int32) * weights, -1, True) + 500) // 1000, tf.uint8)
+        luminance = tf.reduce_sum(tf.cast(picture[..., :3], tf.float32) * (0.299, 0.587, 0.114), -1, keepdims=True)
+        return tf.cast(tf.round(luminance), picture.dtype)
     return tf.image.grayscale_to_rgb(picture) if picture.shape[-1] == 1 else picture[..., :channels]
 
 
@@ -58,23 +62,19 @@ def augment(picture, config: DataConfig, seed, strength: float = 0.0):
     """Crop and flip a training picture at random as `config` says, then apply `random_augment`.
 
     Arguments:
-        picture: uint8 (h, w, c).
+        picture: uint8 (h, w, c) or `Encoded`.
         config: gives size, crop and flip.
         seed: two integers.
         strength: of `random_augment`, 0 to 1; 0 is off.
 
     Returns:
-        The picture, uint8, at the network's size.
+        The picture at the network's size, values 0 to 255: uint8, or float32 where it was resized.
     """
     height, width, channels = config.input_shape
     crop_seed, flip_seed, change_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
-    picture = with_channels(picture, channels)
     if config.crop == "resized":
-        area = tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
-        begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
-            tf.shape(picture), area, crop_seed, area_range=(0.08, 1.0), min_object_covered=0.0
-        )
-        picture = _as_pixels(tf.image.resize(tf.slice(picture, begin, size), (height, width), antialias=True))
+        picture = part(picture, functools.partial(_random_part, seed=crop_seed), (height, width))
+        picture = with_channels(tf.ensure_shape(picture, (height, width, picture.shape[-1])), channels)
     else:
         picture = fit(picture, config)
     if config.crop == "pad":
@@ -87,7 +87,16 @@ def augment(picture, config: DataConfig, seed, strength: float = 0.0):
         picture = tf.image.stateless_random_flip_left_right(picture, flip_seed)
     # The crops above lose the static number of channels, which the changes of color need.
     picture = tf.ensure_shape(picture, (height, width, channels))
-    return random_augment(picture, strength, change_seed) if strength else picture
+    return random_augment(_as_pixels(picture), strength, change_seed) if strength else picture
+
+
+def _random_part(shape, seed):
+    """Begin (y, x) and size (h, w) of a part with 8 to 100 % of the area, and 3:4 to 4:3 in shape."""
+    area = tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
+    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+        shape, area, seed, area_range=(0.08, 1.0), min_object_covered=0.0
+    )
+    return begin[:2], size[:2]
 
 
 def random_augment(picture, strength: float, seed):
@@ -105,6 +114,8 @@ def random_augment(picture, strength: float, seed):
 
 
 def _as_pixels(values):
+    if values.dtype == tf.uint8:
+        return values
     return tf.cast(tf.clip_by_value(tf.round(values), 0, 255), tf.uint8)
 
 

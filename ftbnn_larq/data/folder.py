@@ -1,94 +1,83 @@
-"""`folder:PATH`: a folder with one folder per class, or with `train`, `val` and `test` folders of class folders."""
+"""`folder:PATH`: a folder of class folders, or one with folders for training, validation and test that have them."""
 
 from __future__ import annotations
 
+import os
 import random
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from pathlib import Path
 
+from ftbnn_larq.data import listing
 from ftbnn_larq.data.formats import Data, DataConfig, Split
-from ftbnn_larq.data.pictures import SUFFIXES, check_picture, read_picture
+from ftbnn_larq.data.pictures import SUFFIXES
 from ftbnn_larq.errors import DataError
 
-LAYOUT = "expected PATH/CLASS/picture.png, or PATH/train/CLASS/... and PATH/test/CLASS/..."
-# Accepted names of split folders, in lower case.
-SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+# A class of pictures by their paths: label -> sorted paths.
+Classes = dict[str, list[str]]
 
 
 def _root(name: str) -> Path:
     return Path(name.removeprefix("folder:")).expanduser()
 
 
-def _class_folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _pictures(root: Path) -> dict[str, list[Path]]:
-    """The pictures of each class, sorted by class and by name.
-
-    Raises:
-        DataError: the folder is empty or has no class folders, a class has no pictures, or there is only one class.
-    """
-    classes = {
-        folder.name: sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        for folder in _class_folders(root)
-    }
-    if not classes:
-        flat = any(path.suffix.lower() in SUFFIXES for path in root.iterdir())
-        raise DataError(f"{root} {'has pictures but no class folders' if flat else 'is empty'}: {LAYOUT}")
-    for label, pictures in classes.items():
-        if not pictures:
-            raise DataError(
-                f"{root / label}: class {label!r} has no pictures: put some in ({', '.join(sorted(SUFFIXES))}) or "
-                "remove the folder"
-            )
-    if len(classes) < 2:
-        raise DataError(f"{root} has one class only, {next(iter(classes))!r}: a classifier needs at least 2")
-    return classes
-
-
-def _listing(name: str) -> tuple[dict[str, list[Path]], dict[str, list[Path]] | None, dict[str, list[Path]] | None]:
-    """Pictures by class for training, validation and test; None for a split that has no folder."""
+def _read(name: str) -> tuple[listing.Folder, listing.Layout]:
     root = _root(name)
     if not str(name).removeprefix("folder:"):
         raise DataError("'folder:' has no path: write folder:PATH")
     if not root.exists():
         raise DataError(f"{root}: no such folder")
     if not root.is_dir():
-        raise DataError(f"{root} is a file, not a folder: {LAYOUT}")
-    folders = _class_folders(root)
-    # A class may be called "train" too. Its folder then has pictures in it, and not only folders.
-    if not any(path.name.lower() == "train" and _has_folders_alone(path) for path in folders):
-        return _pictures(root), None, None
-    parts: dict[str, dict[str, list[Path]]] = {}
-    for folder in folders:
-        split = SPLITS.get(folder.name.lower())
-        if split is None or split in parts:
-            raise DataError(
-                f"{folder} stands beside a folder of training pictures. Only one folder called val (or valid, "
-                "validation) and one called test may stand there: move it away. If train is a class, put its pictures "
-                "directly into its folder"
-            )
-        parts[split] = _pictures(folder)
-    train = parts["train"]
-    for part in parts.values():
-        if odd := sorted(set(part) ^ set(train)):
-            raise DataError(
-                f"{root}: class {odd[0]!r} is not in all of {', '.join(path.name for path in folders)}: every split "
-                "needs every class"
-            )
-    return train, parts.get("validation"), parts.get("test")
-
-
-def _has_folders_alone(root: Path) -> bool:
-    return bool(_class_folders(root)) and not any(path.suffix.lower() in SUFFIXES for path in root.iterdir())
+        raise DataError(f"{root} is a file, not a folder: {listing.LAYOUT}")
+    folder = listing.read(str(root.resolve()))
+    return folder, listing.layout(folder)
 
 
 def check(name: str, data_dir: str | None) -> None:
-    _listing(name)
+    _read(name)
 
 
-def _cut(classes: dict[str, list[Path]], step: int, least: int) -> tuple[dict, dict]:
+def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None, download: bool) -> Data:
+    from ftbnn_larq.data.index import records
+
+    folder, layout = _read(name)
+    named = {
+        split: {label: [file for each in folders for file in each.all_files()] for label, folders in classes.items()}
+        for split, classes in layout.splits.items()
+    }
+    candidates = [file for classes in named.values() for files in classes.values() for file in files]
+    known = records(folder.path, candidates)
+    # A file that is not called a picture may be one, or else is left out.
+    others = [file for file in candidates if known[file.path].problem and file.suffix not in SUFFIXES]
+    if damaged := [known[file.path].problem for file in candidates if known[file.path].problem and file not in others]:
+        raise DataError("; ".join([*damaged, *(["mend or remove these pictures"] if len(damaged) > 1 else [])]))
+    splits = {
+        split: {
+            label: [file.path for file in files if not known[file.path].problem] for label, files in classes.items()
+        }
+        for split, classes in named.items()
+    }
+    for split, classes in splits.items():
+        for label, paths in classes.items():
+            if not paths:
+                raise listing.no_pictures(layout.splits[split][label][0].path, label)
+    train, validation, test = _cut_where_missing(splits)
+    parts = {"training": train, "validation": validation, "test": test}
+    config = _config(name, tuple(sorted(train)), input_size, (known[file.path] for file in candidates))
+    notes = [*layout.notes, *_left_out(folder, candidates, others), *_shared(parts, known)]
+    return Data(config, *(_split(part, config.labels, known) for part in parts.values()), tuple(notes))
+
+
+def _cut_where_missing(splits: dict[str, Classes]) -> tuple[Classes, Classes, Classes]:
+    """Training, validation and test pictures; a split without a folder is cut off the training pictures."""
+    train, validation, test = splits["train"], splits.get("validation"), splits.get("test")
+    if test is None:
+        train, test = _cut(train, 5, least=2 if validation is not None else 3)
+    if validation is None:
+        train, validation = _cut(train, 8, least=2)
+    return train, validation, test
+
+
+def _cut(classes: Classes, step: int, least: int) -> tuple[Classes, Classes]:
     """Split off every `step`-th picture of each class, at least one and always the same ones.
 
     Raises:
@@ -106,42 +95,69 @@ def _cut(classes: dict[str, list[Path]], step: int, least: int) -> tuple[dict, d
     return kept, aside
 
 
-def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None, download: bool) -> Data:
-    train, validation, test = _listing(name)
-    if test is None:
-        train, test = _cut(train, 5, least=2 if validation is not None else 3)
-    if validation is None:
-        train, validation = _cut(train, 8, least=2)
-    labels = tuple(sorted(train))
-    everything = [path for part in (train, validation, test) for pictures in part.values() for path in pictures]
-    with ThreadPoolExecutor() as pool:
-        # Find damaged pictures now, not hours into a training.
-        sizes = set(pool.map(check_picture, everything))
+def _config(name: str, labels: tuple[str, ...], input_size, known) -> DataConfig:
+    sizes = {(record.width, record.height) for record in known if not record.problem}
     width, height = sizes.pop() if len(sizes) == 1 else (224, 224)
     if max(width, height) > 224:
         width = height = 224
     shape = (*(input_size or (height, width)), 3)
+    crop = "pad" if max(shape[:2]) <= 96 else "resized"
+    return DataConfig(f"folder:{_root(name).resolve()}", shape, labels, crop=crop)
 
+
+def _split(classes: Classes, labels: tuple[str, ...], known) -> Split:
     import tensorflow as tf
 
-    def split(classes) -> Split:
-        rows = [(str(path), labels.index(label)) for label, pictures in classes.items() for path in pictures]
-        # Shuffled once, because some readers take only the first pictures (for example to measure the mean).
-        random.Random(0).shuffle(rows)
-        paths, targets = zip(*rows, strict=True)
+    from ftbnn_larq.data.decoding import Encoded
 
-        def read(path, target):
-            picture = tf.numpy_function(lambda name: read_picture(name.decode()), [path], tf.uint8)
-            picture.set_shape((None, None, 3))
-            return picture, target
+    rows = [(path, labels.index(label)) for label, paths in classes.items() for path in paths]
+    # Shuffled once, because some readers take only the first pictures (for example to measure the mean).
+    random.Random(0).shuffle(rows)
+    # A path is bytes, and not always UTF-8.
+    paths = [os.fsencode(known[path].path(path)) for path, _ in rows]
+    turns = tf.constant([known[path].orientation for path, _ in rows], tf.int32)
+    targets = tf.constant([target for _, target in rows], tf.int64)
 
-        dataset = tf.data.Dataset.from_tensor_slices((list(paths), tf.constant(targets, tf.int64)))
-        return Split(len(rows), dataset, read, shuffle_buffer=len(rows))
+    def read(path, orientation, target):
+        return Encoded(tf.io.read_file(path), orientation), target
 
-    config = DataConfig(
-        name=f"folder:{_root(name).resolve()}",
-        input_shape=shape,
-        labels=labels,
-        crop="pad" if max(shape[:2]) <= 96 else "resized",
-    )
-    return Data(config, split(train), split(validation), split(test))
+    return Split(len(rows), tf.data.Dataset.from_tensor_slices((paths, turns, targets)), read, shuffle_buffer=len(rows))
+
+
+def _left_out(folder: listing.Folder, candidates, others) -> list[str]:
+    """A line on what is in the folder and not in the data set, if there is anything."""
+    taken = {file.path for file in candidates} - {file.path for file in others}
+    rest = [file for each in folder.walk() for file in each.files if file.path not in taken]
+    stray = [file.path for file in rest if file.suffix in SUFFIXES]
+    suffixes = Counter(file.suffix or "without suffix" for file in rest if file.suffix not in SUFFIXES)
+    hidden = sum(each.hidden for each in folder.walk())
+    parts = []
+    if hidden:
+        parts.append(f"{_count(hidden, 'hidden file')}")
+    if suffixes:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
+        parts.append(f"{_count(suffixes.total(), 'file')} that Pillow does not read ({kinds})")
+    if stray:
+        parts.append(f"{_count(len(stray), 'picture')} in no class folder ({stray[0]})")
+    return [f"left out of {folder.path}: {', '.join(parts)}"] if parts else []
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _shared(parts: dict[str, Classes], known) -> list[str]:
+    """A line for each two splits that have pictures of the same bytes."""
+    seen: dict[str, tuple[str, str]] = {}
+    shared: dict[tuple[str, str], list[str]] = {}
+    for split, classes in parts.items():
+        for paths in classes.values():
+            for path in paths:
+                first, other = seen.setdefault(known[path].digest, (split, path))
+                if first != split:
+                    shared.setdefault((first, split), []).append(f"{path} is {other}")
+    return [
+        f"{_count(len(found), 'picture')} of the {split} split {'has' if len(found) == 1 else 'have'} the bytes of "
+        f"{first} pictures, so accuracy is overstated: {found[0]}"
+        for (first, split), found in shared.items()
+    ]

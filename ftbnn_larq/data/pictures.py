@@ -1,20 +1,31 @@
-"""Read picture files with Pillow, for picture folders and for `predict`."""
+"""Read picture files with Pillow, for `predict` and for what TensorFlow cannot read."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import NamedTuple
 
 from ftbnn_larq.errors import DataError, one_line
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+# Pillow's formats that hold pictures and are decoded without other programs.
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "PSD", "QOI", "SGI")
+FORMATS += ("SUN", "TGA", "TIFF", "WEBP")
+# A file of such a name must be a picture.
+SUFFIXES = {".apng", ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg"}
+SUFFIXES |= {".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".pjp", ".pjpeg", ".png", ".pnm", ".ppm", ".psd"}
+SUFFIXES |= {".qoi", ".ras", ".sgi", ".tga", ".tif", ".tiff", ".webp"}
+# Formats that their first bytes prove. Any other file is a picture if it is of one of them.
+PROVEN = ("AVIF", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
-def _open(path: str | Path):
+def _open(path, formats=FORMATS):
     from PIL import Image
 
     try:
-        return Image.open(path)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        Image.init()
+        return Image.open(path, formats=formats)
+    except Exception as error:  # Pillow's readers raise a dozen kinds for a damaged file
         reason = "not a picture file" if isinstance(error, Image.UnidentifiedImageError) else _reason(error)
         raise DataError(f"{path}: cannot be read as a picture ({reason})") from error
 
@@ -23,18 +34,60 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or one_line(error, 120)
 
 
-def check_picture(path: str | Path) -> tuple[int, int]:
-    """The size (width, height) of a picture, after reading it to its end.
+class Seen(NamedTuple):
+    """What the head of a picture file says.
+
+    Attributes:
+        width, height: in pixels, upright.
+        orientation: EXIF's, 1 to 8; 1 for upright.
+        grey: whether it has one channel.
+        plain: whether TensorFlow reads the file as Pillow does: a JPEG or PNG of 8 bits a channel, grey or RGB.
+    """
+
+    width: int
+    height: int
+    orientation: int
+    grey: bool
+    plain: bool
+
+
+def look(path: str | os.PathLike, *, proven: bool = False) -> Seen:
+    """Read the head of a picture file.
+
+    Arguments:
+        proven: whether only formats count that a file's first bytes prove.
+
+    Raises:
+        DataError: the file is not a picture. The message names it.
+    """
+    with _open(path, PROVEN if proven else FORMATS) as picture:
+        modes = {"JPEG": ("L", "RGB"), "MPO": ("L", "RGB"), "PNG": ("L", "LA", "RGB", "RGBA", "P")}
+        plain = picture.mode in modes.get(picture.format, ()) and not (
+            picture.mode == "P" and "transparency" in picture.info
+        )
+        orientation = _orientation(picture)
+        size = picture.size if orientation < 5 else picture.size[::-1]
+        return Seen(*size, orientation, picture.mode in ("1", "L", "LA", "I;16", "I;16B"), plain)
+
+
+def _orientation(picture) -> int:
+    try:
+        found = picture.getexif().get(0x0112, 1)
+    except Exception:  # EXIF data are often damaged, and the picture is not
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def check_picture(path: str | Path) -> None:
+    """Read a picture to its end.
 
     Raises:
         DataError: the file is not a picture, or is damaged. The message names it.
     """
     with _open(path) as picture:
-        size = picture.size
         # A JPEG is decoded at an eighth of its size. That finds a truncated file, and is much faster.
         picture.draft(None, (1, 1))
         _load(picture, path)
-        return size
 
 
 def read_picture(path: str | Path):
@@ -44,15 +97,18 @@ def read_picture(path: str | Path):
         DataError: the file is not a picture, or is damaged. The message names it.
     """
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with _open(path) as picture:
         _load(picture, path)
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode.startswith("I;16"):
+        orientation = _orientation(picture)
+        if picture.mode.startswith("I;16"):
             # Pillow's own conversion clips 16-bit values at 255.
-            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-        return np.asarray(upright.convert("RGB"), np.uint8)
+            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+        array = np.asarray(picture.convert("RGB"), np.uint8)
+    array = array.transpose(1, 0, 2) if orientation >= 5 else array
+    array = array[:, ::-1] if orientation in (2, 3, 6, 7) else array
+    return array[::-1] if orientation in (3, 4, 7, 8) else array
 
 
 def _load(picture, path) -> None:
@@ -60,5 +116,5 @@ def _load(picture, path) -> None:
         raise DataError(f"{path}: its pixels have 32 bits, whose range is unknown: store it with 8 or 16 bits")
     try:
         picture.load()
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
+    except Exception as error:  # as above
         raise DataError(f"{path}: damaged picture ({_reason(error)})") from error

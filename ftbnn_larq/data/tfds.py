@@ -107,6 +107,10 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
     import tensorflow as tf
     import tensorflow_datasets
 
+    from ftbnn_larq.data.decoding import Encoded
+
+    plain = not fixed and channels == 3 and info.features["image"].np_dtype == "uint8"
+
     def split(split_name: str) -> Split:
         examples = info.splits[split_name].num_examples
         if not examples:
@@ -122,7 +126,8 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
             raise DataError(f"{name}: the labels of its split {split_name!r} are not public: take another data set")
 
         def read(encoded, label):
-            return info.features["image"].decode_example(encoded), label
+            # TFDS's own decoding knows more kinds, and no crop while decoding.
+            return Encoded(encoded) if plain else info.features["image"].decode_example(encoded), label
 
         if fixed and examples * height * width * channels <= CACHE_BYTES:
             return Split(examples, rows.map(read, num_parallel_calls=tf.data.AUTOTUNE).cache())

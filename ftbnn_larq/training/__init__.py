@@ -87,6 +87,8 @@ def carry_out(
         on_event(f"resuming {planned.resumed.path}, {planned.model}")
         return loop.resume(planned.resumed.path, epochs=planned.epochs, data_dir=planned.data_dir, **told)
     loaded = data.load(planned.dataset, data_dir=planned.data_dir, input_size=planned.input_size, flip=planned.flip)
+    for note in loaded.notes:
+        on_event(note)
     how, replicas = planned.recipe, strategy.num_replicas_in_sync
     on_event(
         f"training {planned.model} on {planned.dataset}: {loaded.train.examples} pictures of "
@@ -94,4 +96,6 @@ def carry_out(
         f"batches of {how.batch_size}{f' on {replicas} replicas together' if replicas > 1 else ''}, learning rate "
         f"{how.learning_rate:g}"
     )
+    labels = loaded.config.labels
+    on_event(f"classes: {', '.join(labels[:10])}{f' and {len(labels) - 10} more' if len(labels) > 10 else ''}")
     return loop.start(planned.model, loaded, how, options=planned.options, seed=planned.seed, output=output, **told)

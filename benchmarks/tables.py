@@ -101,6 +101,13 @@ def training() -> list[str]:
         [name, *(f"{speeds[name] / speeds['ftbnn_r18']:.2f}" for speeds in measured)]
         for name in next(iter(measured), ())
     ]
+    if read := document.get("reading"):
+        sizes = ", ".join("x".join(map(str, size)) for size in read["sizes"])
+        words.append(
+            f"JPEG files of {sizes}, read for training at {read['side']}x{read['side']} on {read['cores']} cores: "
+            f"{read['folder']['ratio']:.2f} times the speed of a plain TensorFlow pipeline from a folder, "
+            f"{read['tfds']['ratio']:.2f} times from TFDS (TensorFlow {read['versions']['tensorflow']}, {read['date']})."
+        )
     if memory := document.get("memory"):
         held = memory["megabytes"]
         words.append(

@@ -3,7 +3,8 @@
 python -m benchmarks.training --width 16 --width 64 --dataset cifar10 --data-dir DIR
 
 The networks take steps in turn, and the fastest step of each counts: other load on the machine only adds time. Single
-layers with groups and without are timed alike. Then a small network is trained for
+layers with groups and without are timed alike. Photographs are read for training beside a plain TensorFlow pipeline.
+Then a small network is trained for
 some epochs, to see whether memory stays flat, another with and without bfloat16, emulated where the machine lacks it,
 to see whether top-1 holds, and a third in one process and in two, to see whether they take the same steps. Writes
 zoo/results/training.json, where the speeds of other kinds of processors stay; python -m benchmarks.tables shows it in
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import workers
+from benchmarks import reading, workers
 from benchmarks.results import HERE
 from ftbnn_larq import cli, runs, zoo
 from ftbnn_larq import data as datasets
@@ -239,7 +240,7 @@ def two_processes(dataset: str, data_dir: str | None, model: str = "ftbnn_r18_ba
 )
 @click.option(
     "--only",
-    type=click.Choice(["speed", "memory", "accuracy", "workers"]),
+    type=click.Choice(["speed", "reading", "memory", "accuracy", "workers"]),
     help="Measure one part and keep the others.",
 )
 def main(widths, dataset, data_dir, batch_size, steps, only):
@@ -258,6 +259,9 @@ def main(widths, dataset, data_dir, batch_size, steps, only):
             "grouped_layers": grouped_layers(batch_size),
             "widths": {str(width): measure(width, data, batch_size, steps) for width in widths},
         }
+    if only in (None, "reading"):
+        with tempfile.TemporaryDirectory() as folder:
+            document["reading"] = {**common, "cores": len(os.sched_getaffinity(0)), **reading.measure(Path(folder))}
     if only in (None, "memory"):
         data = datasets.load(dataset, data_dir=data_dir)
         document["memory"] = {**common, "dataset": dataset, "megabytes": memory(data, epochs=8)}

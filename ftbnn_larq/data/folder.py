@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 from collections import Counter
@@ -48,7 +49,9 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
     known = records(folder.path, candidates)
     # A file that is not called a picture may be one, or else is left out.
     others = [file for file in candidates if known[file.path].problem and file.suffix not in SUFFIXES]
-    if damaged := [known[file.path].problem for file in candidates if known[file.path].problem and file not in others]:
+    if damaged := [
+        known[file.path].problem for file in candidates if file.suffix in SUFFIXES and known[file.path].problem
+    ]:
         raise DataError("; ".join([*damaged, *(["mend or remove these pictures"] if len(damaged) > 1 else [])]))
     splits = {
         split: {
@@ -64,7 +67,8 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
     parts = {"training": train, "validation": validation, "test": test}
     config = _config(name, tuple(sorted(train)), input_size, (known[file.path] for file in candidates))
     notes = [*layout.notes, *_left_out(folder, candidates, others), *_shared(parts, known)]
-    return Data(config, *(_split(part, config.labels, known) for part in parts.values()), tuple(notes))
+    splits = [_split(part, config.labels, known) for part in parts.values()]
+    return Data(config, *splits, tuple(notes), _fingerprint(train, known))
 
 
 def _cut_where_missing(splits: dict[str, Classes]) -> tuple[Classes, Classes, Classes]:
@@ -122,6 +126,13 @@ def _split(classes: Classes, labels: tuple[str, ...], known) -> Split:
         return Encoded(tf.io.read_file(path), orientation), target
 
     return Split(len(rows), tf.data.Dataset.from_tensor_slices((paths, turns, targets)), read, shuffle_buffer=len(rows))
+
+
+def _fingerprint(classes: Classes, known) -> str:
+    content = hashlib.blake2b(digest_size=16)
+    for label, paths in classes.items():
+        content.update(repr((label, [known[path].digest for path in paths])).encode(errors="surrogateescape"))
+    return content.hexdigest()
 
 
 def _left_out(folder: listing.Folder, candidates, others) -> list[str]:

@@ -72,6 +72,7 @@ class Data:
         validation: for choosing the best epoch.
         test: for evaluation only.
         notes: what the user should know of it, a line each.
+        fingerprint: names the content of the training split; None if it is not known.
     """
 
     config: DataConfig
@@ -79,6 +80,7 @@ class Data:
     validation: Split
     test: Split
     notes: tuple[str, ...] = ()
+    fingerprint: str | None = None
 
 
 def check_fits(data: Data, input_shape: tuple, classes: int) -> None:

@@ -2,30 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
 
 import numpy as np
 import tensorflow as tf
 
 from ftbnn_larq.data.augmentation import augment, fit, mix
 from ftbnn_larq.data.formats import Data, DataConfig, Split
+from ftbnn_larq.files import read_json, user_cache, write_json
 from ftbnn_larq.recipe import Recipe
 
+# Of what is remembered in the user's cache.
+FORMAT = 1
 # Number of pictures for measuring mean and standard deviation.
 STATISTICS_SAMPLE = 1_000
 
 
 def with_statistics(data: Data) -> Data:
     """The data set with mean and standard deviation per channel, of the first 1,000 pictures of the training split."""
-    sample = pictures(data.train, data.config).take(STATISTICS_SAMPLE).map(lambda picture, _: picture)
-    pixels = np.stack(list(sample.as_numpy_iterator())).astype(np.float64) / 255
-    mean, std = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
-    config = dataclasses.replace(
-        data.config,
-        mean=tuple(round(float(value), 6) for value in mean),
-        std=tuple(round(float(max(value, 1e-3)), 6) for value in std),
-    )
-    return dataclasses.replace(data, config=config)
+    if data.fingerprint is None:
+        return _with(data, *_statistics(data))
+    # Decoding large photographs takes longer than all else that a training begins with.
+    told = f"{FORMAT} {data.fingerprint} {data.config.input_shape}"
+    path = user_cache() / "statistics" / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
+    try:
+        return _with(data, *read_json(path))
+    except (OSError, ValueError, TypeError):
+        found = _statistics(data)
+    with contextlib.suppress(OSError):
+        write_json(path, found)
+    return _with(data, *found)
+
+
+def _with(data: Data, mean, std) -> Data:
+    if not len(mean) == len(std) == data.config.input_shape[2]:
+        raise ValueError(f"{mean} and {std} are not of {data.config.input_shape[2]} channels")
+    mean, std = (tuple(map(float, values)) for values in (mean, std))
+    return dataclasses.replace(data, config=dataclasses.replace(data.config, mean=mean, std=std))
+
+
+def _statistics(data: Data) -> tuple[list[float], list[float]]:
+    levels = np.arange(256) / 255
+    counts = np.zeros((data.config.input_shape[2], 256), np.int64)
+    for picture, _ in pictures(data.train, data.config).take(STATISTICS_SAMPLE).as_numpy_iterator():
+        for channel, counted in enumerate(counts):
+            counted += np.bincount(picture[..., channel].ravel(), minlength=256)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    mean = shares @ levels
+    std = np.sqrt((shares * (levels - mean[:, None]) ** 2).sum(axis=1))
+    return [round(float(value), 6) for value in mean], [round(float(max(value, 1e-3)), 6) for value in std]
 
 
 def normalise(pictures, config: DataConfig):

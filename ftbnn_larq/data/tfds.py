@@ -104,12 +104,13 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
     fixed = bool(height and width)
     shape = (*(input_size or (height or 224, width or 224)), channels or 3)
 
+    import numpy as np
     import tensorflow as tf
     import tensorflow_datasets
 
     from ftbnn_larq.data.decoding import Encoded
 
-    plain = not fixed and channels == 3 and info.features["image"].np_dtype == "uint8"
+    plain = not fixed and channels == 3 and info.features["image"].np_dtype == np.uint8
 
     def split(split_name: str) -> Split:
         examples = info.splits[split_name].num_examples

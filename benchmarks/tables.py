@@ -106,7 +106,7 @@ def training() -> list[str]:
         words.append(
             f"JPEG files of {sizes}, read for training at {read['side']}x{read['side']} on {read['cores']} cores: "
             f"{read['folder']['ratio']:.2f} times the speed of a plain TensorFlow pipeline from a folder, "
-            f"{read['tfds']['ratio']:.2f} times from TFDS (TensorFlow {read['versions']['tensorflow']}, {read['date']})."
+            f"{read['tfds']['ratio']:.2f} times from TFDS. TensorFlow {read['versions']['tensorflow']}, {read['date']}."
         )
     if memory := document.get("memory"):
         held = memory["megabytes"]

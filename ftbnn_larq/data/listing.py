@@ -15,10 +15,11 @@ from ftbnn_larq.errors import DataError
 LAYOUT = "expected PATH/CLASS/picture.png, or PATH/train/CLASS/... and PATH/test/CLASS/..."
 # What systems and tools put beside pictures, in lower case.
 HIDDEN = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
-HIDDEN |= {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+HIDDEN |= {"@recycle", "@synoresource", "#snapshot", "__pycache__"}
+HIDDEN |= {"thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r"}
 # Words of a folder's name that make it a split, in lower case.
 WORDS = {
-    "train": "train training trn",
+    "train": "train training trainval trn",
     "validation": "val valid validation dev",
     "test": "test testing tst eval evaluation holdout",
 }

@@ -114,7 +114,8 @@ print("done", flush=True)
 def test_a_process_ends_while_pictures_are_on_their_way(tmp_path):
     """It hung at times, when `tf.data` called Python while the interpreter was going down."""
     name = picture_folder(tmp_path / "pets", cat=60, dog=60)
-    for _ in range(3):
-        arguments = [sys.executable, "-c", END, name.removeprefix("folder:")]
-        done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0 and done.stdout == "done\n", done.stderr
+    arguments = [sys.executable, "-c", END, name.removeprefix("folder:")]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    for process in [subprocess.Popen(arguments, cwd=ROOT, **pipes) for _ in range(3)]:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0 and out == "done\n", err

@@ -94,4 +94,5 @@ def carry_out(
         f"batches of {how.batch_size}{f' on {replicas} replicas together' if replicas > 1 else ''}, learning rate "
         f"{how.learning_rate:g}"
     )
-    return loop.start(planned.model, loaded, how, options=planned.options, seed=planned.seed, output=output, **told)
+    settings = {"options": planned.options, "seed": planned.seed, "output": output, "on_event": on_event}
+    return loop.start(planned.model, loaded, how, **settings, **told)

@@ -63,7 +63,7 @@ def test_dense_layers_take_a_bit_a_weight_behind_a_map_and_behind_features(tmp_p
     assert not any(row["float_because"] for row in document["layers"] if row["type"] == "QuantDense")
     counted = count(model)
     weights = 9 * 64 * 64 + 64 * 64 * 256 + 256 * 72 + 72 * 10
-    assert counted["params_binary"] == weights and counted["macs_binary"] == weights + 63 * 9 * 64 * 64
+    assert counted["params"]["binary"] == weights and counted["macs"]["binary"] == weights + 63 * 9 * 64 * 64
     # Of 72 and of 10 signs the last word is not full.
     assert weights / 8 < document["bytes"] < weights / 8 + 20_000
     assert document["max_abs_diff"] < proof.TOLERANCE * document["logits_range"]

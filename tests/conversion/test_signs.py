@@ -69,7 +69,7 @@ def test_a_threshold_that_is_not_rounding_is_refused(converted):
 
 
 def damaged(flatbuffer: bytes, what: str) -> bytes:
-    """The flatbuffer with another stem, one wrong weight, channels in another order, one threshold or pool wrong."""
+    """The flatbuffer with another stem, wrong weights, channels in another order, wrong thresholds or pools."""
     graph = fb.Graph(flatbuffer)
     of = {
         kind: [each for each in graph.operators if graph.type(each) == kind]
@@ -80,12 +80,8 @@ def damaged(flatbuffer: bytes, what: str) -> bytes:
         operator.inputs[place] = graph.add_constant(by(graph.constant(operator.inputs[place]).copy()))
 
     def flip(words):
-        words[3, 1, 1] ^= 1 << 7
+        words[:, 1, 1] ^= 1 << 7
         return words
-
-    def raised(thresholds):
-        thresholds[5] += 3
-        return thresholds
 
     kind, _, place = what.partition(" ")
     if kind == "stem":
@@ -95,7 +91,7 @@ def damaged(flatbuffer: bytes, what: str) -> bytes:
     elif kind == "order":
         change(of["LceBconv2d"][int(place)], 1, lambda words: np.roll(words, 1, axis=0))
     elif kind == "threshold":
-        change(of["LceBconv2d"][int(place)], 4, raised)
+        change(of["LceBconv2d"][int(place)], 4, lambda thresholds: thresholds + np.int32(3))
     else:
         # A window of one pixel in place of two by two.
         pool = of["LceBMaxPool2d"][int(place)]
@@ -108,8 +104,11 @@ def damaged(flatbuffer: bytes, what: str) -> bytes:
 @pytest.mark.parametrize(
     "what",
     [
-        *("stem", "weight 0", "weight 1", "weight 2", "threshold 0", "threshold 1", "pool 1"),
-        *(pytest.param(what, marks=pytest.mark.slow) for what in ("order 0", "order 1", "order 2", "pool 0")),
+        *("weight 0", "order 1", "threshold 1", "pool 1"),
+        *(
+            pytest.param(what, marks=pytest.mark.slow)
+            for what in ("stem", "pool 0", "order 0", "threshold 0", "weight 1", "order 2", "weight 2")
+        ),
     ],
 )
 def test_ties_excuse_no_damage(converted, tmp_path, what):

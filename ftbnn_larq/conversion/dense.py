@@ -22,6 +22,7 @@ def as_convolutions() -> Iterator[None]:
     kept = vars(lq.layers.QuantDense).get("call")
     plain = lq.layers.QuantDense.call
 
+    @tf.autograph.experimental.do_not_convert  # which would take longer than the rest
     def call(layer, inputs):
         return _convolution(layer, inputs) if is_convertible(layer) else plain(layer, inputs)
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from ftbnn_larq import runs
+from ftbnn_larq.analysis import zero_padding
 from ftbnn_larq.conversion import census, explain, passes, proof, source
 from ftbnn_larq.conversion.converter import to_flatbuffer
 from ftbnn_larq.conversion.flatbuffer import Graph
@@ -140,6 +141,10 @@ def convert_model(
 def _converted(
     network: Network, path: Path, pictures: np.ndarray, groups: str, chosen: tuple[passes.Pass, ...]
 ) -> dict:
+    for layer in zero_padding.covered(network.model):
+        raise ConversionError(
+            f"{layer} with all its kernels but the reference one. Train it with pad_values=1.0, or on larger pictures"
+        )
     with written_whole(path) as temporary, _answers(network, pictures, chosen) as answers:
         converted = to_flatbuffer(network.model)
         graph = Graph(converted.flatbuffer)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from ftbnn_larq.conversion import dense
 from ftbnn_larq.errors import ConversionError, one_line
 from ftbnn_larq.quiet import quiet_native_stderr
 
@@ -51,7 +52,8 @@ def to_flatbuffer(model: tf.keras.Model) -> Converted:
     ):
         warnings.simplefilter("ignore")
         try:
-            save_function(model, folder)
+            with dense.as_convolutions():
+                save_function(model, folder)
             flatbuffer = lce.convert_saved_model(folder)
         except Exception as error:  # the binding raises MLIR's errors as several types
             raise ConversionError(f"LCE cannot convert {model.name}: {one_line(error, 300)}") from error

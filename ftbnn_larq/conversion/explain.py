@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq.conversion import census
+from ftbnn_larq.conversion import census, dense
 from ftbnn_larq.conversion.network import Layer, Network
 from ftbnn_larq.conversion.passes.groups import WORD
 
@@ -94,13 +94,13 @@ def _nearest(layer, path_of) -> str | None:
 
 def known_reason(layer) -> str | None:
     """Why LCE has no binary operator for a binary layer; None if that is not known."""
-    if isinstance(layer, tf.keras.layers.Dense):
-        return "a binary dense layer, LCE has binary convolutions only"
+    if isinstance(layer, tf.keras.layers.Dense) and not dense.is_convertible(layer):
+        return "a binary dense layer with a call of its own; only Larq's QuantDense becomes a binary convolution"
     groups = getattr(layer, "groups", 1)
-    channels = layer.kernel.shape[2]
+    channels = layer.kernel.shape[-2]
     if groups > 1 and channels % WORD:
         return f"{channels} channels per group, LCE needs a multiple of {WORD}"
-    if layer.padding == "same" and getattr(layer, "pad_values", 0.0) not in (0.0, 1.0):
+    if getattr(layer, "padding", None) == "same" and getattr(layer, "pad_values", 0.0) not in (0.0, 1.0):
         return f"padded with {layer.pad_values}, LCE pads with 0 or 1"
     if not np.all(layer.input_quantizer(-tf.ones((1, 1, 1, groups * channels)))):
         return f"its input quantizer {type(layer.input_quantizer).__name__} gives 0 and 1, LCE needs -1 and 1"

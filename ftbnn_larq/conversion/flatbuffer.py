@@ -28,6 +28,8 @@ _OPTIONS = {
     "CONCATENATION": ("ConcatenationOptions", 1),
     "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", 1),
     "DEQUANTIZE": ("DequantizeOptions", 2),
+    "MAX_POOL_2D": ("Pool2DOptions", 1),
+    "LceDequantize": (None, 1),
 }
 
 
@@ -173,7 +175,7 @@ class Graph:
         schema = _schema()
         operator = schema.OperatorT()
         name, version = _OPTIONS[kind]
-        operator.opcodeIndex = self._code(getattr(schema.BuiltinOperator, kind), version)
+        operator.opcodeIndex = self._code(kind, version)
         operator.inputs, operator.outputs = list(inputs), list(outputs)
         if name:
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, name)
@@ -192,13 +194,16 @@ class Graph:
             twin.customOptions = np.frombuffer(flexbuffers.Dumps({**known, **custom}), np.uint8)
         return twin
 
-    def _code(self, builtin: int, version: int) -> int:
-        codes = self.model.operatorCodes
+    def _code(self, kind: str, version: int) -> int:
+        builtins, codes = _schema().BuiltinOperator, self.model.operatorCodes
+        builtin = getattr(builtins, kind, builtins.CUSTOM)
+        custom = kind.encode() if builtin == builtins.CUSTOM else None
         for index, code in enumerate(codes):
-            if not code.customCode and max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
+            if (code.customCode or None, max(code.builtinCode, code.deprecatedBuiltinCode)) == (custom, builtin):
                 code.version = max(code.version, version)
                 return index
         code = _schema().OperatorCodeT()
+        code.customCode = custom
         # Read by interpreters from before there were more than 127 operators.
         code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
         codes.append(code)

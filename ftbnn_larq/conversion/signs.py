@@ -1,52 +1,137 @@
-"""The inputs of the signs: read out of a running flatbuffer, and put into Keras in place of its own."""
+"""The signs that a running flatbuffer computes, put into Keras in place of its own."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from flatbuffers import flexbuffers
 
 from ftbnn_larq.conversion import flatbuffer as fb
+from ftbnn_larq.conversion.census import BINARY_CONVOLUTION
 from ftbnn_larq.conversion.network import Network
+from ftbnn_larq.conversion.passes.groups import split
 from ftbnn_larq.inference.interpreter import Interpreter
-from ftbnn_larq.models.layers import ShuffleChannels
 
 # Largest difference of two inputs of a sign, relative to the largest input of that sign in the picture. Float32 sums in
 # another order, and batch norms folded into other operators, differ by some 1e-6 after eighteen layers.
 ROUNDING = 1e-4
+# Pictures that Keras takes at once.
+BATCH = 16
 
 
-def expose(flatbuffer: bytes) -> bytes:
-    """The same flatbuffer with the float inputs of all signs as further outputs, in order of execution."""
+class Exposed(NamedTuple):
+    """A flatbuffer that gives out what its binary convolutions read.
+
+    Attributes:
+        flatbuffer: the bytes. Its first output is the scores.
+        signs: for each binary convolution, in order of execution, the output with its input as -1 and 1.
+        floats: likewise the output with the floats that those are the signs of; None where a convolution wrote the
+            signs, so that no floats exist.
+    """
+
+    flatbuffer: bytes
+    signs: list[int]
+    floats: list[int | None]
+
+
+def expose(flatbuffer: bytes) -> Exposed:
+    """The same flatbuffer with the inputs of all binary convolutions as further outputs."""
     graph = fb.Graph(flatbuffer)
-    signed = [operator.inputs[0] for operator in graph.operators if graph.type(operator) == "LceQuantize"]
-    graph.outputs += dict.fromkeys(signed)
-    return graph.pack()
+    signs, floats, known = [], [], {}
+    for convolution in [each for each in graph.operators if graph.type(each) == BINARY_CONVOLUTION]:
+        packed = convolution.inputs[0]
+        channels = flexbuffers.Loads(bytes(convolution.customOptions))["channels_in"]
+        signs.append(graph.add_tensor((*graph.shape(packed)[:-1], channels), graph.inputs[0], "signs"))
+        floats.append(_floats(graph, packed, known))
+        place = graph.operators.index(convolution)
+        graph.operators.insert(place, graph.operator("LceDequantize", [packed], signs[-1:]))
+    graph.outputs = list(dict.fromkeys([*graph.outputs, *signs, *(each for each in floats if each is not None)]))
+    # Packing gives the tensors other numbers, and keeps the order of the outputs.
+    places = {tensor: place for place, tensor in enumerate(graph.outputs)}
+    return Exposed(graph.pack(), [places[each] for each in signs], [places.get(each) for each in floats])
 
 
-def _joined(pieces: list[np.ndarray], shapes: list[tuple]) -> list[np.ndarray] | None:
-    """Arrays of the wanted shapes, groups that were kept apart side by side; None if they are not those."""
-    waiting, whole = list(pieces), []
-    for shape in shapes:
-        parts = []
-        while waiting and sum(part.shape[-1] for part in parts) < shape[-1]:
-            parts.append(waiting.pop(0))
-        if not parts or any(part.shape[1:-1] != shape[:-1] for part in parts):
+def _floats(graph: fb.Graph, packed: int, known: dict[int, int | None]) -> int | None:
+    """The tensor of floats whose signs are `packed`. What was done to the signs is done to the floats too."""
+    if packed in known:
+        return known[packed]
+    known[packed] = None
+    maker = graph.producers()[packed]
+    kind = graph.type(maker)
+    if kind == "LceQuantize" and maker.inputs[0] not in graph.inputs:
+        known[packed] = maker.inputs[0]
+    elif kind == "SPLIT":
+        whole = _floats(graph, maker.inputs[1], known)
+        if whole is not None and graph.shape(whole)[-1] % len(maker.outputs) == 0:
+            pieces = split(graph, whole, len(maker.outputs))
+            graph.operators.insert(graph.operators.index(maker), pieces)
+            known.update(zip(maker.outputs, pieces.outputs, strict=True))
+    elif kind == "LceBMaxPool2d":
+        whole = _floats(graph, maker.inputs[0], known)
+        if whole is not None:
+            options = flexbuffers.Loads(bytes(maker.customOptions))
+            known[packed] = graph.add_tensor((*graph.shape(packed)[:-1], graph.shape(whole)[-1]), whole, "pooled")
+            pool = graph.operator(
+                "MAX_POOL_2D",
+                [whole],
+                [known[packed]],
+                padding=options["padding"],
+                strideW=options["stride_width"],
+                strideH=options["stride_height"],
+                filterWidth=options["filter_width"],
+                filterHeight=options["filter_height"],
+            )
+            graph.operators.insert(graph.operators.index(maker), pool)
+    return known[packed]
+
+
+@contextlib.contextmanager
+def _given(layers: tuple, signs: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """While the block runs, `layers` read `signs`, call after call; gives what they would have read."""
+    original, binary, own = tf.keras.layers.Layer.__call__, set(map(id, layers)), []
+
+    @functools.wraps(original)  # with Keras's name, AutoGraph does not rewrite this function
+    def call(layer, *arguments, **keywords):
+        if id(layer) not in binary:
+            return original(layer, *arguments, **keywords)
+        inputs, *others = arguments
+        own.append(inputs.numpy())
+        return original(layer, tf.constant(signs[len(own) - 1].reshape(inputs.shape)), *others, **keywords)
+
+    # Keras has no hook for calls; those inside models inside the model are reached so, and each of a layer's own.
+    tf.keras.layers.Layer.__call__ = call
+    try:
+        yield own
+    finally:
+        tf.keras.layers.Layer.__call__ = original
+
+
+def _by_layer(signs: list[np.ndarray], sizes: list[int]) -> list[list[int]] | None:
+    """The convolutions that each layer became: several where groups were kept apart.
+
+    Arguments:
+        signs: (n, h, w, c) that the convolutions read, in order of execution.
+        sizes: how many values of a picture each layer reads, in that order.
+
+    Returns:
+        Numbers of convolutions; None if they do not read so many.
+    """
+    parts, waiting = [], list(range(len(signs)))
+    for size in sizes:
+        part = []
+        while waiting and sum(signs[each][0].size for each in part) < size:
+            part.append(waiting.pop(0))
+        if sum(signs[each][0].size for each in part) != size or len({signs[each].shape[:-1] for each in part}) > 1:
             return None
-        whole.append(np.concatenate(parts, axis=-1))
-    return None if waiting or [value.shape[1:] for value in whole] != shapes else whole
-
-
-def _order_before(value) -> list[int] | None:
-    """How a shuffle put the channels of a Keras tensor in order; the flatbuffer may take signs before or behind it."""
-    layer = value._keras_history.layer
-    return layer.order(value.shape[-1]) if isinstance(layer, ShuffleChannels) else None
-
-
-def _nearest(candidates: list[np.ndarray], usual: np.ndarray) -> np.ndarray:
-    return min(candidates, key=lambda candidate: np.abs(candidate - usual).sum())
+        parts.append(part)
+    return None if waiting else parts
 
 
 def same_but_for_rounding(
@@ -55,8 +140,9 @@ def same_but_for_rounding(
     """For each picture whether Keras gives LCE's answer once its signs are those that LCE saw.
 
     A sign whose input is zero but for rounding may come out differently, and all behind it differs then. Here every
-    binary layer of Keras gets the input that LCE's had. If all inputs of signs and the scores agree then, each layer
-    computes the same, and no sign differed but where its input was smaller than the rounding.
+    binary layer of Keras gets the signs that LCE's had. If all other signs and the scores agree then, each layer
+    computes the same, and no sign differed but where its input was smaller than the rounding. Where the flatbuffer
+    holds the floats that a sign was taken of, they have to agree too.
 
     Arguments:
         network: (n, h, w, c) to scores (n, classes).
@@ -65,41 +151,46 @@ def same_but_for_rounding(
         tolerance: of the scores, absolute; that of the inputs of signs is `ROUNDING`.
 
     Returns:
-        bool (n,); all False where the model cannot be cut at its signs, or the flatbuffer's are not the same ones.
+        bool (n,); all False where the flatbuffer's binary convolutions do not read what the network's layers read.
     """
-    model, own = network.model, {id(layer) for layer in network.model.layers}
-    layers = [layer.keras for layer in network.layers if layer.binary and id(layer.keras) in own]
-    try:
-        # Binary layers that read one tensor share its sign.
-        inputs = {layer.input.ref(): layer.input for layer in layers}
-        outputs = [layer.output for layer in layers]
-        follow = tf.keras.Model([*model.inputs, *outputs], [*model.outputs, *inputs.values()])
-        look = tf.keras.Model(model.inputs, [*inputs.values()])
-    except (AttributeError, ValueError):  # a layer that is called twice, or a sign of the picture itself
-        return np.zeros(len(pictures), bool)
-    places = [list(inputs).index(layer.input.ref()) for layer in layers]
-    shapes = [tuple(value.shape)[1:] for value in inputs.values()]
-    orders = [_order_before(value) for value in inputs.values()]
-
-    def agrees(picture, answer) -> bool:
-        scores, *pieces = answer
-        signed = _joined(pieces, shapes)
-        if signed is None:
-            return False
-        seen = tf.nest.flatten(look.predict_on_batch(picture))
-        signed = [
-            value if order is None else _nearest([value, value[..., order]], usual)
-            for value, order, usual in zip(signed, orders, seen, strict=True)
-        ]
-        convolved = [layer(signed[place], training=False) for layer, place in zip(layers, places, strict=True)]
-        expected, *own = follow.predict_on_batch([picture, *convolved])
-        return np.abs(expected - scores).max() <= tolerance and all(
-            np.abs(ours - theirs).max() <= ROUNDING * np.abs(ours).max()
-            for ours, theirs in zip(own, signed, strict=True)
-        )
-
+    exposed = expose(flatbuffer)
     with tempfile.TemporaryDirectory() as folder:
-        exposed = Path(folder) / "signs.tflite"
-        exposed.write_bytes(expose(flatbuffer))
-        with Interpreter(exposed, kernel=kernel, several_outputs=True) as interpreter:
-            return np.array([agrees(picture[None], interpreter.outputs(picture[None])) for picture in pictures], bool)
+        path = Path(folder) / "signs.tflite"
+        path.write_bytes(exposed.flatbuffer)
+        with Interpreter(path, kernel=kernel, several_outputs=True) as interpreter:
+            parts = [pictures[first : first + BATCH] for first in range(0, len(pictures), BATCH)]
+            return np.concatenate([_agree(network, part, exposed, interpreter, tolerance) for part in parts])
+
+
+def _agree(network: Network, pictures, exposed: Exposed, interpreter: Interpreter, tolerance: float) -> np.ndarray:
+    outputs = [np.concatenate(each) for each in zip(*map(interpreter.outputs, pictures[:, None]), strict=True)]
+    read = [outputs[place] for place in exposed.signs]
+    parts = _by_layer(read, [int(np.prod(shape[1:])) for shape in network.binary_shapes])
+    if parts is None:
+        return np.zeros(len(pictures), bool)
+    signs = [np.concatenate([read[each] for each in part], axis=-1) for part in parts]
+    with _given(network.binary, signs) as own:
+        expected = network.model(pictures, training=False).numpy()
+    same = np.abs(expected - outputs[0]).max(axis=1) <= tolerance
+    for part, theirs, ours in zip(parts, signs, own, strict=True):
+        places = [exposed.floats[each] for each in part]
+        floats = None if None in places else np.concatenate([outputs[place] for place in places], axis=-1)
+        same &= [
+            _same(*each) for each in zip(ours, theirs, len(ours) * [None] if floats is None else floats, strict=True)
+        ]
+    return same
+
+
+def _same(ours: np.ndarray, signs: np.ndarray, floats: np.ndarray | None) -> bool:
+    """Whether one picture's `signs` are those of Keras's `ours`, but where `ours` is zero but for rounding.
+
+    Arguments:
+        floats: that LCE took the signs of; they have to be equal but for rounding. None where there are none.
+    """
+    turned = (ours >= 0) != (signs.reshape(ours.shape) > 0)
+    if floats is None and (ours == np.round(ours)).all():
+        # Sums of signs, which Keras computes exactly: nothing is rounded.
+        return not turned.any()
+    rounding = ROUNDING * np.abs(ours).max()
+    near = floats is None or np.abs(ours - floats.reshape(ours.shape)).max() <= rounding
+    return bool(near and np.abs(ours[turned]).max(initial=0.0) <= rounding)

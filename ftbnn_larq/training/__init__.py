@@ -98,4 +98,5 @@ def carry_out(
     )
     labels = loaded.config.labels
     on_event(f"classes: {', '.join(labels[:10])}{f' and {len(labels) - 10} more' if len(labels) > 10 else ''}")
-    return loop.start(planned.model, loaded, how, options=planned.options, seed=planned.seed, output=output, **told)
+    settings = {"options": planned.options, "seed": planned.seed, "output": output, "on_event": on_event}
+    return loop.start(planned.model, loaded, how, **settings, **told)

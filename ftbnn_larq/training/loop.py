@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from ftbnn_larq.models import ends
 from ftbnn_larq.models.layers import train_with
 from ftbnn_larq.models.weights import load_weights
 from ftbnn_larq.recipe import Recipe
-from ftbnn_larq.training import checkpoints, distribution, precision, sources
+from ftbnn_larq.training import checkpoints, convertible, distribution, precision, sources
 from ftbnn_larq.training.optimization import create_optimizer, use_averages
 from ftbnn_larq.training.student import Student
 from ftbnn_larq.training.watching import BOARD, Watcher, draw_curves
@@ -41,6 +42,7 @@ def start(
     output: str = "runs",
     callbacks: tuple = (),
     strategy: tf.distribute.Strategy | None = None,
+    on_event: Callable[[str], None] = lambda line: None,
 ) -> dict:
     """Train a model in a new run folder below `output`.
 
@@ -53,6 +55,7 @@ def start(
         output: the folder for runs.
         callbacks: further Keras callbacks, such as a progress bar.
         strategy: the `tf.distribute` strategy; None to choose it by this machine's GPUs and TF_CONFIG.
+        on_event: told what the user should know before hours are spent, a line at a time.
 
     Returns:
         `{run, model, dataset, epochs, top1, top5, last: {top1, top5}, seconds}`, as in the run's result.json. `top1`
@@ -87,6 +90,8 @@ def start(
     }
     # Built before anything is written, so that a network that cannot be built leaves no folder behind.
     training = _Training(runs.Run(Path(), config), data, how, strategy, init_from=how.init_from)
+    if warning := convertible.warning(training.network, config["model"]):
+        on_event(warning)
     if distribution.is_chief(strategy):
         run = runs.create_run(output, config)
         return training.run_in(run, run, None, callbacks)

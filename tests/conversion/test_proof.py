@@ -102,12 +102,3 @@ def test_a_quantizer_to_0_and_1_is_named(tmp_path, quantizer):
     model = tf.keras.Model(inputs, tf.keras.layers.GlobalAveragePooling2D()(x))
     with pytest.raises(ConversionError, match=f"odd: its input quantizer {type(quantizer).__name__} gives 0 and 1"):
         convert_model(model, tmp_path / "model.tflite", pictures(0.5))
-
-
-def test_a_binary_dense_layer_is_named(tmp_path):
-    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
-    inputs = tf.keras.Input((4, 4, 64))
-    x = tf.keras.layers.Flatten()(binary_conv(64, name="first")(inputs))
-    model = tf.keras.Model(inputs, lq.layers.QuantDense(3, name="binary_top", **signs)(x))
-    with pytest.raises(ConversionError, match=r"1 of 2 .*binary_top: a binary dense layer, LCE has binary conv"):
-        convert_model(model, tmp_path / "model.tflite", pictures(0.5))

@@ -50,10 +50,10 @@ def fit(digits, tmp_path_factory):
     """Train the small network: `(result, run, history)`."""
     output = tmp_path_factory.mktemp("runs")
 
-    def train(model="ftbnn_r18", options=OPTIONS, seed=0, callbacks=(), strategy=None, **keys):
+    def train(model="ftbnn_r18", options=OPTIONS, seed=0, callbacks=(), strategy=None, told=None, **keys):
         how = Recipe(**{"epochs": 1, "batch_size": 64, "warmup_epochs": 0, **keys})
         more = {"options": options, "seed": seed, "output": output, "callbacks": callbacks, "strategy": strategy}
-        result = loop.start(model, digits, how, **more)
+        result = loop.start(model, digits, how, on_event=([] if told is None else told).append, **more)
         run = runs.open_run(result["run"])
         return result, run, list(csv.DictReader((run.path / "metrics.csv").open()))
 
@@ -471,7 +471,11 @@ def test_a_teacher_with_other_classes_is_refused(fit, digits, tmp_path):
 
 @pytest.mark.slow
 def test_larq_zoos_networks_train_at_our_width(fit):
-    result, run, history = fit("larq_zoo:BiRealNet", {"width": 16})
+    told = []
+    result, run, history = fit("larq_zoo:BiRealNet", {"width": 16}, told=told)
+    (line,) = told
+    assert "larq_zoo:BiRealNet cannot be converted for 8x8 pictures" in line and "pads its 2x2 map" in line
+    assert "take --input-size 24, or train it for Keras alone" in line
     assert load_run(run).get_layer("stem_conv").filters == 16
     assert float(history[0]["loss"]) < 4 and result["epochs"] == 1
     with pytest.raises(ConfigError, match="built as published"):

@@ -105,8 +105,15 @@ def test_published_weights_take_another_head_and_none(published, pictures):
     np.testing.assert_allclose(features(pictures), inner(pictures), atol=1e-5)
     network = ftbnn_larq.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=3, **OPTIONS)
     assert sources.initialise(network, "ftbnn_r18:digits") == ["logits"]
-    with pytest.raises(ModelFileError, match=r"logits/kernel is \(\d+, 10\) there, \(\d+, 3\) here"):
+    with pytest.raises(ConfigError, match=r"10 classes, not 3: take include_top=False .* init_from=ftbnn_r18:digits,"):
         ftbnn_larq.create_model("ftbnn_r18", weights="digits", num_classes=3)
+    for top in (True, False):
+        with pytest.raises(ConfigError, match=r"another stem, with or without the top: give .* less than 128 pixels"):
+            ftbnn_larq.create_model("ftbnn_r18", weights="digits", input_shape=(128, 128, 1), include_top=top)
+    larger = ftbnn_larq.create_model("ftbnn_r18", weights="digits", input_shape=(96, 96, 1), include_top=False)
+    assert larger.output_shape[1:3] == (6, 6)
+    with pytest.raises(ConfigError, match="pictures of 1 channels, not 3"):
+        ftbnn_larq.create_model("ftbnn_r18", weights="digits", input_shape=(8, 8, 3))
     with pytest.raises(ConfigError, match=r"'imagenet' \(published: digits\)"):
         ftbnn_larq.create_model("ftbnn_r18", weights="imagenet")
     with pytest.raises(ModelFileError, match="weights of ftbnn_r18, not of bireal_r18"):

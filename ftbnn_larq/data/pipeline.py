@@ -30,7 +30,11 @@ def with_statistics(data: Data) -> Data:
 
 def normalise(pictures, config: DataConfig):
     """Normalize uint8 pictures (..., h, w, c) to the network's float32 input: (pixel / 255 - mean) / std."""
-    return (tf.cast(pictures, tf.float32) / 255.0 - tf.constant(config.mean)) / tf.constant(config.std)
+    pixels = tf.cast(pictures, tf.float32)
+    if not any(config.mean) and all(std == 1 / 255 for std in config.std):
+        # Whole numbers, which the divisions would round.
+        return pixels
+    return (pixels / 255.0 - tf.constant(config.mean)) / tf.constant(config.std)
 
 
 def pictures(split: Split, config: DataConfig) -> tf.data.Dataset:

@@ -37,7 +37,7 @@ class Choice:
         name: a key of `preprocessing.KNOWN`.
         mean, std: one number per channel.
         chosen_by: "training" (what the network was trained with is known), "user", "network" (its first layers scale
-            pixels) or "trial".
+            pixels), "trial", or "assumption", where a trial could not tell.
         pictures: of the training split that each was tried on; None without a trial.
         top1: name -> top-1 in the trial, as a fraction; the best first.
     """
@@ -55,6 +55,10 @@ class Choice:
             return f"preprocessing: {self.name}, because the network scales pixels itself"
         if self.chosen_by == "trial":
             return f"preprocessing: {self.name} ({_figures(self.pictures, self.top1)})"
+        if self.chosen_by == "assumption":
+            return (
+                f"preprocessing: {self.name}, assumed, for others are too close ({_figures(self.pictures, self.top1)})"
+            )
         return f"preprocessing: {self.name}"
 
 
@@ -106,7 +110,9 @@ def given(data: Data, name: str) -> tuple[Data, Choice]:
     return data, chosen(data, "user", wanted.name)
 
 
-def found(data: Data, predict: Callable, *, are_probabilities: bool, model=None) -> tuple[Data, Choice]:
+def found(
+    data: Data, predict: Callable, *, are_probabilities: bool, model=None, assumed: str = ""
+) -> tuple[Data, Choice]:
     """The data set with the preprocessing of a network that does not say how it was trained.
 
     Arguments:
@@ -114,14 +120,18 @@ def found(data: Data, predict: Callable, *, are_probabilities: bool, model=None)
         predict: function from float32 pictures (n, h, w, c) to scores (n, classes) or (n, 1).
         are_probabilities: whether the scores are probabilities; see `scores`.
         model: the Keras model, where there is one.
+        assumed: what to take where several do equally well, and it matters which.
 
     Raises:
-        ConfigError: several do equally well, and it matters which.
+        ConfigError: several do equally well, it matters which, and none is assumed.
     """
     if model is not None and scales_pixels(model):
         data = _with(data, KNOWN["raw"])
         return data, chosen(data, "network", "raw")
     trial = tried(data, predict, are_probabilities)
+    if trial.rivals and assumed:
+        name = assumed if assumed in trial.rivals else trial.best
+        return trial.data[name], chosen(trial.data[name], "assumption", name, trial)
     if trial.rivals:
         raise ConfigError(
             f"how were pixels prepared when the network was trained? {trial.figures}; {trial.best} and "

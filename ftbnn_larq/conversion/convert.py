@@ -62,9 +62,9 @@ def convert(
         `{path, bytes}`.
         `top1` is `{examples, of, keras, lce}`: accuracy of the trained weights in Keras and of the flatbuffer in LCE,
         on `examples` pictures spread evenly over the `of` pictures of the test split; None without data. `proven_on`
-        is the data set, or "noise". `preprocessing` is `{name, mean, std, chosen_by, pictures, top1}`, None without
-        data; `chosen_by` is "training" (a run's own), "user", "network" (it scales pixels itself) or "trial", whose
-        `top1` are those of each preprocessing on `pictures` of the training split. `no_data` says why a network's own data set was not used, else it is None.
+        is the data set, or "noise". `preprocessing` is `{name, mean, std, chosen_by, pictures, top1}`, see
+        `analysis.preprocessing.Choice`; None without data. `no_data` says why a network's own data set was not used,
+        else it is None.
 
     Raises:
         UnknownNameError: no such format, pass or way with groups.

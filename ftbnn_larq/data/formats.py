@@ -100,8 +100,8 @@ def check_fits(data: Data, input_shape: tuple, classes: int) -> None:
         )
     if theirs != tuple(input_shape):
         raise ModelFileError(
-            f"the model takes pictures of {tuple(input_shape)}, but was trained on pictures of {theirs}, says what lies "
-            "beside it: give the model and its own description"
+            f"the model takes pictures of {tuple(input_shape)}, but what lies beside it says that it was trained on "
+            f"pictures of {theirs}: keep the two files together that `ftbnn-larq convert` wrote"
         )
 
 

@@ -37,8 +37,8 @@ class Preprocessing:
         if not self.fits(channels):
             raise ConfigError(
                 f"preprocessing {self.name}: {len(self.mean)} means and {len(self.std)} deviations, but the network "
-                f"takes pictures with {channels} channel{'' if channels == 1 else 's'}: give one number for all, or one "
-                "per channel"
+                f"takes pictures with {channels} channel{'' if channels == 1 else 's'}: give one number for all "
+                "channels, or one per channel"
             )
 
         def each(values: tuple[float, ...]) -> tuple[float, ...]:

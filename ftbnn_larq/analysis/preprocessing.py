@@ -134,8 +134,8 @@ def found(
         return trial.data[name], chosen(trial.data[name], "assumption", name, trial)
     if trial.rivals:
         raise ConfigError(
-            f"how were pixels prepared when the network was trained? {trial.figures}; {trial.best} and "
-            f"{', '.join(trial.rivals)} are too close to tell: say it with --preprocessing NAME"
+            f"how were pixels prepared when the network was trained? {trial.figures}; "
+            f"{', '.join([trial.best, *trial.rivals[:-1]])} and {trial.rivals[-1]} are too close to tell: say it with --preprocessing NAME"
         )
     best = trial.data[trial.best]
     return best, chosen(best, "trial", trial.best, trial)

@@ -133,9 +133,10 @@ def found(
         name = assumed if assumed in trial.rivals else trial.best
         return trial.data[name], chosen(trial.data[name], "assumption", name, trial)
     if trial.rivals:
+        close = f"{', '.join([trial.best, *trial.rivals[:-1]])} and {trial.rivals[-1]}"
         raise ConfigError(
-            f"how were pixels prepared when the network was trained? {trial.figures}; "
-            f"{', '.join([trial.best, *trial.rivals[:-1]])} and {trial.rivals[-1]} are too close to tell: say it with --preprocessing NAME"
+            f"how were pixels prepared when the network was trained? {trial.figures}; {close} are too close to tell: "
+            "say it with --preprocessing NAME"
         )
     best = trial.data[trial.best]
     return best, chosen(best, "trial", trial.best, trial)

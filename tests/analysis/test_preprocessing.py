@@ -32,8 +32,8 @@ def test_each_preprocessing_is_found_by_top1(tones):
         model = which_tone((8, 8, 3), 2, wanted.of(tones.config))
         prepared, choice = found(tones, model, are_probabilities=False, model=model)
         assert (choice.name, choice.chosen_by, choice.pictures) == (name, "trial", 112)
-        # The data set's own is near larq_zoo's: both may be right, and the cross-entropy tells.
-        assert choice.top1[name] == 1 and sum(rate > 0.6 for rate in choice.top1.values()) <= 2
+        # Those near to it may be right on all pictures, too; then the cross-entropy tells.
+        assert choice.top1[name] == 1 and min(choice.top1.values()) < 0.6
         assert (prepared.config.mean, prepared.config.std) == (choice.mean, choice.std)
         assert f"{name} 100.0%" in choice.told()
         assert pipeline.sample(prepared.test, prepared.config, 64).shape == (32, 8, 8, 3)

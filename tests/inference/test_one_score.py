@@ -9,7 +9,8 @@ import pytest
 
 from ftbnn_larq import data
 from ftbnn_larq.analysis.preprocessing import given
-from ftbnn_larq.benchmarking.agreement import agreement, test_pictures
+from ftbnn_larq.benchmarking.agreement import agreement
+from ftbnn_larq.benchmarking.agreement import test_pictures as first_pictures
 from ftbnn_larq.benchmarking.models import read_model
 from ftbnn_larq.conversion.convert import convert
 from ftbnn_larq.errors import BoardError
@@ -51,7 +52,7 @@ def test_one_sigmoid_is_the_second_classs_probability(tmp_path):
         assert (result["top1"], result["preprocessing"]["name"]) == (1, "unit"), name
 
     # A board whose scores are on the other side sees other classes.
-    pictures = test_pictures(tmp_path / "model.tflite", 4)
+    pictures = first_pictures(tmp_path / "model.tflite", 4)
     with Interpreter(tmp_path / "model.tflite") as interpreter:
         scores = interpreter.predict(pictures)
     flatbuffer = read_model(tmp_path / "model.tflite")

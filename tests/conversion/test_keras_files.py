@@ -135,7 +135,7 @@ def test_a_data_set_of_other_classes_or_channels_is_refused(tmp_path, refused):
     assert not (tmp_path / "seven.json").read_text().count("digits")
     network(shape=(8, 8, 4)).save(tmp_path / "four.keras")
     assert "4 channels: pictures have 1 (grey) or 3 (color)" in refused("convert", "four.keras", "--dataset", "digits")
-    assert "give a data set (--dataset)" in refused("convert", "four.keras", "--preprocessing", "unit")
+    assert "give one (--dataset)" in refused("convert", "four.keras", "--preprocessing", "unit")
     assert "give a data set (--dataset)" in refused("evaluate", "four.keras")
 
 

@@ -195,3 +195,39 @@ def trained(tmp_path_factory) -> SimpleNamespace:
     found = json.loads(told.read_text())
     run, flatbuffer = folder / found["result"]["run"], folder / found["conversion"]["path"]
     return SimpleNamespace(folder=folder, run=run, flatbuffer=flatbuffer, **found)
+
+
+def two_tones(root: Path) -> str:
+    """A folder of 80 dark and 80 bright pictures of 8x8, a little blue; one bright picture is nearly dark."""
+    import numpy as np
+    from PIL import Image
+
+    for label, tone in (("bright", 230), ("dark", 76)):
+        (root / label).mkdir()
+        for index in range(80):
+            value = 156 if (label, index) == ("bright", 0) else tone - index % 3
+            picture = np.full((8, 8, 3), value, np.uint8)
+            picture[..., 2] += 9
+            Image.fromarray(picture).save(root / label / f"{index:02}.png")
+    return f"folder:{root}"
+
+
+def which_tone(shape: tuple, outputs: int, config, activation: str | None = None):
+    """A Keras model that knows the pictures of `two_tones`, if they are prepared as `config` says.
+
+    One output is the score of dark; of two the first is 0.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    layers = tf.keras.layers
+    # Dark is between these, of pixels from 0 to 1: with another mean or deviation nothing is.
+    ends = (np.array([0.1, 0.3, 0.5]) - config.mean[0]) / config.std[0]
+    parts = [layers.GlobalAveragePooling2D(), layers.Dense(3, "relu"), layers.Dense(outputs, activation)]
+    model = tf.keras.Sequential([tf.keras.Input(shape), *parts])
+    first, last = np.zeros((shape[-1], 3)), np.zeros((3, outputs))
+    first[0], last[:, -1] = 1, np.array([60, -120, 60]) * config.std[0]
+    bias = np.zeros(outputs)
+    bias[-1] = -5
+    model.set_weights([first, -ends, last, bias])
+    return model

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ftbnn_larq.analysis.scores import per_class
 from ftbnn_larq.errors import DataError
 
 
-def accuracy(predict: Callable, batches, on_batch: Callable[[int], None] = lambda count: None) -> dict:
+def accuracy(
+    predict: Callable,
+    batches,
+    on_batch: Callable[[int], None] = lambda count: None,
+    *,
+    are_probabilities: bool = False,
+) -> dict:
     """Top-1 and top-5 accuracy as fractions. With fewer than five classes, top-5 is 1.
 
     Arguments:
-        predict: function from float32 pictures (n, h, w, c) to scores (n, classes).
+        predict: function from float32 pictures (n, h, w, c) to scores (n, classes); one score is of two classes.
         batches: pairs of pictures and integer labels (n,).
         on_batch: called with the number of pictures after each batch.
+        are_probabilities: whether one score is a probability or a logit; see `scores.per_class`.
 
     Returns:
         `{examples, top1, top5}`; `examples` is the number of pictures.
@@ -26,7 +34,7 @@ def accuracy(predict: Callable, batches, on_batch: Callable[[int], None] = lambd
     examples = first = fifth = 0
     for pictures, labels in batches:
         pictures, labels = np.asarray(pictures), np.asarray(labels)
-        scores = np.asarray(predict(pictures))
+        scores = per_class(predict(pictures), are_probabilities)
         own = np.take_along_axis(scores, labels[:, None].astype(np.int64), axis=1)
         # Classes before the label. Of equal scores the lower class number comes first, as in argmax.
         earlier = np.arange(scores.shape[1])[None] < labels[:, None]

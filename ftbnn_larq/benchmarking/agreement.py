@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
+from ftbnn_larq.analysis.scores import classes
 from ftbnn_larq.benchmarking.host import Host
 from ftbnn_larq.benchmarking.models import Model
 from ftbnn_larq.errors import BoardError, ConfigError
-from ftbnn_larq.inference.sidecar import data_config_beside
+from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities
 
 # Largest difference of a score, relative to the range of all scores, that rounding explains. A value that sits on zero
 # but for rounding may have its sign turned by another kernel, and all behind it changes then.
@@ -49,7 +50,8 @@ def agreement(model: Model, answers, pictures) -> dict:
         raise BoardError(f"{model.name}: the board's scores are not all numbers: another file, or a broken build")
     difference = np.abs(expected - answers).max(axis=1)
     tolerance = TOLERANCE * float(expected.max() - expected.min())
-    wrong = np.flatnonzero(expected.argmax(axis=1) != answers.argmax(axis=1))
+    are_probabilities = gives_probabilities(model.path)
+    wrong = np.flatnonzero(classes(expected, are_probabilities) != classes(answers, are_probabilities))
     if len(wrong):
         raise BoardError(
             f"{model.name}: the board sees another class than this machine on {len(wrong)} of {len(pictures)} "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ftbnn_larq.cli.options import preprocessing_option
 from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_run, say, table
 from ftbnn_larq.conversion import passes
 from ftbnn_larq.conversion.plan import check_format, plan
@@ -49,6 +50,7 @@ def pass_options(command):
 )
 @click.option("--dataset", help="Data set of a Keras file, for proof, accuracy and labels; a run has its own.")
 @click.option("--data-dir", help="Where TFDS keeps the data set.")
+@preprocessing_option("found by trying on the data set; a run has its own")
 @click.option("--explain", is_flag=True, help="Print what became of each Keras layer, and why it is not binary.")
 @pass_options
 @json_option
@@ -60,6 +62,7 @@ def convert(
     groups: str,
     dataset: str | None,
     data_dir: str | None,
+    preprocessing: str | None,
     explain: bool,
     without: tuple[str, ...],
     as_json: bool,
@@ -84,12 +87,13 @@ def convert(
         without=without,
         dataset=dataset,
         data_dir=data_dir,
+        preprocessing=preprocessing,
     )
     say(f"converting {source} ...")
     load_tensorflow()
     from ftbnn_larq.conversion.convert import carry_out
 
-    result = carry_out(order)
+    result = carry_out(order, on_event=say)
 
     def show():
         click.echo(f"{result['path']}: {human_bytes(result['bytes'])}")

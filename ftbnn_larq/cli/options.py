@@ -6,6 +6,7 @@ import functools
 
 import click
 
+from ftbnn_larq.data import preprocessing
 from ftbnn_larq.models.config import NONLINEARITIES, option_from_text
 
 
@@ -28,6 +29,12 @@ def model_options(command):
         return command(*arguments, options={**options, **dict(map(option_from_text, others))}, **rest)
 
     return gathered
+
+
+def preprocessing_option(default: str):
+    """The option `preprocessing`; `default` says what is taken unless it is given."""
+    text = f"{preprocessing.HELP}  [default: {default}]"
+    return click.option("--preprocessing", metavar="NAME", help=text)
 
 
 class ModelFile(click.ParamType):

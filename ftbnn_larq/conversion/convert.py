@@ -36,6 +36,8 @@ def convert(
     without: Iterable[str] = (),
     dataset: str | None = None,
     data_dir: str | None = None,
+    preprocessing: str | None = None,
+    on_event: Callable[[str], None] = lambda line: None,
 ) -> dict:
     """Convert a trained network.
 
@@ -51,18 +53,24 @@ def convert(
         dataset, data_dir: the data set of a Keras file or model, for the proof and for the labels, and where TFDS keeps
             it. A run and a published network know their own. Without a data set, or where it cannot be read, the
             flatbuffer is proven on noise.
+        preprocessing: how the pixels of a Keras file or model were prepared in its training: "raw", "unit",
+            "symmetric", "standard", "standard:MEAN/STD" or "larq_zoo". Unless given it is found on the data set; see
+            `analysis.preprocessing`.
+        on_event: told what the user should know of the data, a line at a time.
 
     Returns:
         For "tflite" what `convert_model` returns and `top1`, which is also written beside it as JSON; else
         `{path, bytes}`.
         `top1` is `{examples, of, keras, lce}`: accuracy of the trained weights in Keras and of the flatbuffer in LCE,
         on `examples` pictures spread evenly over the `of` pictures of the test split; None without data. `proven_on`
-        is the data set, or "noise". `no_data` says why a network's own data set was not used, else it is None.
+        is the data set, or "noise". `preprocessing` is `{name, mean, std, chosen_by, pictures, top1}`, see
+        `analysis.preprocessing.Choice`; None without data. `no_data` says why a network's own data set was not used,
+        else it is None.
 
     Raises:
         UnknownNameError: no such format, pass or way with groups.
-        ConfigError: the flatbuffer's JSON would overwrite another file; a data set for a network that has its own;
-            nothing is published for DATASET; a softmax of one score.
+        ConfigError: the flatbuffer's JSON would overwrite another file; a data set or preprocessing for a network that
+            has its own; nothing is published for DATASET; several preprocessings do equally well.
         RunError, ModelFileError: the run has no sound weights, or the file cannot be loaded; see `keras_files`.
         ConversionError: the proof failed; nothing is written then.
     """
@@ -76,18 +84,21 @@ def convert(
             without=without,
             dataset=dataset,
             data_dir=data_dir,
-        )
+            preprocessing=preprocessing,
+        ),
+        on_event=on_event,
     )
 
 
-def carry_out(order: Plan) -> dict:
+def carry_out(order: Plan, on_event: Callable[[str], None] = lambda line: None) -> dict:
     """Convert what a plan says; see `convert`."""
     if order.to != "tflite":
         return _saved(order)
-    loaded = source.load(order)
+    loaded = source.load(order, on_event)
     document = _converted(loaded.network, order.path, loaded.pictures(), order.groups, order.passes)
     proven_on = "noise" if loaded.data is None else loaded.data.config.name
-    document |= {"top1": None, "proven_on": proven_on, "no_data": None, **loaded.details, "versions": runs.versions()}
+    document |= {"top1": None, "proven_on": proven_on, "preprocessing": None, "no_data": None, **loaded.details}
+    document["versions"] = runs.versions()
     # At once, for until top-1 is measured an older one would tell of another flatbuffer.
     write_json(sidecar_path(order.path), document)
     if loaded.data is not None:
@@ -176,7 +187,7 @@ def _answers(network: Network, pictures: np.ndarray, chosen: tuple[passes.Pass, 
         return
     with int8.rounded(network.model) as layers:
         expected = network.answers(pictures)
-        yield _Answers(expected, {"layers": layers, **proof.difference(before, expected)})
+        yield _Answers(expected, {"layers": layers, **proof.difference(network, before, expected)})
 
 
 def _check(network: Network, found: list[census.Operator], said: str) -> None:

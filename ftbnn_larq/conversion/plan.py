@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ftbnn_larq.conversion import passes
+from ftbnn_larq.data.preprocessing import parse
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.inference.sidecar import sidecar_path
 from ftbnn_larq.zoo.trained import Trained, find
@@ -29,6 +30,7 @@ class Plan:
         groups: a word of `passes.GROUPS`.
         passes: the passes to run, in order.
         dataset, data_dir: where the pictures of the proof come from; of a Keras file or model the data set's name.
+        preprocessing: how a Keras file's or model's pixels were prepared; None if that is to be found.
     """
 
     source: Trained | Any
@@ -39,6 +41,7 @@ class Plan:
     passes: tuple[passes.Pass, ...]
     dataset: str | None
     data_dir: str | None
+    preprocessing: str | None = None
 
 
 def check_format(to: str) -> str:
@@ -58,6 +61,7 @@ def plan(
     without: Iterable[str] = (),
     dataset: str | None = None,
     data_dir: str | None = None,
+    preprocessing: str | None = None,
 ) -> Plan:
     """Check the arguments of `convert`, and raise what it raises before the network is loaded."""
     check_format(to)
@@ -68,10 +72,22 @@ def plan(
             raise ConfigError(
                 f"dataset {dataset!r}: {source} has its own, {found.data.name}; that option is for a Keras file"
             )
+        if preprocessing is not None and found.data:
+            raise ConfigError(
+                f"preprocessing {preprocessing!r}: {source} knows how its pictures were prepared in training; that "
+                "option is for a Keras file"
+            )
         path = _checked(Path(output or _beside(found, to)), to, Path(source))
     else:
         found, path = source, _checked(Path(output or f"{source.name}{Path(FORMATS[to]).suffix}"), to)
-    return Plan(found, to, path, softmax, groups, chosen, dataset, data_dir)
+    if preprocessing is not None:
+        parse(preprocessing)
+        if dataset is None:
+            raise ConfigError(
+                f"preprocessing {preprocessing!r}: without a data set there are no pictures to prepare; give one "
+                "(--dataset)"
+            )
+    return Plan(found, to, path, softmax, groups, chosen, dataset, data_dir, preprocessing)
 
 
 def _beside(source: Trained, to: str) -> Path:

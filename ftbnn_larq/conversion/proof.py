@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ftbnn_larq.analysis import scores
 from ftbnn_larq.conversion import census, explain, passes, signs
 from ftbnn_larq.conversion.network import Network
 from ftbnn_larq.errors import ConversionError, ModelFileError
 from ftbnn_larq.inference.interpreter import KERNELS, Interpreter, host_kernel
+from ftbnn_larq.models import ends
 
 # Pictures that the kernels which are not this machine's are compared on.
 PICTURES_OTHERS = 16
@@ -74,11 +76,11 @@ def check_census(network: Network, found: list[census.Operator], said: str = "",
     )
 
 
-def difference(expected: np.ndarray, got: np.ndarray) -> dict:
-    """`{max_abs_diff, top1_agreement}` of two arrays of scores (n, classes)."""
+def difference(network: Network, expected: np.ndarray, got: np.ndarray) -> dict:
+    """`{max_abs_diff, top1_agreement}` of two arrays of scores (n, classes) of a network."""
     return {
         "max_abs_diff": float(np.abs(expected - got).max()),
-        "top1_agreement": float((expected.argmax(axis=1) == got.argmax(axis=1)).mean()),
+        "top1_agreement": scores.agreement(expected, got, ends.gives_probabilities(network.model)),
     }
 
 
@@ -130,6 +132,7 @@ def compare(
         got = interpreter.predict(pictures)
     if not np.isfinite(expected).all():
         raise ConversionError("the network's own logits are not finite: its weights hold NaN or infinity")
+    are_probabilities = ends.gives_probabilities(network.model)
     span = float(expected.max() - expected.min()) or 1.0
     distance = np.abs(expected - got).max(axis=1)
     # Written so that NaN counts as different.
@@ -142,14 +145,15 @@ def compare(
         ties, off = off[same], off[~same]
     if len(off):
         worst = off[distance[off].argmax()]
+        seen = scores.classes([expected[worst], got[worst]], are_probabilities)
         raise ConversionError(
             f"logits of Keras and LCE differ by up to {distance[worst]:.3g}, on {len(off)} of {len(pictures)} "
-            f"pictures, most on picture {worst} (class {expected[worst].argmax()} and {got[worst].argmax()}); their "
+            f"pictures, most on picture {worst} (class {seen[0]} and {seen[1]}); their "
             f"range is {span:.3g}, {TOLERANCE * span:.3g} is allowed"
         )
     return Agreement(
         pictures=len(pictures),
-        top1_agreement=float((expected.argmax(axis=1) == got.argmax(axis=1)).mean()),
+        top1_agreement=scores.agreement(expected, got, are_probabilities),
         max_abs_diff=float(np.delete(distance, ties).max(initial=0.0)),
         logits_range=span,
         sign_ties=len(ties),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from ftbnn_larq.analysis import preprocessing
 from ftbnn_larq.analysis.accuracy import accuracy
 from ftbnn_larq.conversion.network import Network, prepared
 from ftbnn_larq.conversion.plan import Plan
@@ -50,9 +52,11 @@ class Source:
             return None
         split = pipeline.spread(self.data.test, TEST_PICTURES)
         batches = pipeline.batches(split, self.data.config, 128)
-        keras = accuracy(self.network.model.predict_on_batch, batches.as_numpy_iterator())
+        model = self.network.model
+        end = {"are_probabilities": ends.gives_probabilities(model)}
+        keras = accuracy(model.predict_on_batch, batches.as_numpy_iterator(), **end)
         with Interpreter(flatbuffer) as interpreter:
-            lce = accuracy(interpreter.predict, batches.as_numpy_iterator())
+            lce = accuracy(interpreter.predict, batches.as_numpy_iterator(), **end)
         return {
             "examples": keras["examples"],
             "of": self.data.test.examples,
@@ -66,22 +70,25 @@ def keras_model(plan: Plan) -> tf.keras.Model:
     return plan.source.load() if isinstance(plan.source, Trained) else plan.source
 
 
-def load(plan: Plan) -> Source:
+def load(plan: Plan, on_event: Callable[[str], None] = lambda line: None) -> Source:
     """Load what becomes a flatbuffer, and the data set of its proof.
+
+    Arguments:
+        on_event: told what the user should know of the data, a line at a time.
 
     Raises:
         ModelFileError: the network cannot be loaded, or does not fit the data set.
         ConversionError: it does not take one picture and give one row of scores; see `network.prepared`.
-        ConfigError: a softmax of one score.
+        ConfigError: the preprocessing of a Keras file has to be given; see `analysis.preprocessing`.
     """
     model = prepared(keras_model(plan))
-    data, details = _data(plan, model)
     ended = ends.up_to_probabilities(model) if plan.softmax else ends.up_to_logits(model)
+    data, details = _data(plan, ended, on_event)
     return Source(Network.of(ended), data, _origin(plan, model) | details)
 
 
-def _data(plan: Plan, model: tf.keras.Model) -> tuple[Data | None, dict]:
-    """The data set, and the entries `data` and `no_data` of model.json."""
+def _data(plan: Plan, model: tf.keras.Model, on_event: Callable[[str], None]) -> tuple[Data | None, dict]:
+    """The data set, and the entries `data`, `preprocessing` and `no_data` of model.json."""
     own = plan.source.data if isinstance(plan.source, Trained) else None
     if own is not None:
         try:
@@ -89,13 +96,25 @@ def _data(plan: Plan, model: tf.keras.Model) -> tuple[Data | None, dict]:
         except (DataError, UnknownNameError) as error:
             # It can be converted on a machine that does not hold its pictures.
             return None, {"data": own.to_json(), "no_data": str(error)}
-        return data, {"data": own.to_json()}
+        return data, _described(data, preprocessing.chosen(data, "training"))
     if plan.dataset is None:
         return None, {}
     shape = model.input_shape[1:]
-    data = load_data(plan.dataset, data_dir=plan.data_dir, input_size=shape[0])
+    data = load_data(plan.dataset, data_dir=plan.data_dir, input_size=shape[:2], channels=shape[2])
+    for note in data.notes:
+        on_event(note)
     check_fits(data, shape, model.output_shape[-1])
-    return data, {"data": data.config.to_json()}
+    if plan.preprocessing:
+        data, choice = preprocessing.given(data, plan.preprocessing)
+    else:
+        end = ends.gives_probabilities(model)
+        data, choice = preprocessing.found(data, model.predict_on_batch, are_probabilities=end, model=model)
+    on_event(choice.told())
+    return data, _described(data, choice)
+
+
+def _described(data: Data, choice: preprocessing.Choice) -> dict:
+    return {"data": data.config.to_json(), "preprocessing": dataclasses.asdict(choice)}
 
 
 def _origin(plan: Plan, model: tf.keras.Model) -> dict:

@@ -86,14 +86,24 @@ class Data:
 def check_fits(data: Data, input_shape: tuple, classes: int) -> None:
     """Refuse a model whose input shape (h, w, c) or number of classes differs from the data set's.
 
+    Arguments:
+        data: with pictures at the model's size, where that can be.
+        classes: scores that the model gives; one score is of two classes.
+
     Raises:
         ModelFileError: they differ.
     """
-    theirs = tuple(data.config.input_shape), len(data.config.labels)
-    if theirs != (tuple(input_shape), classes):
+    theirs, labels = tuple(data.config.input_shape), len(data.config.labels)
+    if labels != (2 if classes == 1 else classes):
+        scores = "one score, for 2 classes" if classes == 1 else f"scores of {classes} classes"
         raise ModelFileError(
-            f"the model takes pictures of {tuple(input_shape)} in {classes} classes, but data set {data.config.name} "
-            f"has pictures of {theirs[0]} in {theirs[1]} classes: name a data set that fits the model"
+            f"the model gives {scores}, but data set {data.config.name} has {labels} classes: name a data set with the "
+            "model's classes"
+        )
+    if theirs != tuple(input_shape):
+        raise ModelFileError(
+            f"the model takes pictures of {tuple(input_shape)}, but what lies beside it says that it was trained on "
+            f"pictures of {theirs}: keep the two files together that `ftbnn-larq convert` wrote"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 
-from ftbnn_larq.data.formats import Data, DataConfig, prepared_as
+from ftbnn_larq.data.formats import Data, DataConfig, Split, prepared_as
 from ftbnn_larq.errors import ConfigError
 
 
@@ -65,7 +65,10 @@ def load(
     data = _source(name).load(name, data_dir=data_dir, input_size=size, download=download)
     if channels is not None:
         shape = (*data.config.input_shape[:2], channels)
-        data = dataclasses.replace(data, config=dataclasses.replace(data.config, input_shape=shape))
+        notes = data.notes
+        if channels == 1 and _in_color(data.train):
+            notes += (f"pictures of {name} are in color, the network takes grey ones: they are turned grey",)
+        data = dataclasses.replace(data, config=dataclasses.replace(data.config, input_shape=shape), notes=notes)
     if config is not None:
         return prepared_as(config, data)
     if flip is not None:
@@ -73,3 +76,9 @@ def load(
     from ftbnn_larq.data.pipeline import with_statistics
 
     return with_statistics(data)
+
+
+def _in_color(split: Split) -> bool:
+    """Whether there is color in the first pictures of a split; grey ones may be read with 3 channels, too."""
+    first = split.rows.take(64).map(split.read).as_numpy_iterator()
+    return any((picture != picture[..., :1]).any() for picture, _ in first)

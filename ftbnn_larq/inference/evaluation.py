@@ -1,12 +1,21 @@
-"""Accuracy on a test split, of a run in Keras or of a flatbuffer in LCE."""
+"""Accuracy on a test split: of a run or a Keras file in Keras, of a flatbuffer in LCE."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-from ftbnn_larq import zoo
+from ftbnn_larq import data, runs, zoo
 from ftbnn_larq.analysis.accuracy import accuracy
+from ftbnn_larq.data.preprocessing import parse
+from ftbnn_larq.errors import ConfigError, ModelFileError
+from ftbnn_larq.inference.interpreter import Interpreter
+from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities
+from ftbnn_larq.models import keras_files
 from ftbnn_larq.zoo import trained
 
 
@@ -15,70 +24,135 @@ def evaluate(
     *,
     dataset: str | None = None,
     data_dir: str | None = None,
+    preprocessing: str | None = None,
     batch_size: int = 256,
     on_start: Callable[[int], None] = lambda examples: None,
     on_batch: Callable[[int], None] = lambda count: None,
+    on_event: Callable[[str], None] = lambda line: None,
 ) -> dict:
-    """Top-1 and top-5 accuracy of a run or a flatbuffer on a test split.
+    """Top-1 and top-5 accuracy of a network on a test split.
 
     Arguments:
-        path: a run folder (evaluated in Keras), a flatbuffer (in LCE's interpreter), or NAME:DATASET for a published
-            flatbuffer.
-        dataset: a data set with the same classes, in any order; None for the one the network was trained on.
+        path: a run folder or a Keras file (evaluated in Keras), a flatbuffer (in LCE's interpreter), or NAME:DATASET
+            for a published flatbuffer.
+        dataset: a data set with the same classes, in any order; None for the one the network was trained on. A Keras
+            file needs it, and its scores are those of the data set's classes in their order.
         data_dir: the folder of TFDS's data sets; None for the one the network was trained with.
+        preprocessing: "raw", "unit", "symmetric", "standard", "standard:MEAN/STD" or "larq_zoo". Unless given it is
+            that of the training; where that is not known it is found by trying, see `analysis.preprocessing`.
         batch_size: pictures per batch.
         on_start: called with the number of pictures before the first batch.
         on_batch: called with the number of pictures after each batch.
+        on_event: told what the user should know, a line at a time.
 
     Returns:
-        `{path, dataset, examples, top1, top5}`; `examples` is the number of pictures, `top1` and `top5` are fractions.
+        `{path, dataset, preprocessing, examples, top1, top5}`; `examples` is the number of pictures, `top1` and `top5`
+        are fractions. `preprocessing` is `{name, mean, std, chosen_by, pictures, top1}`, or None for that of the
+        training.
 
     Raises:
         RunError: `path` is not a run folder, or the run has no weights.
         ModelFileError: a file is missing or damaged, or the network does not fit the data set.
         DataError: the data set is missing or damaged, or has other classes.
-        UnknownNameError: there is no data set `dataset`.
-        ConfigError: nothing is published for DATASET.
+        UnknownNameError: there is no data set `dataset`, or no such preprocessing.
+        ConfigError: nothing is published for DATASET; a Keras file without a data set; a preprocessing that has to be
+            given, because several do equally well.
     """
-    from ftbnn_larq.inference.interpreter import Interpreter
-    from ftbnn_larq.inference.sidecar import data_config_beside
+    path = check(path, dataset=dataset, data_dir=data_dir, preprocessing=preprocessing)
+    with _opened(path, needed=dataset is None) as network:
+        pictures, choice = _data(network, dataset, data_dir, preprocessing, on_event)
+        from ftbnn_larq.data.pipeline import batches
 
+        on_start(pictures.test.examples)
+        result = accuracy(
+            network.predict,
+            batches(pictures.test, pictures.config, batch_size).as_numpy_iterator(),
+            on_batch,
+            are_probabilities=network.gives_probabilities,
+        )
+        chosen = dataclasses.asdict(choice) if choice else None
+        return {"path": str(path), "dataset": pictures.config.name, "preprocessing": chosen, **result}
+
+
+def check(path, *, dataset: str | None, data_dir: str | None, preprocessing: str | None) -> Path:
+    """Refuse what `evaluate` refuses before TensorFlow is loaded; gives the path of the network."""
     path = zoo.published_flatbuffer(path)
-    if path.is_file():
-        config = data_config_beside(path, needed=dataset is None)
-        with Interpreter(path) as interpreter:
-            data = _data(config, dataset, data_dir, interpreter.input_shape[1:], interpreter.output_shape[-1])
-            return _evaluate(path, data, interpreter.predict, batch_size, on_start, on_batch)
-
-    from ftbnn_larq.data import DataConfig
-    from ftbnn_larq.runs import open_run
-
-    run = open_run(path)
-    config = DataConfig.from_json(run.config["data"])
-    model = trained.load_run(run)
-    data = _data(config, dataset, data_dir, model.input_shape[1:], model.output_shape[-1])
-    return _evaluate(path, data, model.predict_on_batch, batch_size, on_start, on_batch)
-
-
-def _data(config, dataset, data_dir, input_shape, classes):
-    """The data set to evaluate on, with the preprocessing of the training if that is known."""
-    import dataclasses
-
-    from ftbnn_larq.data import check_fits, load
-
-    name = dataset or config.name
-    if config is None:
-        data = load(name, data_dir=data_dir, input_size=input_shape[0])
+    if keras_files.is_model_file(path):
+        keras_files.check(path)
+        if dataset is None:
+            raise ConfigError(f"{path}: a Keras file does not say what it was trained on: give a data set (--dataset)")
+    elif path.is_file() or path.suffix == ".tflite":
+        data_config_beside(path, needed=dataset is None)
     else:
-        config = dataclasses.replace(config, name=name)
-        data = load(name, data_dir=data_dir or config.data_dir, config=config)
-    check_fits(data, input_shape, classes)
-    return data
+        runs.open_run(path)
+    if dataset:
+        data.check_name(dataset, data_dir)
+    if preprocessing:
+        parse(preprocessing)
+    return path
 
 
-def _evaluate(path, data, predict, batch_size, on_start, on_batch) -> dict:
-    from ftbnn_larq.data.pipeline import batches
+@dataclasses.dataclass(frozen=True)
+class _Network:
+    """A network that can be asked.
 
-    on_start(data.test.examples)
-    result = accuracy(predict, batches(data.test, data.config, batch_size).as_numpy_iterator(), on_batch)
-    return {"path": str(path), "dataset": data.config.name, **result}
+    Attributes:
+        predict: float32 pictures (n, h, w, c) to scores (n, `outputs`).
+        input_shape: (h, w, c).
+        config: preprocessing and labels of its training; None where they are not known.
+        model: the Keras model; None for a flatbuffer.
+    """
+
+    predict: Callable
+    input_shape: tuple[int, ...]
+    outputs: int
+    gives_probabilities: bool
+    config: data.DataConfig | None
+    model: Any = None
+
+
+@contextlib.contextmanager
+def _opened(path: Path, needed: bool) -> Iterator[_Network]:
+    if not path.is_dir() and not keras_files.is_model_file(path):
+        config = data_config_beside(path, needed=needed)
+        with Interpreter(path) as lce:
+            shapes = tuple(lce.input_shape[1:]), lce.output_shape[-1]
+            yield _Network(lce.predict, *shapes, gives_probabilities(path), config)
+            return
+    source = trained.find(path)
+    model = source.load()
+    given, asked = model.input_shape, model.output_shape
+    if not (isinstance(given, tuple) and len(given) == 4 and None not in given[1:]) or len(asked) != 2:
+        raise ModelFileError(
+            f"{path} makes {asked} of {given}: only a network of one picture of a fixed size, such as "
+            "(None, 224, 224, 3), that gives one row of scores, such as (None, 10), can be evaluated"
+        )
+    from ftbnn_larq.models import ends
+
+    yield _Network(model.predict_on_batch, given[1:], asked[-1], ends.gives_probabilities(model), source.data, model)
+
+
+def _data(network: _Network, dataset, data_dir, preprocessing, on_event):
+    """The pictures as the network wants them, and the choice of preprocessing (None for that of the training)."""
+    from ftbnn_larq.analysis import preprocessing as choosing
+
+    config, (height, width, channels) = network.config, network.input_shape
+    name = dataset or config.name
+    where = {"data_dir": data_dir or (config.data_dir if config else None), "channels": channels}
+    if config:
+        loaded = data.load(name, config=dataclasses.replace(config, name=name), **where)
+    else:
+        loaded = data.load(name, input_size=(height, width), **where)
+    for note in loaded.notes:
+        on_event(note)
+    data.check_fits(loaded, network.input_shape, network.outputs)
+    if preprocessing:
+        loaded, choice = choosing.given(loaded, preprocessing)
+    elif config:
+        return loaded, None
+    else:
+        loaded, choice = choosing.found(
+            loaded, network.predict, are_probabilities=network.gives_probabilities, model=network.model
+        )
+    on_event(choice.told())
+    return loaded, choice

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from ftbnn_larq import zoo
+from ftbnn_larq.analysis import scores
 from ftbnn_larq.data.formats import DataConfig
 from ftbnn_larq.data.pictures import read_picture
 from ftbnn_larq.zoo import trained
@@ -33,7 +34,7 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
     import numpy as np
 
     from ftbnn_larq.inference.interpreter import Interpreter
-    from ftbnn_larq.inference.sidecar import data_config_beside, ends_in_probabilities
+    from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities
     from ftbnn_larq.runs import open_run
 
     path = zoo.published_flatbuffer(path)
@@ -46,10 +47,8 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
         config = data_config_beside(path)
         pictures = _prepare(images, config)
         with Interpreter(path) as interpreter:
-            probabilities = interpreter.predict(pictures)
-        if not ends_in_probabilities(path):
-            scores = np.exp(probabilities - probabilities.max(axis=1, keepdims=True))
-            probabilities = scores / scores.sum(axis=1, keepdims=True)
+            answers = interpreter.predict(pictures)
+        probabilities = scores.probabilities(answers, gives_probabilities(path))
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return [
         {"image": str(image), "top": [[config.labels[index], float(row[index])] for index in order]}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ftbnn_larq.data.formats import DataConfig
 from ftbnn_larq.errors import ModelFileError
+from ftbnn_larq.inference import lce
 
 
 def sidecar_path(flatbuffer: str | os.PathLike) -> Path:
@@ -15,9 +16,20 @@ def sidecar_path(flatbuffer: str | os.PathLike) -> Path:
     return Path(flatbuffer).with_suffix(".json")
 
 
-def ends_in_probabilities(flatbuffer: str | os.PathLike) -> bool:
-    """Whether a flatbuffer's output is probabilities and not logits, according to its JSON file."""
-    return json.loads(sidecar_path(flatbuffer).read_text(encoding="utf-8")).get("output") == "probabilities"
+def gives_probabilities(flatbuffer: str | os.PathLike) -> bool:
+    """Whether a flatbuffer's output is probabilities and not logits: as its JSON file says, or its last operator."""
+    path = sidecar_path(flatbuffer)
+    said = json.loads(path.read_text(encoding="utf-8")).get("output") if path.is_file() else None
+    return _ends_in_probabilities(Path(flatbuffer).read_bytes()) if said is None else said == "probabilities"
+
+
+def _ends_in_probabilities(flatbuffer: bytes) -> bool:
+    schema = lce.load("mlir/python/tflite_schema.py")
+    model = schema.Model.GetRootAsModel(flatbuffer, 0)
+    graph = model.Subgraphs(0)
+    code = model.OperatorCodes(graph.Operators(graph.OperatorsLength() - 1).OpcodeIndex())
+    softening = (schema.BuiltinOperator.SOFTMAX, schema.BuiltinOperator.LOGISTIC)
+    return max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) in softening
 
 
 def data_config_beside(flatbuffer: str | os.PathLike, *, needed: bool = True) -> DataConfig | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from ftbnn_larq.errors import ConfigError
-
 
 def up_to_logits(model: tf.keras.Model) -> tf.keras.Model:
     """The model without the softmax at its end; a model without one is returned unchanged.
@@ -33,21 +31,21 @@ def up_to_logits(model: tf.keras.Model) -> tf.keras.Model:
 
 
 def up_to_probabilities(model: tf.keras.Model) -> tf.keras.Model:
-    """The model with a softmax at its end; a model that ends in a softmax or sigmoid is returned unchanged.
-
-    Raises:
-        ConfigError: the model has one output only.
-    """
-    if up_to_logits(model) is not model or _ends_in_sigmoid(model):
+    """The model with a softmax at its end, or a sigmoid behind one score; one that ends in either stays as it is."""
+    if gives_probabilities(model):
         return model
-    if model.output_shape[-1] == 1:
-        raise ConfigError(
-            f"{model.name} gives one score, whose softmax is always 1: leave the softmax out, or end in a sigmoid"
-        )
     taken, name = [layer.name for layer in model.layers], "probabilities"
     while name in taken:
         name += "_"
-    return tf.keras.Model(model.inputs, tf.keras.layers.Softmax(name=name)(model.output), name=model.name)
+    # One score is of two classes, with 0 as the logit of the first: their softmax is the score's sigmoid.
+    one_score = model.output_shape[-1] == 1
+    end = tf.keras.layers.Activation("sigmoid", name=name) if one_score else tf.keras.layers.Softmax(name=name)
+    return tf.keras.Model(model.inputs, end(model.output), name=model.name)
+
+
+def gives_probabilities(model: tf.keras.Model) -> bool:
+    """Whether a model ends in a softmax or in sigmoids."""
+    return up_to_logits(model) is not model or _ends_in_sigmoid(model)
 
 
 def _ends_in_sigmoid(model: tf.keras.Model) -> bool:

@@ -77,19 +77,30 @@ def carry_out(
 ) -> dict:
     """Train what a plan says; arguments, result and errors as for `train`. Only the chief worker uses `callbacks`."""
     from ftbnn_larq import data
-    from ftbnn_larq.training import distribution, loop
+    from ftbnn_larq.training import distribution, loop, sources
 
     for note in planned.notes:
         on_event(note)
     strategy = distribution.create_strategy()
-    told = {"callbacks": callbacks if distribution.is_chief(strategy) else (), "strategy": strategy}
+    told = {
+        "callbacks": callbacks if distribution.is_chief(strategy) else (),
+        "strategy": strategy,
+        "on_event": on_event,
+    }
     if planned.resumed:
         on_event(f"resuming {planned.resumed.path}, {planned.model}")
         return loop.resume(planned.resumed.path, epochs=planned.epochs, data_dir=planned.data_dir, **told)
-    loaded = data.load(planned.dataset, data_dir=planned.data_dir, input_size=planned.input_size, flip=planned.flip)
+    how, replicas = planned.recipe, strategy.num_replicas_in_sync
+    loaded = data.load(
+        planned.dataset,
+        data_dir=planned.data_dir,
+        input_size=planned.input_size,
+        # A network of 3 channels can be the start for grey pictures, and the other way round.
+        channels=sources.channels(how.init_from) if how.init_from else None,
+        flip=planned.flip,
+    )
     for note in loaded.notes:
         on_event(note)
-    how, replicas = planned.recipe, strategy.num_replicas_in_sync
     on_event(
         f"training {planned.model} on {planned.dataset}: {loaded.train.examples} pictures of "
         f"{'x'.join(map(str, loaded.config.input_shape))}, {len(loaded.config.labels)} classes, {how.epochs} epochs, "

@@ -55,7 +55,7 @@ def start(
         output: the folder for runs.
         callbacks: further Keras callbacks, such as a progress bar.
         strategy: the `tf.distribute` strategy; None to choose it by this machine's GPUs and TF_CONFIG.
-        on_event: told what the user should know before hours are spent, a line at a time.
+        on_event: told what goes on, a line at a time.
 
     Returns:
         `{run, model, dataset, epochs, top1, top5, last: {top1, top5}, seconds}`, as in the run's result.json. `top1`
@@ -89,7 +89,7 @@ def start(
         "versions": runs.versions(),
     }
     # Built before anything is written, so that a network that cannot be built leaves no folder behind.
-    training = _Training(runs.Run(Path(), config), data, how, strategy, init_from=how.init_from)
+    training = _Training(runs.Run(Path(), config), data, how, strategy, init_from=how.init_from, on_event=on_event)
     if warning := convertible.warning(training.network, config["model"]):
         on_event(warning)
     if distribution.is_chief(strategy):
@@ -106,6 +106,7 @@ def resume(
     data_dir: str | None = None,
     callbacks: tuple = (),
     strategy: tf.distribute.Strategy | None = None,
+    on_event: Callable[[str], None] = lambda line: None,
 ) -> dict:
     """Continue an interrupted run. A finished run is evaluated again, or made longer with `epochs`.
 
@@ -114,7 +115,7 @@ def resume(
         epochs: number of epochs in all; None for that of the run's recipe.
         data_dir: the folder of TFDS's data sets; None for the one the run began with.
         callbacks: as for `start`.
-        strategy: as for `start`.
+        strategy, on_event: as for `start`.
 
     Returns:
         As `start`.
@@ -138,7 +139,8 @@ def resume(
     if record and how.epochs != planned.epochs:
         run = run.change_length(record["epoch"], planned.epochs)
     # A checkpoint has its own weights. The source of the first weights may no longer exist.
-    training = _Training(run, data, how, strategy, init_from="" if record else how.init_from)
+    init_from = "" if record else how.init_from
+    training = _Training(run, data, how, strategy, init_from=init_from, on_event=on_event)
     target = run
     if not distribution.is_chief(strategy):
         target = dataclasses.replace(run, path=Path(tempfile.mkdtemp(prefix="ftbnn-larq-")))
@@ -157,12 +159,21 @@ def _check(data: Data, how: Recipe, strategy: tf.distribute.Strategy) -> None:
 class _Training:
     """A training: network, teacher, data and recipe. Nothing is written before `run_in`."""
 
-    def __init__(self, run: runs.Run, data: Data, how: Recipe, strategy: tf.distribute.Strategy, *, init_from: str):
+    def __init__(
+        self,
+        run: runs.Run,
+        data: Data,
+        how: Recipe,
+        strategy: tf.distribute.Strategy,
+        *,
+        init_from: str,
+        on_event: Callable[[str], None],
+    ):
         self.data, self.how, self.strategy, self.seed = data, how, strategy, run.config["seed"]
         self.steps = data.train.examples // how.batch_size
         with strategy.scope():
             # The teacher comes first. It is refused more often than the network, and the seed below is set after it.
-            self.teacher = sources.teacher(how.teacher, data.config) if how.teacher else None
+            self.teacher = sources.teacher(how.teacher, data, on_event) if how.teacher else None
             # Never 0: with global seed 0, tf.data accepts no tensor as the seed of a shuffle.
             tf.keras.utils.set_random_seed(self.seed + 1)
             self.network = trained.build(run)

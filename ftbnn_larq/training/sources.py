@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import os
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq.data import DataConfig
+from ftbnn_larq.analysis import preprocessing
+from ftbnn_larq.data import Data, DataConfig, pipeline
+from ftbnn_larq.data.preprocessing import STANDARD
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.models import ends
 from ftbnn_larq.zoo import trained
@@ -17,6 +21,12 @@ from ftbnn_larq.zoo import trained
 def absolute(reference: str) -> str:
     """Make a path absolute, so that a stored recipe works from any folder; other references are unchanged."""
     return os.path.abspath(reference) if os.path.exists(reference) else reference
+
+
+def channels(reference: str) -> int:
+    """Channels of the pictures that a trained network takes; errors as for `trained.find`."""
+    source = trained.find(reference)
+    return source.data.input_shape[2] if source.data else source.load().input_shape[-1]
 
 
 def initialise(network: tf.keras.Model, reference: str) -> list[str]:
@@ -86,42 +96,68 @@ def freeze(network: tf.keras.Model, patterns: str) -> None:
         raise ConfigError(f"freeze = {patterns!r} leaves nothing to train: freeze fewer layers")
 
 
-def teacher(reference: str, data: DataConfig) -> tf.keras.Model:
+def teacher(reference: str, data: Data, on_event: Callable[[str], None] = lambda line: None) -> tf.keras.Model:
     """Load a teacher, without its softmax, and check that it fits the data set.
 
-    The result takes pictures that are normalized as `data` says. A Keras file is assumed to be trained with that
-    normalization.
+    The result takes pictures that are normalized as `data` says, with its channels. How pictures were prepared for a
+    Keras file is found on the training split; where that cannot be told, as for `data`.
 
     Arguments:
         reference: a run folder, NAME:DATASET, or a .keras file.
-        data: preprocessing and labels of the training data.
+        data: the training data.
+        on_event: told how the pictures of a Keras file were prepared.
 
     Raises:
-        ConfigError: the teacher has several outputs, another input shape or other classes.
+        ConfigError: the teacher has several outputs, another picture size or other classes.
     """
     source = trained.find(reference)
     network, described = source.load(), source.data
-    labels = data.labels
+    ours = data.config
+    labels = ours.labels
     if len(network.outputs) != 1:
         raise ConfigError(f"teacher {reference} has {len(network.outputs)} outputs: it needs one, a score per class")
     network = ends.up_to_logits(network)
     theirs = tuple(network.input_shape[1:])
-    if any(side not in (None, ours) for side, ours in zip(theirs, data.input_shape, strict=True)):
-        raise ConfigError(f"teacher {reference} takes pictures of {theirs}, the data set has {tuple(data.input_shape)}")
+    sides = zip(theirs[:2], ours.input_shape[:2], strict=True)
+    if any(side not in (None, own) for side, own in sides) or theirs[2] not in (1, 3):
+        raise ConfigError(f"teacher {reference} takes pictures of {theirs}, the data set has {tuple(ours.input_shape)}")
     if network.output_shape[-1] != len(labels) or (described and described.labels != labels):
         known = described.labels if described else ()
         said = f"classes {', '.join(known[:4])}..." if known else f"{network.output_shape[-1]} classes"
         raise ConfigError(
             f"teacher {reference} has {said}, the data set has {len(labels)} classes: {', '.join(labels[:4])}..."
         )
-    if described and (described.mean, described.std) != (data.mean, data.std):
-        return _seeing(network, described, data)
+    described = described or _found(network, data, lambda line: on_event(f"teacher {reference}: {line}"))
+    if (described.mean, described.std) != (ours.mean, ours.std):
+        return _seeing(network, described, ours)
     return network
 
 
+def _found(network: tf.keras.Model, data: Data, on_event: Callable[[str], None]) -> DataConfig:
+    """The preprocessing of a teacher that does not say it, with its channels."""
+    shape = (*data.config.input_shape[:2], network.input_shape[-1])
+    if shape != tuple(data.config.input_shape):
+        config = dataclasses.replace(data.config, input_shape=shape)
+        data = pipeline.with_statistics(dataclasses.replace(data, config=config))
+    sized = tf.keras.Sequential([tf.keras.Input(shape), network])
+    data, choice = preprocessing.found(
+        data,
+        # Not predict_on_batch, which would talk to other workers.
+        lambda pictures: sized(pictures, training=False),
+        are_probabilities=ends.gives_probabilities(network),
+        model=sized,
+        assumed=STANDARD,
+    )
+    on_event(choice.told())
+    return data.config
+
+
 def _seeing(network: tf.keras.Model, theirs: DataConfig, ours: DataConfig) -> tf.keras.Model:
-    """Adapt a network trained with the normalization of `theirs` to pictures with that of `ours`."""
-    scale, shift = np.divide(ours.std, theirs.std), np.subtract(ours.mean, theirs.mean) / theirs.std
-    pictures = tf.keras.Input(network.input_shape[1:])
-    rescaled = tf.keras.layers.Rescaling(scale.tolist(), shift.tolist())(pictures)
+    """Adapt a network trained with normalization and channels of `theirs` to pictures with those of `ours`."""
+    pictures = tf.keras.Input(ours.input_shape)
+    pixels = tf.keras.layers.Rescaling(list(ours.std), list(ours.mean))(pictures)
+    if len(theirs.mean) != len(ours.mean):
+        pixels = tf.image.grayscale_to_rgb(pixels) if len(ours.mean) == 1 else tf.image.rgb_to_grayscale(pixels)
+    scale, shift = 1 / np.array(theirs.std), -np.array(theirs.mean) / theirs.std
+    rescaled = tf.keras.layers.Rescaling(scale.tolist(), shift.tolist())(pixels)
     return tf.keras.Model(pictures, network(rescaled), name=network.name)

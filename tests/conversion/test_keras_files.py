@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from ftbnn_larq.conversion.convert import convert, convert_model
-from ftbnn_larq.errors import ConfigError, ConversionError, ModelFileError
+from ftbnn_larq.errors import ConversionError, ModelFileError
 from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.models import keras_files
 from ftbnn_larq.models.ends import up_to_probabilities
@@ -91,10 +91,11 @@ def test_sigmoids_at_the_end_are_probabilities_and_take_no_softmax(tmp_path, mad
         np.testing.assert_allclose(interpreter.predict(pictures()), model.predict_on_batch(pictures()), atol=1e-2)
 
 
-def test_a_softmax_of_one_score_is_refused_and_its_layers_name_may_be_taken():
+def test_the_softmax_of_one_score_is_a_sigmoid_and_its_layers_name_may_be_taken():
     model = network()
-    with pytest.raises(ConfigError, match="gives one score, whose softmax is always 1"):
-        up_to_probabilities(tf.keras.Model(model.input, keras_layers.Dense(1)(model.output)))
+    one = tf.keras.Model(model.input, keras_layers.Dense(1)(model.output))
+    scores = [each(pictures()) for each in (one, up_to_probabilities(one))]
+    np.testing.assert_allclose(tf.sigmoid(scores[0]), scores[1], rtol=1e-5)
     named = tf.keras.Model(model.input, keras_layers.Dense(4, name="probabilities")(model.output))
     np.testing.assert_allclose(tf.reduce_sum(up_to_probabilities(named)(pictures()), 1), 1, rtol=1e-5)
 
@@ -111,7 +112,8 @@ def test_several_outputs_are_no_teacher_and_one_of_a_models_two_converts(tmp_pat
 
 def test_a_keras_file_converts_and_its_data_set_gives_proof_labels_and_accuracy(tmp_path, command):
     network().save(tmp_path / "mine.h5")
-    result = command("convert", "mine.h5", "--dataset", "digits", "--json", cwd=tmp_path)
+    arguments = ("--dataset", "digits", "--preprocessing", "standard")
+    result = command("convert", "mine.h5", *arguments, "--json", cwd=tmp_path)
     assert result.status == 0, result.err
     assert result.out["path"] == "mine.tflite"
     assert result.out["binary_operators"] == 1
@@ -121,14 +123,20 @@ def test_a_keras_file_converts_and_its_data_set_gives_proof_labels_and_accuracy(
     assert evaluated.out["top1"] == result.out["top1"]["lce"]
 
 
-def test_a_data_set_of_other_pictures_or_classes_is_refused(tmp_path, refused):
+def test_a_data_set_of_other_classes_or_channels_is_refused(tmp_path, refused):
     """By conversion as by evaluation."""
-    network(shape=(8, 8, 3)).save(tmp_path / "coloured.keras")
-    words = "pictures of (8, 8, 3) in 10 classes, but data set digits has pictures of (8, 8, 1) in 10 classes"
-    assert words in refused("convert", "coloured.keras", "--dataset", "digits")
-    convert(tmp_path / "coloured.keras")
-    assert words in refused("evaluate", "coloured.tflite", "--dataset", "digits")
-    assert not (tmp_path / "coloured.json").read_text().count("digits")
+    model = network()
+    tf.keras.Model(model.input, keras_layers.Dense(7)(model.output)).save(tmp_path / "seven.keras")
+    words = "the model gives scores of 7 classes, but data set digits has 10 classes"
+    assert words in refused("convert", "seven.keras", "--dataset", "digits")
+    assert words in refused("evaluate", "seven.keras", "--dataset", "digits")
+    convert(tmp_path / "seven.keras")
+    assert words in refused("evaluate", "seven.tflite", "--dataset", "digits")
+    assert not (tmp_path / "seven.json").read_text().count("digits")
+    network(shape=(8, 8, 4)).save(tmp_path / "four.keras")
+    assert "4 channels: pictures have 1 (grey) or 3 (color)" in refused("convert", "four.keras", "--dataset", "digits")
+    assert "give one (--dataset)" in refused("convert", "four.keras", "--preprocessing", "unit")
+    assert "give a data set (--dataset)" in refused("evaluate", "four.keras")
 
 
 def test_without_a_data_set_it_is_proven_on_noise_and_says_so(tmp_path, refused, command):

@@ -403,6 +403,10 @@ def test_a_run_can_be_fine_tuned_to_other_classes(trained_twice, tmp_path):
         if layer.name != "logits":
             for one, other in zip(layer.trainable_weights, tuned.get_layer(layer.name).trainable_weights, strict=True):
                 np.testing.assert_allclose(one, other, atol=1e-6, err_msg=layer.name)
+    # Grey pictures are given the channels of the network that it starts from.
+    keys = {"dataset": "digits", "options": OPTIONS, "init_from": how.init_from, "epochs": 1, "output": tmp_path}
+    on_digits = ftbnn_larq.train("ftbnn_r18", **keys)
+    assert runs.open_run(on_digits["run"]).config["data"]["input_shape"] == [8, 8, 3]
     # Digits are grey, these are not.
     with pytest.raises(ConfigError, match=r"stem_conv is \[\(3, 3, 3, 8\)\] here"):
         loop.start("ftbnn_r18", pets, how.replace(init_from=str(grey.path)), options=OPTIONS, output=tmp_path)
@@ -451,7 +455,8 @@ def test_a_teacher_sees_pictures_as_it_learned_to(digits, trained_twice):
 
     (_, run, _), _ = trained_twice
     other = dataclasses.replace(digits.config, mean=(0.2,), std=(0.7,))
-    own, seeing = (sources.teacher(str(run.path), config) for config in (digits.config, other))
+    changed = dataclasses.replace(digits, config=other)
+    own, seeing = (sources.teacher(str(run.path), loaded) for loaded in (digits, changed))
     pictures = next(digits.test.rows.batch(8).as_numpy_iterator())[0]
     answers = [
         teacher.predict_on_batch(pipeline.normalise(pictures, config))

@@ -1,0 +1,61 @@
+"""One score for two classes, on pictures of another size and of other channels: convert, evaluate, predict, verify."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from ftbnn_larq import data
+from ftbnn_larq.analysis.preprocessing import given
+from ftbnn_larq.benchmarking.agreement import agreement
+from ftbnn_larq.benchmarking.agreement import test_pictures as first_pictures
+from ftbnn_larq.benchmarking.models import read_model
+from ftbnn_larq.conversion.convert import convert
+from ftbnn_larq.errors import BoardError
+from ftbnn_larq.inference.evaluation import evaluate
+from ftbnn_larq.inference.interpreter import Interpreter
+from ftbnn_larq.inference.prediction import predict
+from tests.conftest import two_tones, which_tone
+
+# Height and width, of grey pictures. The folder's are 8x8, in color.
+SHAPE = (12, 10, 1)
+
+
+def test_one_sigmoid_is_the_second_classs_probability(tmp_path):
+    dataset = two_tones(tmp_path)
+    unit, _ = given(data.load(dataset, input_size=SHAPE[:2], channels=1), "unit")
+    model = which_tone(SHAPE, 1, unit.config, "sigmoid")
+    told = []
+    document = convert(model, output=tmp_path / "model.tflite", dataset=dataset, on_event=told.append)
+    assert document["output"] == "probabilities"
+    assert document["top1"] == {"examples": 32, "of": 32, "keras": 1.0, "lce": 1.0}
+    assert [line.split(":")[0] for line in told[1:]] == ["preprocessing"] and "are turned grey" in told[0]
+    stored = json.loads((tmp_path / "model.json").read_text())
+    assert stored["preprocessing"]["name"] == "unit" and stored["preprocessing"]["top1"]["unit"] == 1
+    assert stored["data"]["std"] == [1.0] and stored["data"]["input_shape"] == list(SHAPE)
+
+    answers = predict(tmp_path / "model.tflite", [tmp_path / label / "03.png" for label in ("bright", "dark")])
+    assert [[label for label, _ in answer["top"]] for answer in answers] == [["bright", "dark"], ["dark", "bright"]]
+    assert all(sum(chance for _, chance in answer["top"]) == pytest.approx(1) for answer in answers)
+
+    assert evaluate(tmp_path / "model.tflite")["top1"] == 1
+    wrong = evaluate(tmp_path / "model.tflite", preprocessing="raw")
+    assert wrong["top1"] == 0.5 and wrong["preprocessing"]["chosen_by"] == "user"
+    # Without its JSON, and for Keras files with and without the sigmoid, the preprocessing is found.
+    shutil.copy(tmp_path / "model.tflite", tmp_path / "alone.tflite")
+    model.save(tmp_path / "model.keras")
+    which_tone(SHAPE, 1, unit.config).save(tmp_path / "logit.keras")
+    for name in ("alone.tflite", "model.keras", "logit.keras"):
+        result = evaluate(tmp_path / name, dataset=dataset)
+        assert (result["top1"], result["preprocessing"]["name"]) == (1, "unit"), name
+
+    # A board whose scores are on the other side sees other classes.
+    pictures = first_pictures(tmp_path / "model.tflite", 4)
+    with Interpreter(tmp_path / "model.tflite") as interpreter:
+        scores = interpreter.predict(pictures)
+    flatbuffer = read_model(tmp_path / "model.tflite")
+    assert agreement(flatbuffer, scores, pictures)["top1_agreement"] == 1
+    with pytest.raises(BoardError, match="another class than this machine on 4 of 4"):
+        agreement(flatbuffer, 1 - scores, pictures)

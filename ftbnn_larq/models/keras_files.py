@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ftbnn_larq.errors import ModelFileError, one_line
 from ftbnn_larq.models.keras_code import PACKAGE, code_in
+from ftbnn_larq.models.weights import WEIGHTS
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -80,9 +81,9 @@ def _checked(path) -> dict:
     return config
 
 
-# What Keras calls the parts of a .keras file that matter here. Weights may also lie in a .npz file, which Keras reads
-# as pickles: those are code.
-_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+# What Keras calls the parts of a .keras file. Its weights may also lie in a .npz file, which Keras reads as pickles:
+# those are code.
+_CONFIG, _METADATA = "config.json", "metadata.json"
 # Of a file that does not say. Keras 1 would have its weights turned.
 _OLDEST = "2.0.0"
 
@@ -96,7 +97,7 @@ def _stored(path: Path) -> tuple[dict | None, str]:
         with zipfile.ZipFile(path) as archive:
             metadata = json.loads(archive.read(_METADATA))
             config = json.loads(archive.read(_CONFIG))
-            archive.getinfo(_WEIGHTS)
+            archive.getinfo(WEIGHTS)
         return _plain(config), str(metadata.get("keras_version", _OLDEST))
     import h5py
 
@@ -131,7 +132,7 @@ def _copy(path, folder: Path, config: dict) -> Path:
         copy = folder / "model.keras"
         with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
             new.writestr(_CONFIG, json.dumps(config))
-            for name in (_METADATA, _WEIGHTS):
+            for name in (_METADATA, WEIGHTS):
                 new.writestr(name, old.read(name))
         return copy
     import h5py

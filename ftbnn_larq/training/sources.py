@@ -27,7 +27,7 @@ def initialise(network: tf.keras.Model, reference: str) -> list[str]:
 
     Arguments:
         network: the network that gets the weights.
-        reference: a run folder, NAME:DATASET, or a .keras file.
+        reference: a run folder, NAME:DATASET, or a Keras file.
 
     Returns:
         Names of the layers that keep their random weights: those of the head, if the number of classes differs.
@@ -93,7 +93,7 @@ def teacher(reference: str, data: DataConfig) -> tf.keras.Model:
     normalization.
 
     Arguments:
-        reference: a run folder, NAME:DATASET, or a .keras file.
+        reference: a run folder, NAME:DATASET, or a Keras file.
         data: preprocessing and labels of the training data.
 
     Raises:

@@ -32,7 +32,7 @@ _CLASSES = _words(
     Constant GlorotNormal GlorotUniform HeNormal HeUniform IdentityInitializer LecunNormal LecunUniform Ones Orthogonal
     OrthogonalInitializer RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros
     L1 L2 L1L2 OrthogonalRegularizer MaxNorm MinMaxNorm NonNeg RadialConstraint UnitNorm
-    Policy
+    Policy Custom>CustomScaleLayer LayerScale StochasticDepth
     """
 )
 # Of Larq, which registers its classes by names alone.
@@ -45,7 +45,10 @@ _CLASSES |= _words(
 )
 # Modules that a .keras file may name for a class. Files of our version 0.1 name the last two.
 _KERAS = ("layers", "models", "initializers", "regularizers", "constraints", "activations", "mixed_precision", "engine")
+_KERAS += ("applications",)
+# The initializers of tf itself, such as tf.constant_initializer, stand in the last one.
 _OTHERS = ("larq.layers", "larq.quantizers", "larq.constraints", "larq.activations", "larq.math")
+_OTHERS += ("tensorflow.python.ops.init_ops_v2",)
 _OURS = (
     "ftbnn_larq.models.layers",
     "ftbnn_larq.models.nonlinearities",
@@ -54,8 +57,10 @@ _OURS = (
 )
 PACKAGE = "ftbnn_larq>"
 _DATA = ("__tensor__", "__numpy__", "__bytes__", "__tuple__", "__ellipsis__")
-# Functions that are used as an activation or a quantizer. None has the name of one of Python's own.
-ACTIVATIONS = _words(
+# Functions that larq-zoo registers with Keras when it is imported.
+LARQ_ZOO = _words("blurpool_initializer clip_by_value_activation magnitude_aware_sign_unclipped xnor_weight_scale")
+# Functions that are used as an activation, a quantizer or an initializer. None has the name of one of Python's own.
+FUNCTIONS = LARQ_ZOO | _words(
     """
     elu exponential gelu hard_sigmoid leaky_relu linear log_softmax mish relu relu6 selu sigmoid silu softmax softplus
     softsign swish tanh hard_tanh leaky_tanh heaviside sign
@@ -68,7 +73,7 @@ _FUNCTION_LAYERS = ("TFOpLambda", "SlicingOpLambda")
 _COMPUTING = ("__operators__", "bitwise", "image", "linalg", "math", "math.special", "nn")
 _NOT_COMPUTING = re.compile(r"(de|en)code_|.*jpeg|fixed_unigram")
 # Of those in no module. Keras writes "compat.v1." before some of them, such as tf.shape.
-_FUNCTIONS = _words(
+_OF_NO_MODULE = _words(
     """
     argsort batch_to_space bitcast boolean_mask broadcast_to cast clip_by_global_norm clip_by_norm clip_by_value concat
     constant convert_to_tensor dynamic_partition dynamic_stitch einsum ensure_shape expand_dims eye fill floor_div
@@ -86,7 +91,7 @@ def only_computes(function: str) -> bool:
     """Whether a function of TensorFlow, by its public name without "tf.", only computes tensors from tensors."""
     module, _, name = function.rpartition(".")
     if module in ("", "compat.v1"):
-        return name in _FUNCTIONS
+        return name in _OF_NO_MODULE
     if module == "quantization":
         return name.startswith("fake_quant_")
     return module in _COMPUTING and name.islower() and not _NOT_COMPUTING.match(name)
@@ -112,7 +117,7 @@ def _refusal(config: dict) -> str | None:
     if kind in _DATA:
         return None
     if kind == "function":
-        known = own in ACTIVATIONS and registered in (kind, own) and (module == "builtins" or _is_known(str(module)))
+        known = own in FUNCTIONS and registered in (kind, own) and (module == "builtins" or _is_known(str(module)))
         return None if known else f"the function {own} of the module {module}"
     own = own if isinstance(own, dict) else {}
     if kind in _FUNCTION_LAYERS and not only_computes(str(own.get("function"))):

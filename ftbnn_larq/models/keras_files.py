@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 from ftbnn_larq.errors import ModelFileError, one_line
-from ftbnn_larq.models.keras_code import PACKAGE, code_in
+from ftbnn_larq.models.keras_code import LARQ_ZOO, PACKAGE, code_in
 from ftbnn_larq.models.weights import WEIGHTS
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -43,6 +43,9 @@ def load(path):
     import tensorflow as tf
 
     from ftbnn_larq.models import layers, nonlinearities  # noqa: F401
+
+    if any(name in json.dumps(config) for name in LARQ_ZOO):
+        import larq_zoo  # noqa: F401
 
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -121,8 +124,8 @@ def _plain(config):
     plain = {key: _plain(value) for key, value in config.items() if key != "compile_config"}
     if str(plain.get("registered_name")).startswith(PACKAGE):
         plain["class_name"] = plain["registered_name"]
-    if "module" in plain:
-        plain["module"] = re.sub(r"^keras\.(engine|layers\.core)\.", r"keras.src.\1.", str(plain["module"]))
+    if isinstance(plain.get("module"), str):
+        plain["module"] = re.sub(r"^keras\.(engine|layers\.core)\.", r"keras.src.\1.", plain["module"])
     return plain
 
 

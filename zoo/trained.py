@@ -66,7 +66,7 @@ def find(reference: str | os.PathLike) -> Trained:
         zoo.published(name, dataset)
         return Trained(text, published=(name, dataset))
     if not path.is_dir():
-        what = "is no model file" if path.exists() else "no such run folder"
+        what = "not a trained network" if path.exists() else "no such run folder"
         raise RunError(f"{text}: {what}; give a run folder, a .keras, .h5 or .hdf5 file, or NAME:DATASET of the zoo")
     run = runs.open_run(path)
     run.check_weights()

@@ -101,14 +101,29 @@ def _stored(path: Path) -> tuple[dict | None, str]:
             metadata = json.loads(archive.read(_METADATA))
             config = json.loads(archive.read(_CONFIG))
             archive.getinfo(WEIGHTS)
-        return _plain(config), str(metadata.get("keras_version", _OLDEST))
+        return _whole(config), str(metadata.get("keras_version", _OLDEST))
     import h5py
 
     with h5py.File(path, "r") as file:
         config = file.attrs.get("model_config")
         version = file.attrs.get("keras_version", _OLDEST)
     text = version.decode() if isinstance(version, bytes) else str(version)
-    return None if config is None else _plain(json.loads(config)), text
+    return None if config is None else _whole(json.loads(config)), text
+
+
+def _whole(config: dict) -> dict:
+    """The configuration of the model of a file.
+
+    A graph of layers is described entirely, also where it has a class of its own, which trains it in another way. That
+    class is not needed.
+    """
+    plain = _plain(config)
+    graph = plain.get("config")
+    if isinstance(graph, dict) and graph.keys() >= {"layers", "input_layers", "output_layers"}:
+        plain["class_name"] = "Functional"
+        if "module" in plain:
+            plain |= {"module": "keras.src.engine.functional", "registered_name": "Functional"}
+    return plain
 
 
 def _plain(config):

@@ -201,6 +201,40 @@ def test_a_model_by_the_name_that_its_class_had_in_other_versions_of_keras(tmp_p
     assert keras_files.load(tmp_path / "old.keras").output_shape == (None, 1)
 
 
+class TrainedInAnotherWay(tf.keras.Model):
+    """As Keras's guide to a training step of one's own has it."""
+
+    def train_step(self, data):
+        return {}
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_graph_of_layers_loads_without_the_class_that_trained_it(tmp_path, suffix):
+    inputs = tf.keras.Input((2,))
+    model = TrainedInAnotherWay(inputs, layers.Dense(1)(inputs))
+    model.save(tmp_path / f"model{suffix}")
+    loaded = keras_files.load(tmp_path / f"model{suffix}")
+    assert not isinstance(loaded, TrainedInAnotherWay)
+    np.testing.assert_array_equal(loaded(np.eye(2)), model(np.eye(2)))
+
+
+def test_a_model_without_a_graph_is_refused(tmp_path):
+    model = Wrapped()
+    model(np.eye(2))
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ModelFileError, match="carries code, Wrapped of the module"):
+        keras_files.check(tmp_path / "model.keras")
+
+
+class Wrapped(tf.keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(1)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
 @pytest.mark.slow
 def test_larq_zoos_networks_and_initializers_of_tensorflow_load(tmp_path):
     from larq_zoo.sota.quicknet import blurpool_initializer

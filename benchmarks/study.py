@@ -22,6 +22,7 @@ from benchmarks import results
 from ftbnn_larq import cli, recipe, runs, zoo
 from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.errors import ConfigError, ConversionError, TrainingError, UnknownNameError, one_line
+from ftbnn_larq.files import read_text
 from ftbnn_larq.recipe import tomllib
 from ftbnn_larq.zoo import networks, peers, trained
 
@@ -60,8 +61,8 @@ def read(path: str | Path) -> list[Job]:
             option or recipe.
     """
     try:
-        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        document = tomllib.loads(read_text(path))
+    except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: no study file: {one_line(error)}") from error
     _check(document, _KEYS, path, optional=())
     recipe_of(document["recipe"], document["epochs"])

@@ -1,4 +1,4 @@
-"""Write files completely or not at all: to a temporary path in the same folder, then renamed."""
+"""Read and write files. They are written whole or not at all: to a temporary path in the same folder, then renamed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from ftbnn_larq.errors import ConfigError
 
 
 @contextlib.contextmanager
@@ -32,6 +34,19 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """Text that people wrote: in UTF-8, with or without a byte order mark, with the line ends of any system.
+
+    Raises:
+        ConfigError: it is not UTF-8.
+        OSError: the file cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from error
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

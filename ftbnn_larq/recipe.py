@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ftbnn_larq.errors import ConfigError, UnknownNameError
-from ftbnn_larq.files import write_text
+from ftbnn_larq.files import read_text, write_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -79,10 +79,10 @@ class Recipe:
         0, "number of first epochs with binary activations but float weights (two-step schedule)", _not_negative
     )
     init_from: str = _key(
-        "", "start from the weights of a run or NAME:DATASET; with other classes the head starts at random"
+        "", "start from the weights of a run, NAME:DATASET or Keras file; with other classes the head starts at random"
     )
     freeze: str = _key("", "layers that are not trained: shell patterns, separated by commas, e.g. stem*,stage1*")
-    teacher: str = _key("", "distill from this teacher: a run, NAME:DATASET or .keras file")
+    teacher: str = _key("", "distill from this teacher: a run, NAME:DATASET or Keras file")
     distillation: str = _key(
         "hinton",
         "hinton: softened outputs of the teacher; distributional: ReActNet's, cross-entropy to its outputs",
@@ -136,13 +136,13 @@ def read(path: str | Path) -> Recipe:
 
     Raises:
         UnknownNameError: a recipe has no such key. The message gives the nearest ones.
-        ConfigError: the file does not exist, is not TOML, or a value cannot be used.
+        ConfigError: the file does not exist, is not TOML in UTF-8, or a value cannot be used.
     """
     try:
-        document: dict[str, Any] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        document: dict[str, Any] = tomllib.loads(read_text(path))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such recipe file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     return from_table(document, path)
 

@@ -78,3 +78,11 @@ def test_the_wheel_works_outside_the_repository(source, tmp_path):
     )
     assert done.stdout.startswith(str(installed)), done.stderr
     assert "ftbnn_r18" in done.stdout
+    as_module = subprocess.run(
+        [sys.executable, "-m", "ftbnn_larq", "list"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+    )
+    assert as_module.stdout == done.stdout.removeprefix(done.stdout.splitlines(True)[0]), as_module.stderr

@@ -66,10 +66,10 @@ def _model(config: ResNetConfig):
             **options,
         ):
             from ftbnn_larq.models import resnet
-            from ftbnn_larq.models.weights import load_weights, read_description
+            from ftbnn_larq.models.weights import is_compact, load_weights, read_description
 
             file = None if weights is None else _weights_file(name, weights)
-            if file is not None and file.suffix == ".npz":
+            if file is not None and is_compact(file):
                 theirs = read_description(file)["model"]
                 if theirs["name"] != name:
                     raise ModelFileError(f"{file}: weights of {theirs['name']}, not of {name}")
@@ -106,8 +106,9 @@ All arguments are keyword-only, as in keras.applications.
 Arguments:
     input_shape: (height, width, channels); (224, 224, 3) if None.
     input_tensor: a Keras tensor to build on, instead of input_shape.
-    weights: None (random weights), the name of a data set with published weights, or the path of a .weights.h5 or
-        .npz file. Published weights bring their own input shape, number of classes and options.
+    weights: None (random weights), the name of a data set with published weights, or the path of a file: .npz,
+        .weights.h5, or another HDF5 or .keras file that Keras wrote. Published weights bring their own input shape,
+        number of classes and options.
     include_top: True for an output of float32 probabilities (N, num_classes), False for features (N, h, w, c).
     num_classes: number of classes; 1,000 if None.
     **options: fields of `ResNetConfig` to change: width, nonlinearity, slopes, ...

@@ -66,7 +66,8 @@ def find(reference: str | os.PathLike) -> Trained:
         zoo.published(name, dataset)
         return Trained(text, published=(name, dataset))
     if not path.is_dir():
-        raise RunError(f"{text}: no such run folder; give one, a .keras file, or NAME:DATASET of the zoo")
+        what = "not a trained network" if path.exists() else "no such run folder"
+        raise RunError(f"{text}: {what}; give a run folder, a .keras, .h5 or .hdf5 file, or NAME:DATASET of the zoo")
     run = runs.open_run(path)
     run.check_weights()
     return Trained(text, run=run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -57,6 +58,9 @@ def main(command: click.Command = commands, name: str = "ftbnn-larq") -> None:
         name: what people type for `command`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A path is bytes, and need not be text of any encoding.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = command.main(prog_name=name, standalone_mode=False) or 0
     except (click.exceptions.Abort, KeyboardInterrupt) as error:

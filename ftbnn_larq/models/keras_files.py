@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import builtins
 import json
+import re
+import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from ftbnn_larq.errors import ModelFileError, one_line
+from ftbnn_larq.models.keras_code import LARQ_ZOO, PACKAGE, code_in
+from ftbnn_larq.models.weights import WEIGHTS
 
-SUFFIXES = (".keras", ".h5")
-
-# Modules that a file may name: Keras imports and calls whatever name it finds in one.
-_MODULES = ("larq.layers", "larq.quantizers", "larq.constraints", "larq.activations", "larq.math")
-# Ours; files of version 0.1 name the last two.
-_MODULES += ("ftbnn_larq.models.layers", "ftbnn_larq.models.nonlinearities")
-_MODULES += ("ftbnn_larq.layers", "ftbnn_larq.nonlinearities")
-_KERAS = ("keras", "tf_keras")
-_KERAS_PARTS = ("layers", "models", "initializers", "regularizers", "constraints", "activations", "mixed_precision")
-_KERAS_PARTS += ("engine", "optimizers", "losses", "metrics")
-# Layers that call a TensorFlow function, and the functions that are allowed: some others can write files.
-_FUNCTION_LAYERS = ("TFOpLambda", "SlicingOpLambda")
-_FUNCTIONS = ("math.", "nn.", "__operators__.")
-_FUNCTIONS += (
-    "concat",
-    "split",
-    "reshape",
-    "transpose",
-    "identity",
-    "pad",
-    "cast",
-    "stack",
-    "unstack",
-    "clip_by_value",
-)
+SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
 def is_model_file(path) -> bool:
     """Whether `path` has the name of a Keras model file or is a SavedModel folder; False for a run folder."""
     path = Path(path)
-    is_weights = path.name.endswith(".weights.h5")
-    return (path.suffix in SUFFIXES and not is_weights) or (path / "saved_model.pb").is_file()
+    name = path.name.lower()
+    return (name.endswith(SUFFIXES) and not name.endswith(".weights.h5")) or (path / "saved_model.pb").is_file()
 
 
 def check(path) -> None:
@@ -51,6 +29,34 @@ def check(path) -> None:
         ModelFileError: the path is a SavedModel, a missing or damaged file, a file of Keras 3, weights without a model,
             or a model with code of its own.
     """
+    _checked(path)
+
+
+def load(path):
+    """Load the model in a .keras, .h5 or .hdf5 file. Code in the file is never run.
+
+    Raises:
+        ModelFileError: `check` refuses the file, or Keras cannot build the model.
+    """
+    config = _checked(path)
+    import larq  # noqa: F401 (registers its layers with Keras)
+    import tensorflow as tf
+
+    from ftbnn_larq.models import layers, nonlinearities  # noqa: F401
+
+    if any(name in json.dumps(config) for name in LARQ_ZOO):
+        import larq_zoo  # noqa: F401
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = _copy(path, Path(folder), config)
+            return tf.keras.models.load_model(copy, compile=False, safe_mode=True)
+    except Exception as error:  # whatever a layer's constructor raises
+        raise ModelFileError(f"{path}: Keras cannot build the model ({one_line(error, 300)})") from error
+
+
+def _checked(path) -> dict:
+    """The description of the model in a file. Raises ModelFileError as `check` does."""
     path = Path(path)
     if path.is_dir():
         raise ModelFileError(
@@ -70,80 +76,89 @@ def check(path) -> None:
             f"{path}: saved by Keras {version}, and Larq needs Keras 2: build and save the model with tf-keras "
             "(set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported)"
         )
-    for what in _code(config):
+    for what in code_in(config):
         raise ModelFileError(
             f"{path}: carries code, {what}, which is never run. Only layers of Keras, Larq and ftbnn_larq are loaded: "
             "build the model from them, or load it yourself and give it to ftbnn_larq.convert"
         )
+    return config
 
 
-def load(path):
-    """Load the model in a .keras or .h5 file. Code in the file is never run.
-
-    Raises:
-        ModelFileError: `check` refuses the file, or Keras cannot build the model.
-    """
-    check(path)
-    import larq  # noqa: F401 (registers its layers with Keras)
-    import tensorflow as tf
-
-    from ftbnn_larq.models import layers, nonlinearities  # noqa: F401
-
-    try:
-        return tf.keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # whatever a layer's constructor raises
-        raise ModelFileError(f"{path}: Keras cannot build the model ({one_line(error, 300)})") from error
+# What Keras calls the parts of a .keras file. Its weights may also lie in a .npz file, which Keras reads as pickles:
+# those are code.
+_CONFIG, _METADATA = "config.json", "metadata.json"
+# Of a file that does not say. Keras 1 would have its weights turned.
+_OLDEST = "2.0.0"
 
 
 def _stored(path: Path) -> tuple[dict | None, str]:
-    """The model's configuration in a file (None if it has only weights), and the version of Keras that wrote it."""
-    if path.suffix == ".keras":
+    """The model's configuration in a file (None if it has only weights), and the version of Keras that wrote it.
+
+    The content decides, not the suffix: until Keras 2.11 a .keras file was an .h5 file.
+    """
+    if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            metadata = json.loads(archive.read("metadata.json"))
-            config = json.loads(archive.read("config.json"))
-        # Optimizer, loss and metrics: `load` skips them, but only those of the outermost model.
-        config.pop("compile_config", None)
-        return config, str(metadata["keras_version"])
+            metadata = json.loads(archive.read(_METADATA))
+            config = json.loads(archive.read(_CONFIG))
+            archive.getinfo(WEIGHTS)
+        return _whole(config), str(metadata.get("keras_version", _OLDEST))
     import h5py
 
     with h5py.File(path, "r") as file:
         config = file.attrs.get("model_config")
-        version = file.attrs.get("keras_version", "unknown")
+        version = file.attrs.get("keras_version", _OLDEST)
     text = version.decode() if isinstance(version, bytes) else str(version)
-    return None if config is None else json.loads(config), text
+    return None if config is None else _whole(json.loads(config)), text
 
 
-def _code(config) -> Iterator[str]:
-    """Parts of a model's configuration that would run code from outside Keras, Larq and ftbnn_larq."""
+def _whole(config: dict) -> dict:
+    """The configuration of the model of a file.
+
+    A graph of layers is described entirely, also where it has a class of its own, which trains it in another way. That
+    class is not needed.
+    """
+    plain = _plain(config)
+    graph = plain.get("config")
+    if isinstance(graph, dict) and graph.keys() >= {"layers", "input_layers", "output_layers"}:
+        plain["class_name"] = "Functional"
+        if "module" in plain:
+            plain |= {"module": "keras.src.engine.functional", "registered_name": "Functional"}
+    return plain
+
+
+def _plain(config):
+    """A configuration with what is needed, by names that are unique and of today.
+
+    Optimizers, losses and metrics are left out. A model in a model in an .h5 file has our layers by the names of their
+    classes, some of which Keras has too. Until Keras 2.12 some modules had other names.
+    """
     if isinstance(config, list):
-        for value in config:
-            yield from _code(value)
+        return [_plain(value) for value in config]
     if not isinstance(config, dict):
-        return
-    kind, module = config.get("class_name"), config.get("module")
-    if isinstance(kind, str):
-        own = config.get("config") if isinstance(config.get("config"), dict) else {}
-        name = own.get("name", kind)
-        if "ambda" in kind and kind not in _FUNCTION_LAYERS:
-            yield f"the Lambda layer {name}"
-        elif kind == "ClassMethod":
-            yield f"a call of tf.{own.get('cls_symbol')}"
-        elif kind in _FUNCTION_LAYERS and not str(own.get("function")).startswith(_FUNCTIONS):
-            yield f"a call of tf.{own.get('function')}"
-        elif module == "builtins":
-            # Keras names its own functions this way too, but it would look among Python's builtins first.
-            name = str(config.get("config"))
-            if kind != "function" or hasattr(builtins, name):
-                yield f"Python's own {name}"
-        elif module is not None and not _is_known(str(module)):
-            yield f"{kind} of the module {module}"
-    for value in config.values():
-        yield from _code(value)
+        return config
+    plain = {key: _plain(value) for key, value in config.items() if key != "compile_config"}
+    if str(plain.get("registered_name")).startswith(PACKAGE):
+        plain["class_name"] = plain["registered_name"]
+    if isinstance(plain.get("module"), str):
+        plain["module"] = re.sub(r"^keras\.(engine|layers\.core)\.", r"keras.src.\1.", plain["module"])
+    return plain
 
 
-def _is_known(module: str) -> bool:
-    root, *parts = module.split(".")
-    if root in _KERAS:
-        parts = parts[1:] if parts[:1] == ["src"] else parts
-        return not parts or parts[0] in _KERAS_PARTS
-    return module in _MODULES
+def _copy(path, folder: Path, config: dict) -> Path:
+    """A file in `folder` that has a suffix Keras knows, the checked `config`, and the weights of the file `path`."""
+    if zipfile.is_zipfile(path):
+        copy = folder / "model.keras"
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
+            new.writestr(_CONFIG, json.dumps(config))
+            for name in (_METADATA, WEIGHTS):
+                new.writestr(name, old.read(name))
+        return copy
+    import h5py
+
+    copy = folder / "model.h5"
+    with h5py.File(path, "r") as old, h5py.File(copy, "w") as new:
+        old.copy("model_weights", new)
+        new.attrs["model_config"] = json.dumps(config)
+        attributes = new["model_weights"].attrs
+        attributes["keras_version"] = attributes.get("keras_version", _OLDEST)
+    return copy

@@ -1,4 +1,4 @@
-"""Weights files: .weights.h5, as Keras writes them, and .npz, our compact form. Files are checked before loading.
+"""Weights files: those of Keras, and .npz, our compact form. Files are checked before loading.
 
 An .npz file has 1 bit for each binary weight, 32 bits for every other one, and a description of the network.
 """
@@ -11,6 +11,8 @@ import math
 import os
 import re
 import shutil
+import tempfile
+import zipfile
 from pathlib import Path
 
 from ftbnn_larq.errors import ModelFileError, one_line
@@ -18,21 +20,64 @@ from ftbnn_larq.files import written_whole
 
 
 def load_weights(model, path: str | os.PathLike) -> None:
-    """Load a .weights.h5 or .npz file into a model.
+    """Load a weights file into a model: an .npz file, or an HDF5 or .keras file that Keras wrote.
 
-    A model built without its top can be loaded from an .npz file; the weights of the top are skipped.
+    A model built without its top can be loaded from an .npz file; the weights of the top are skipped. Of a file with a
+    whole model only the weights are read.
 
     Raises:
         ModelFileError: the file is damaged or of another network. The message names the first weights that differ.
     """
-    if Path(path).suffix == ".npz":
+    if is_compact(path):
         _load_compact(model, path)
         return
-    try:
-        stored = _stored_shapes(path)
-    except Exception as error:  # h5py raises a dozen kinds for a damaged file
-        raise ModelFileError(f"{path}: damaged, or not a .weights.h5 file ({one_line(error, 160)})") from error
-    # Compared here, because Keras loads layer by layer until one differs, and ignores weights that the model lacks.
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            file = _by_keras_name(Path(path), Path(folder))
+            stored = _stored_shapes(file) if file.name == WEIGHTS else None
+        except Exception as error:  # zipfile and h5py raise a dozen kinds for a damaged file
+            raise ModelFileError(f"{path}: damaged, or not a .weights.h5 file ({one_line(error, 160)})") from error
+        if stored is not None:
+            _check_shapes(model, path, stored)
+        try:
+            model.load_weights(file)
+        except Exception as error:
+            reason = "damaged" if stored is not None else f"not the weights of this {model.name}"
+            raise ModelFileError(f"{path}: {reason} ({one_line(error, 160)})") from error
+
+
+def is_compact(path: str | os.PathLike) -> bool:
+    """Whether a weights file has the name of our compact form."""
+    return Path(path).suffix.lower() == ".npz"
+
+
+# What Keras calls the weights in a .keras file.
+WEIGHTS = "model.weights.h5"
+
+
+def _by_keras_name(path: Path, folder: Path) -> Path:
+    """The file `path`, or the weights in it, under a name in `folder` that tells Keras of its form.
+
+    "model.h5" is the older form, which files with a whole model have too.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return Path(archive.extract(WEIGHTS, folder))
+    import h5py
+
+    with h5py.File(path) as file:
+        older = "layer_names" in file.attrs or "model_weights" in file
+    link = folder / ("model.h5" if older else WEIGHTS)
+    link.symlink_to(path.absolute())
+    return link
+
+
+def _check_shapes(model, path, stored: dict[str, tuple]) -> None:
+    """Compare shapes, because Keras loads layer by layer until one differs, and ignores weights that the model lacks.
+
+    Raises:
+        ModelFileError: the file is of another network.
+    """
     for key, layer, variable in _keys(model):
         found = stored.pop(key, None)
         name = f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]}"
@@ -46,10 +91,6 @@ def load_weights(model, path: str | os.PathLike) -> None:
         raise ModelFileError(
             f"{path}: not the weights of this {model.name}: it has {len(stored)} more, first {min(stored)}"
         )
-    try:
-        model.load_weights(path)
-    except Exception as error:
-        raise ModelFileError(f"{path}: damaged ({one_line(error, 160)})") from error
 
 
 def _stored_shapes(path) -> dict[str, tuple]:

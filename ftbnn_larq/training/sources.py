@@ -37,7 +37,7 @@ def initialise(network: tf.keras.Model, reference: str) -> list[str]:
 
     Arguments:
         network: the network that gets the weights.
-        reference: a run folder, NAME:DATASET, or a .keras file.
+        reference: a run folder, NAME:DATASET, or a Keras file.
 
     Returns:
         Names of the layers that keep their random weights: those of the head, if the number of classes differs.
@@ -103,7 +103,7 @@ def teacher(reference: str, data: Data, on_event: Callable[[str], None] = lambda
     Keras file is found on the training split; where that cannot be told, as for `data`.
 
     Arguments:
-        reference: a run folder, NAME:DATASET, or a .keras file.
+        reference: a run folder, NAME:DATASET, or a Keras file.
         data: the training data.
         on_event: told how the pictures of a Keras file were prepared.
 

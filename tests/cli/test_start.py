@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import click
 import pytest
+from PIL import Image
 
 from ftbnn_larq import zoo
 from ftbnn_larq.cli import commands
-from tests.conftest import line_of_refusal, run_command, run_without_tensorflow
+from tests.conftest import ROOT, line_of_refusal, run_command, run_without_tensorflow
 
 
 def paths(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -74,6 +80,63 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path):
     for (arguments, words), result in zip(REFUSED, results, strict=True):
         assert words in line_of_refusal(result), arguments
     assert list(tmp_path.iterdir()) == []
+
+
+def test_python_m_is_the_command(tmp_path):
+    def run(*words: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "ftbnn_larq", *words]
+        path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+        return subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+        )
+
+    assert run("--version").stdout.startswith("ftbnn-larq, version")
+    done = run("train", "nope")
+    assert "ftbnn-larq: unknown model 'nope'" in line_of_refusal(
+        SimpleNamespace(status=done.returncode, out=done.stdout, err=done.stderr)
+    )
+
+
+_PRINTS_A_PATH = """
+import sys, click
+from pathlib import Path
+from ftbnn_larq import cli
+from ftbnn_larq.cli.output import emit, json_option, table
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@json_option
+def command(path, as_json):
+    def show():
+        click.echo(path)
+        table("paths", ["path"], [[str(path)]])
+    emit(as_json, {"path": str(path)}, show)
+
+cli.main(command, "test")
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_path_that_is_no_text_is_printed_and_is_valid_json(encoding):
+    name = b"caf\xe9.png"
+
+    def run(*words) -> bytes:
+        command = [sys.executable, "-c", _PRINTS_A_PATH, name, *words]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
+        return subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+
+    assert run().count(b"caf") == 2
+    assert os.fsencode(json.loads(run("--json"))["path"]) == name
+
+
+@pytest.mark.slow
+def test_predict_takes_a_picture_whose_name_is_no_text(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    Image.new("RGB", (32, 32)).save(tmp_path / name)
+    told = run_command("predict", "ftbnn_r18_pure:cifar10", name, cwd=tmp_path)
+    assert told.status == 0 and told.out.startswith("caf\\udce9.png: "), told.err
+    told = run_command("predict", "ftbnn_r18_pure:cifar10", name, "--json", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert told.out[0]["image"] == name, told.err
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("list",), ("train", "nope")], ids=" ".join)

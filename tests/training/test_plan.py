@@ -32,6 +32,15 @@ def test_a_new_training_takes_the_recipe_of_its_data_set():
     assert planned.recipe.epochs == 3
 
 
+def test_a_recipe_from_windows_is_read_and_one_that_is_not_utf_8_is_refused_with_what_to_do(tmp_path):
+    (tmp_path / "mark.toml").write_bytes(b'\xef\xbb\xbfepochs = 3\r\nteacher = "caf\xc3\xa9"\r\n')
+    how = recipe.read(tmp_path / "mark.toml")
+    assert (how.epochs, how.teacher) == (3, "café")
+    (tmp_path / "old.toml").write_text("epochs = 3\n", encoding="utf-16")
+    with pytest.raises(ConfigError, match=r"old\.toml: not UTF-8 .*: save it as UTF-8"):
+        recipe.read(tmp_path / "old.toml")
+
+
 def test_the_recipe_of_a_run_repeats_the_run(run):
     planned = plan(recipe_file=run.path / runs.RECIPE)
     assert (planned.model, planned.options, planned.seed) == ("ftbnn_r18", {"width": 16}, 7)

@@ -109,5 +109,5 @@ def carry_out(
     )
     labels = loaded.config.labels
     on_event(f"classes: {', '.join(labels[:10])}{f' and {len(labels) - 10} more' if len(labels) > 10 else ''}")
-    settings = {"options": planned.options, "seed": planned.seed, "output": output, "on_event": on_event}
+    settings = {"options": planned.options, "seed": planned.seed, "output": output}
     return loop.start(planned.model, loaded, how, **settings, **told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -36,22 +37,22 @@ class Network:
         model: one picture in, one row of scores out, in float32.
         layers: in the model's order.
         binary: the binary layers that a picture goes through, in order; twice what is called twice.
-        binary_shapes: what each of them reads of one picture, such as (1, h, w, c).
+        binary_sizes: how many values of one picture each of them reads.
     """
 
     model: tf.keras.Model
     layers: tuple[Layer, ...]
     binary: tuple[tf.keras.layers.Layer, ...]
-    binary_shapes: tuple[tuple[int, ...], ...]
+    binary_sizes: list[int]
 
     @classmethod
     def of(cls, model: tf.keras.Model) -> Network:
         """What the stations ask of a `prepared` model."""
         called = [call for call in calls.trace(model) if is_binary(call.layer)]
-        binary, shapes = tuple(call.layer for call in called), tuple(call.input_shape for call in called)
+        binary, sizes = tuple(call.layer for call in called), [math.prod(call.input_shape) for call in called]
         known = set(map(id, binary))
         layers = tuple(Layer(path, layer, id(layer) in known) for path, layer in _inside(model))
-        return cls(model, layers, binary, shapes)
+        return cls(model, layers, binary, sizes)
 
     @property
     def name(self) -> str:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from flatbuffers import flexbuffers
 
 from ftbnn_larq.conversion import flatbuffer as fb
+from ftbnn_larq.conversion import matching
 from ftbnn_larq.conversion.census import BINARY_CONVOLUTION
 from ftbnn_larq.conversion.network import Network
 from ftbnn_larq.conversion.passes.groups import split
@@ -34,28 +35,31 @@ class Exposed(NamedTuple):
         signs: for each binary convolution, in order of execution, the output with its input as -1 and 1.
         floats: likewise the output with the floats that those are the signs of; None where a convolution wrote the
             signs, so that no floats exist.
+        kernels: their packed weights.
     """
 
     flatbuffer: bytes
     signs: list[int]
     floats: list[int | None]
+    kernels: list[np.ndarray]
 
 
 def expose(flatbuffer: bytes) -> Exposed:
     """The same flatbuffer with the inputs of all binary convolutions as further outputs."""
     graph = fb.Graph(flatbuffer)
-    signs, floats, known = [], [], {}
+    signs, floats, kernels, known = [], [], [], {}
     for convolution in [each for each in graph.operators if graph.type(each) == BINARY_CONVOLUTION]:
         packed = convolution.inputs[0]
         channels = flexbuffers.Loads(bytes(convolution.customOptions))["channels_in"]
         signs.append(graph.add_tensor((*graph.shape(packed)[:-1], channels), graph.inputs[0], "signs"))
         floats.append(_floats(graph, packed, known))
+        kernels.append(graph.constant(convolution.inputs[1]))
         place = graph.operators.index(convolution)
         graph.operators.insert(place, graph.operator("LceDequantize", [packed], signs[-1:]))
     graph.outputs = list(dict.fromkeys([*graph.outputs, *signs, *(each for each in floats if each is not None)]))
     # Packing gives the tensors other numbers, and keeps the order of the outputs.
     places = {tensor: place for place, tensor in enumerate(graph.outputs)}
-    return Exposed(graph.pack(), [places[each] for each in signs], [places.get(each) for each in floats])
+    return Exposed(graph.pack(), [places[each] for each in signs], [places.get(each) for each in floats], kernels)
 
 
 def _floats(graph: fb.Graph, packed: int, known: dict[int, int | None]) -> int | None:
@@ -113,27 +117,6 @@ def _given(layers: tuple, signs: list[np.ndarray]) -> Iterator[list[np.ndarray]]
         tf.keras.layers.Layer.__call__ = original
 
 
-def _by_layer(signs: list[np.ndarray], sizes: list[int]) -> list[list[int]] | None:
-    """The convolutions that each layer became: several where groups were kept apart.
-
-    Arguments:
-        signs: (n, h, w, c) that the convolutions read, in order of execution.
-        sizes: how many values of a picture each layer reads, in that order.
-
-    Returns:
-        Numbers of convolutions; None if they do not read so many.
-    """
-    parts, waiting = [], list(range(len(signs)))
-    for size in sizes:
-        part = []
-        while waiting and sum(signs[each][0].size for each in part) < size:
-            part.append(waiting.pop(0))
-        if sum(signs[each][0].size for each in part) != size or len({signs[each].shape[:-1] for each in part}) > 1:
-            return None
-        parts.append(part)
-    return None if waiting else parts
-
-
 def same_but_for_rounding(
     network: Network, flatbuffer: bytes, pictures: np.ndarray, *, kernel: str | None, tolerance: float
 ) -> np.ndarray:
@@ -154,31 +137,42 @@ def same_but_for_rounding(
         bool (n,); all False where the flatbuffer's binary convolutions do not read what the network's layers read.
     """
     exposed = expose(flatbuffer)
+    parts = matching.match(network, exposed.kernels)
+    if parts is None:
+        return np.zeros(len(pictures), bool)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "signs.tflite"
         path.write_bytes(exposed.flatbuffer)
         with Interpreter(path, kernel=kernel, several_outputs=True) as interpreter:
-            parts = [pictures[first : first + BATCH] for first in range(0, len(pictures), BATCH)]
-            return np.concatenate([_agree(network, part, exposed, interpreter, tolerance) for part in parts])
+            batches = [pictures[first : first + BATCH] for first in range(0, len(pictures), BATCH)]
+            answers = ([interpreter.outputs(picture[None]) for picture in batch] for batch in batches)
+            outputs = ([np.concatenate(each) for each in zip(*answer, strict=True)] for answer in answers)
+            agreed = [
+                _agree(network, batch, exposed, parts, given, tolerance)
+                for batch, given in zip(batches, outputs, strict=True)
+            ]
+    return np.concatenate(agreed)
 
 
-def _agree(network: Network, pictures, exposed: Exposed, interpreter: Interpreter, tolerance: float) -> np.ndarray:
-    outputs = [np.concatenate(each) for each in zip(*map(interpreter.outputs, pictures[:, None]), strict=True)]
-    read = [outputs[place] for place in exposed.signs]
-    parts = _by_layer(read, [int(np.prod(shape[1:])) for shape in network.binary_shapes])
-    if parts is None:
+def _agree(network: Network, pictures, exposed: Exposed, parts: list[list[int]], outputs, tolerance: float):
+    signs = [_joined([outputs[exposed.signs[each]] for each in part]) for part in parts]
+    if any(each is None for each in signs) or [each[0].size for each in signs] != network.binary_sizes:
         return np.zeros(len(pictures), bool)
-    signs = [np.concatenate([read[each] for each in part], axis=-1) for part in parts]
     with _given(network.binary, signs) as own:
         expected = network.model(pictures, training=False).numpy()
     same = np.abs(expected - outputs[0]).max(axis=1) <= tolerance
     for part, theirs, ours in zip(parts, signs, own, strict=True):
         places = [exposed.floats[each] for each in part]
-        floats = None if None in places else np.concatenate([outputs[place] for place in places], axis=-1)
+        floats = None if None in places else _joined([outputs[place] for place in places])
         same &= [
             _same(*each) for each in zip(ours, theirs, len(ours) * [None] if floats is None else floats, strict=True)
         ]
     return same
+
+
+def _joined(groups: list[np.ndarray]) -> np.ndarray | None:
+    """What groups that were kept apart read, side by side; None if they read maps of several sizes."""
+    return None if len({each.shape[:-1] for each in groups}) > 1 else np.concatenate(groups, axis=-1)
 
 
 def _same(ours: np.ndarray, signs: np.ndarray, floats: np.ndarray | None) -> bool:

@@ -141,3 +141,28 @@ def test_ties_are_told_in_models_in_the_model_and_in_layers_called_twice(tmp_pat
     assert proof.compare(turned, path, PICTURES).sign_ties > 0
     with pytest.raises(ConversionError, match="differ"):
         proof.compare(Network.of(row(first=1e-6, second=1e-2, nested=True)), path, PICTURES)
+
+
+def branches(shift: float) -> tf.keras.Model:
+    """Two rows side by side, of equal shapes, which LCE runs in another order than Keras, and their sum."""
+    tf.keras.utils.set_random_seed(1)
+    inputs = tf.keras.Input((12, 12, 3))
+    stem, ends = layers.Conv2D(32, 3, padding="same")(inputs), []
+    for _ in range(2):
+        x = stem
+        for _ in range(2):
+            norm = layers.BatchNormalization(scale=False, epsilon=0.0)
+            x = norm(binary_conv(32)(x))
+            norm.moving_mean.assign(np.full(32, OFTEN + shift))
+        ends.append(x)
+    x = layers.Concatenate()([binary_conv(32)(end) for end in (*ends, layers.Add()(ends))])
+    return tf.keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.mark.slow
+def test_ties_are_told_in_branches_too(tmp_path):
+    path = tmp_path / "branches.tflite"
+    convert_model(branches(-1e-6), path, PICTURES)
+    assert proof.compare(Network.of(branches(1e-6)), path, PICTURES).sign_ties > 0
+    with pytest.raises(ConversionError, match="differ"):
+        proof.compare(Network.of(branches(1e-2)), path, PICTURES)

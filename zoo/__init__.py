@@ -74,7 +74,14 @@ def _model(config: ResNetConfig):
                 if theirs["name"] != name:
                     raise ModelFileError(f"{file}: weights of {theirs['name']}, not of {name}")
                 shape = input_shape if input_tensor is None else tuple(input_tensor.shape[1:])
-                _check_fit(name, weights, theirs, shape, num_classes if include_top else None)
+                fit.check(
+                    name,
+                    str(weights),
+                    theirs,
+                    shape=shape,
+                    classes=num_classes if include_top else None,
+                    is_published=weights in published_weights(name),
+                )
                 options = {**theirs["options"], **options}
                 input_shape = input_shape or (None if input_tensor is not None else tuple(theirs["input_shape"]))
                 num_classes = num_classes or theirs["classes"]
@@ -323,36 +330,6 @@ def _weights_file(name: str, weights: str) -> Path:
         if weights not in published_weights(name) and Path(weights).is_file()
         else published(name, weights)
     )
-
-
-def _check_fit(name: str, weights: str, theirs: dict, shape: tuple | None, classes: int | None) -> None:
-    """Whether weights fit the pictures and classes that are asked for; None stands for those of the weights.
-
-    Raises:
-        ConfigError: they do not. The message says how they can be used.
-    """
-    given, own = f"{name}'s weights {str(weights)!r}", tuple(theirs["input_shape"])
-    if shape and shape[-1] != own[-1]:
-        raise ConfigError(f"{given} take pictures of {own[-1]} channels, not {shape[-1]}: convert the pictures")
-    if shape and _is_photograph(shape) != _is_photograph(own):
-        advice = "128 pixels or more" if _is_photograph(own) else "less than 128 pixels, such as (96, 96, 3)"
-        raise ConfigError(
-            f"{given} are of pictures of {own}, and those of {tuple(shape)} need another stem, with or without the "
-            f"top: give an input_shape of {advice}"
-        )
-    if classes and classes != theirs["classes"]:
-        known = weights in published_weights(name)
-        training = f", or train with init_from={name}:{weights}, which begins with a new head" if known else ""
-        raise ConfigError(
-            f"{given} are for {theirs['classes']} classes, not {classes}: take include_top=False and put a head on the "
-            f"features{training}"
-        )
-
-
-def _is_photograph(shape: tuple) -> bool:
-    from ftbnn_larq.models.blocks import stem_stride
-
-    return stem_stride(min(shape[:2]) if all(shape[:2]) else None) == 4
 
 
 def recipe_for(dataset: str) -> Recipe:

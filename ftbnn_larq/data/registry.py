@@ -80,5 +80,7 @@ def load(
 
 def _in_color(split: Split) -> bool:
     """Whether there is color in the first pictures of a split; grey ones may be read with 3 channels, too."""
-    first = split.rows.take(64).map(split.read).as_numpy_iterator()
-    return any((picture != picture[..., :1]).any() for picture, _ in first)
+    from ftbnn_larq.data.decoding import whole
+
+    first = split.rows.take(64).map(lambda *row: whole(split.read(*row)[0])).as_numpy_iterator()
+    return any((picture != picture[..., :1]).any() for picture in first)

@@ -67,6 +67,7 @@ def _model(config: ResNetConfig):
         ):
             from ftbnn_larq.models import resnet
             from ftbnn_larq.models.weights import is_compact, load_weights, read_description
+            from ftbnn_larq.zoo import fit
 
             file = None if weights is None else _weights_file(name, weights)
             if file is not None and is_compact(file):

@@ -61,7 +61,6 @@ def load(
         raise ConfigError(f"input size {'x'.join(map(str, size))}: pictures need at least 8x8 pixels")
     if channels not in (None, 1, 3):
         raise ConfigError(f"{channels} channels: pictures have 1 (grey) or 3 (color)")
-    check_name(name, data_dir)
     data = _source(name).load(name, data_dir=data_dir, input_size=size, download=download)
     if channels is not None:
         shape = (*data.config.input_shape[:2], channels)

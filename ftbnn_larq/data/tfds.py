@@ -94,6 +94,7 @@ def _split_names(bare: str, splits) -> tuple[str, str, str]:
 
 
 def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None, download: bool) -> Data:
+    check(name, data_dir)
     builder = _prepared(name, data_dir, download)
     info = builder.info
     bare = info.name

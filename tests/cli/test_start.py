@@ -133,7 +133,7 @@ def test_a_path_that_is_no_text_is_printed_and_is_valid_json(encoding):
 def test_predict_takes_a_picture_whose_name_is_no_text(tmp_path, command):
     name = os.fsdecode(b"caf\xe9.png")
     Image.new("RGB", (32, 32)).save(tmp_path / name)
-    told = run_command("predict", "ftbnn_r18_pure:cifar10", name, cwd=tmp_path, PYTHONIOENCODING="ascii")
+    told = run_command("predict", "ftbnn_r18_pure:cifar10", name, cwd=tmp_path)
     assert told.status == 0 and told.out.startswith("caf\\udce9.png: "), told.err
     assert command("predict", "ftbnn_r18_pure:cifar10", name, "--json").out[0]["image"] == name
 

@@ -161,14 +161,20 @@ INLINE void finish(const BConv *conv, const BConvIO *io, const int32_t *sums, in
   }
 }
 
+// All of a tile. One copy of it in the library is enough, where there are many of `sum_tile`.
+static __attribute__((noinline)) void finish_tile(const BConv *conv, const BConvIO *io, const int32_t *sums, int pixel,
+                                                  int pixels, int filter, int filters) {
+  for (int p = 0; p < pixels; ++p) {
+    for (int f = 0; f < filters; f += BLOCK)
+      finish(conv, io, sums + p * TILE_FILTERS + f, pixel + p, filter + f, min_int(BLOCK, conv->filters - filter - f));
+  }
+}
+
 INLINE void tile(const BConv *conv, const BConvIO *io, int pixel, int pixels, int filter, int vectors) {
   int32_t sums[PIXELS * TILE_FILTERS] __attribute__((aligned(64)));
   const uint32_t *weights = conv->weights + (size_t)filter * conv->runs * conv->run_words;
   sum_tile(conv, io->input, conv->input_offset + pixel, weights, pixels, vectors, sums);
-  for (int p = 0; p < pixels; ++p) {
-    for (int f = 0; f < vectors * LANES; f += BLOCK)
-      finish(conv, io, sums + p * TILE_FILTERS + f, pixel + p, filter + f, min_int(BLOCK, conv->filters - filter - f));
-  }
+  finish_tile(conv, io, sums, pixel, pixels, filter, vectors * LANES);
 }
 
 // A tile of fewer pixels: the number has to be a constant.

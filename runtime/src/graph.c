@@ -223,7 +223,8 @@ static bool fuse(Graph *graph, TfLiteContext *context, int node_index, Step *ste
     is_step_of_node[value->readers[i]] = false;
     ++quantized;
   }
-  step->out = value->uses > quantized || value->is_output ? &value->map : NULL;
+  // A map that nothing reads is written all the same: a step writes something.
+  step->out = value->uses > quantized || value->is_output || !step->signs ? &value->map : NULL;
   return true;
 }
 
@@ -279,7 +280,8 @@ static bool make_steps(Graph *graph, TfLiteContext *context) {
         const int channels = graph->values[part].map.shape.c;
         if (graph->values[part].root != whole || graph->values[part].offset != at) {
           const int target = value_for(graph, context, -1);
-          if (target < 0) return is_made = false;
+          is_made = target >= 0;
+          if (!is_made) break;
           graph->values[target].map = graph->values[part].map;
           graph->values[target].root = whole, graph->values[target].offset = at;
           graph->steps[graph->step_count++] =

@@ -94,6 +94,7 @@ static bool read_nodes(Graph *graph, TfLiteContext *context, const TfLiteDelegat
     const Node *node = &graph->nodes[i];
     for (int j = 0; j < node->inputs->size; ++j) {
       const int tensor = node->inputs->data[j];
+      if (tensor >= graph->tensor_count) return false;
       if (tensor < 0 || context->tensors[tensor].allocation_type == kTfLiteMmapRo) continue;
       // Nodes stand in order of execution: what is read was made before, or comes from outside.
       if (graph->value_of[tensor] < 0) return false;

@@ -25,6 +25,7 @@ typedef struct {
 
   OutputKind kind;
   int32_t clamp_min, clamp_max;  // of twice the sum
+  bool is_clamped;               // whether they change any sum
   const float *multiplier, *bias;
   const int32_t *threshold;
   const float *slope;  // of a PRELU behind it, or NULL
@@ -65,11 +66,15 @@ typedef struct {
 // Writes the channels of one pixel.
 typedef void (*WindowKernel)(const FloatWindow *window, float *output);
 
+// The same of `pixels` pixels whose windows lie inside alike: `step` floats apart in the input, `pitch` in the output.
+typedef void (*RowKernel)(const FloatWindow *window, float *output, int pixels, int64_t step, int64_t pitch);
+
 typedef struct {
   const char *name;
   BConvKernel bconv;
   PackKernel pack;
-  WindowKernel depthwise, conv, average, max;
+  WindowKernel depthwise, average, max;
+  RowKernel conv;
 } Kernels;
 
 extern const Kernels kernels_portable;

@@ -17,7 +17,8 @@ static bool saves(unsigned wanted) {
 
 static bool has_avx2(void) {
   unsigned a, b, c, d;
-  return saves(6) && __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & bit_AVX2;
+  if (!saves(6) || !__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_FMA)) return false;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & bit_AVX2;
 }
 
 static bool has_avx512(void) {

@@ -10,6 +10,10 @@
 //   STEPS          how often `count` may be called before a lane is full; 0 for always
 //   store_sums(acc, p, add)  writes the LANES sums, or adds them
 //   TAIL           floats in a vector
+//   ROW            pixels of a float convolution that share the weights they read
+//   multiply_add(a, b, c)  a * b + c of float vectors, rounded once where the processor can
+//   where_negative(y, a)  lane by lane a where y < 0, else y; -0.0 is not below 0
+//   float_bits(y)         bit i tells whether lane i of y is below 0
 //   negative_bits(v)      bit i tells whether lane i of a vector of TAIL int32_t is negative
 
 #include <string.h>
@@ -148,12 +152,12 @@ INLINE void finish(const BConv *conv, const BConvIO *io, const int32_t *sums, in
     sum = (below & conv->clamp_min) | (~below & sum);
     Floats y = __builtin_convertvector(sum, Floats) * load_floats(conv->multiplier + at);
     y += load_floats(conv->bias + at);
-    if (conv->slope) y = choose(y < 0.0f, y * load_floats(conv->slope + at), y);
+    if (conv->slope) y = where_negative(y, y * load_floats(conv->slope + at));
     if (io->added) y += read_part(io->added + (size_t)pixel * io->added_pitch + at, left);
     if (conv->relu) y = choose(y < 0.0f, (Floats){0}, y);
     if (io->output) write_part(io->output + (size_t)pixel * io->output_pitch + at, y, left);
     if (conv->kind == OUT_INT8) write_int8(io->output8 + (size_t)pixel * io->output_pitch + at, y, left);
-    bits |= negative_bits((Ints)(y < 0.0f)) << part;
+    bits |= float_bits(y) << part;
   }
   if (io->signs) {
     bits &= (1u << present) - 1;
@@ -161,12 +165,54 @@ INLINE void finish(const BConv *conv, const BConvIO *io, const int32_t *sums, in
   }
 }
 
+// Whole blocks of a convolution with PRELU, ADD and the next sign, as trunks have them. What belongs to a filter stays in
+// registers from pixel to pixel. `has_output` is a constant once inlined.
+INLINE void finish_usual(const BConv *conv, const BConvIO *io, const int32_t *sums, int pixel, int pixels, int filter,
+                         bool has_output) {
+  Floats multiplier[BLOCK / TAIL], bias[BLOCK / TAIL], slope[BLOCK / TAIL];
+#pragma GCC unroll 4
+  for (int part = 0; part < BLOCK / TAIL; ++part) {
+    multiplier[part] = load_floats(conv->multiplier + filter + part * TAIL);
+    bias[part] = load_floats(conv->bias + filter + part * TAIL);
+    slope[part] = load_floats(conv->slope + filter + part * TAIL);
+  }
+  const float *added = io->added + (size_t)pixel * io->added_pitch + filter;
+  float *output = has_output ? io->output + (size_t)pixel * io->output_pitch + filter : NULL;
+  const int half = (io->signs_filter + filter) / BLOCK;
+  for (int p = 0; p < pixels; ++p) {
+    uint32_t bits = 0;
+#pragma GCC unroll 4
+    for (int part = 0; part < BLOCK / TAIL; ++part) {
+      Ints sum = load_ints(sums + p * TILE_FILTERS + part * TAIL);
+      sum += sum;
+      Floats y = __builtin_convertvector(sum, Floats) * multiplier[part];
+      y += bias[part];
+      y = where_negative(y, y * slope[part]);
+      y += load_floats(added + (size_t)p * io->added_pitch + part * TAIL);
+      if (has_output) memcpy(output + (size_t)p * io->output_pitch + part * TAIL, &y, sizeof y);
+      bits |= float_bits(y) << part * TAIL;
+    }
+    ((uint16_t *)(io->signs + io->signs_offset[pixel + p]))[half] = (uint16_t)bits;
+  }
+}
+
 // All of a tile. One copy of it in the library is enough, where there are many of `sum_tile`.
 static __attribute__((noinline)) void finish_tile(const BConv *conv, const BConvIO *io, const int32_t *sums, int pixel,
                                                   int pixels, int filter, int filters) {
-  for (int p = 0; p < pixels; ++p) {
-    for (int f = 0; f < filters; f += BLOCK)
-      finish(conv, io, sums + p * TILE_FILTERS + f, pixel + p, filter + f, min_int(BLOCK, conv->filters - filter - f));
+  const bool is_usual = conv->kind == OUT_FLOAT && !conv->is_clamped && !conv->border_class && conv->slope && io->added &&
+                        !conv->relu && io->signs && io->signs_filter % BLOCK == 0;
+  for (int f = 0; f < filters; f += BLOCK) {
+    const int present = min_int(BLOCK, conv->filters - filter - f);
+    // The last block of an odd number also clears what is left of a word.
+    const bool clears = filter + f + BLOCK >= conv->filters && (io->signs_filter + filter + f) % WORD == 0;
+    if (is_usual && present == BLOCK && !clears) {
+      if (io->output)
+        finish_usual(conv, io, sums + f, pixel, pixels, filter + f, true);
+      else
+        finish_usual(conv, io, sums + f, pixel, pixels, filter + f, false);
+      continue;
+    }
+    for (int p = 0; p < pixels; ++p) finish(conv, io, sums + p * TILE_FILTERS + f, pixel + p, filter + f, present);
   }
 }
 
@@ -218,7 +264,7 @@ static void pack(const float *input, int pitch, int channels, int pixels, uint32
       uint32_t bits = 0;
 #pragma GCC unroll 4
       for (int part = 0; part < BLOCK; part += TAIL)
-        bits |= negative_bits((Ints)(read_part(row + channel + part, channels - channel - part) < 0.0f)) << part;
+        bits |= float_bits(read_part(row + channel + part, channels - channel - part)) << part;
       halves[channel / BLOCK] = (uint16_t)bits;
     }
   }
@@ -226,4 +272,4 @@ static void pack(const float *input, int pitch, int channels, int pixels, uint32
 
 #include "windows.h"
 
-const Kernels JOIN(kernels_, NAME) = {TEXT(NAME), bconv, pack, depthwise, conv, average, max_window};
+const Kernels JOIN(kernels_, NAME) = {TEXT(NAME), bconv, pack, depthwise, average, max_window, conv};

@@ -25,4 +25,10 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 }
 #define negative_bits(v) ((uint32_t)_mm512_movepi32_mask((__m512i)(v)))
 
+#define float_mask(y) _mm512_cmp_ps_mask((__m512)(y), _mm512_setzero_ps(), _CMP_LT_OQ)
+#define where_negative(y, a) ((Floats)_mm512_mask_mov_ps((__m512)(y), float_mask(y), (__m512)(a)))
+#define float_bits(y) ((uint32_t)float_mask(y))
+#define ROW 8
+#define multiply_add(a, b, c) ((Floats)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
+
 #include "kernel.h"

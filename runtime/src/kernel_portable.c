@@ -40,4 +40,9 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
     (uint32_t)(-all[0] | -all[1] << 1 | -all[2] << 2 | -all[3] << 3); \
   })
 
+#define where_negative(y, a) choose((y) < 0.0f, (a), (y))
+#define float_bits(y) negative_bits((Ints)((y) < 0.0f))
+#define ROW 4
+#define multiply_add(a, b, c) ((a) * (b) + (c))
+
 #include "kernel.h"

@@ -87,6 +87,7 @@ bool prepare_bconv(Pieces *pieces, const TfLiteContext *context, const Node *nod
     int low, high;
     activation_range(node->activation, products, &low, &high);
     conv->clamp_min = products - high, conv->clamp_max = products - low;
+    conv->is_clamped = node->activation != kTfLiteActNone;
     conv->relu = step->activation == kTfLiteActRelu;
     if (step->slope) {
       // Groups read their slopes at whole blocks.

@@ -181,13 +181,13 @@ static void window_rows(void *context, int first, int last) {
   for (int y = first; y < last; ++y) {
     int top, bottom;
     inside(y, w->stride_h, w->top, w->dilation_h, w->kernel_h, in->shape.h, &top, &bottom);
-    for (int x = 0; x < out->shape.w; ++x) {
-      int left, right;
+    for (int x = 0, alike; x < out->shape.w; x += alike) {
+      int left, right, next_left, next_right;
       inside(x, w->stride_w, w->left, w->dilation_w, w->kernel_w, in->shape.w, &left, &right);
       const float *from = (const float *)in->data + in->first +
                           (int64_t)(y * w->stride_h - w->top + top * w->dilation_h) * in->row +
                           (int64_t)(x * w->stride_w - w->left + left * w->dilation_w) * in->pitch;
-      FloatWindow taps = {
+      const FloatWindow taps = {
           .input = from,
           .rows = max_int(0, bottom - top),
           .columns = max_int(0, right - left),
@@ -204,12 +204,18 @@ static void window_rows(void *context, int first, int last) {
           .bias = step->bias,
       };
       float *to = floats_to(out, y, x);
+      alike = 1;
       switch (step->kind) {
         case NODE_DEPTHWISE:
           work->kernels->depthwise(&taps, to);
           break;
         case NODE_CONV:
-          work->kernels->conv(&taps, to);
+          // Pixels side by side share the weights that they read.
+          for (; x + alike < out->shape.w; ++alike) {
+            inside(x + alike, w->stride_w, w->left, w->dilation_w, w->kernel_w, in->shape.w, &next_left, &next_right);
+            if (next_left != left || next_right != right) break;
+          }
+          work->kernels->conv(&taps, to, alike, (int64_t)w->stride_w * in->pitch, out->pitch);
           break;
         case NODE_AVERAGE:
           work->kernels->average(&taps, to);

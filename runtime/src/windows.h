@@ -13,32 +13,56 @@ static void depthwise(const FloatWindow *w, float *output) {
     for (int y = 0; y < w->rows; ++y) {
       const float *weights = w->weights + (size_t)(w->first_tap + y * w->kernel_w) * stride + channel;
       for (int x = 0; x < w->columns; ++x)
-        sum += read_part(w->input + y * w->row + x * w->pitch + channel, present) * load_floats(weights + (size_t)x * stride);
+        sum = multiply_add(read_part(w->input + y * w->row + x * w->pitch + channel, present),
+                           load_floats(weights + (size_t)x * stride), sum);
     }
     sum += load_floats(w->bias + channel);
     write_part(output + channel, limited(sum, w->low, w->high), present);
   }
 }
 
-static void conv(const FloatWindow *w, float *output) {
+// `pixels` is a constant once inlined.
+INLINE void conv_tile(const FloatWindow *w, float *output, int pixels, int64_t step, int64_t pitch, int filter) {
   const size_t block = (size_t)w->taps * w->channels * BLOCK;
-  for (int filter = 0; filter < w->filters; filter += BLOCK) {
-    Floats sum[BLOCK / TAIL];
+  Floats sum[ROW][BLOCK / TAIL];
+#pragma GCC unroll 8
+  for (int p = 0; p < pixels; ++p) {
 #pragma GCC unroll 4
-    for (int part = 0; part < BLOCK / TAIL; ++part) sum[part] = load_floats(w->bias + filter + part * TAIL);
-    for (int y = 0; y < w->rows; ++y) {
-      const float *weights = w->weights + filter / BLOCK * block + (size_t)(w->first_tap + y * w->kernel_w) * w->channels * BLOCK;
-      for (int x = 0; x < w->columns; ++x) {
-        const float *input = w->input + y * w->row + x * w->pitch;
-        for (int channel = 0; channel < w->channels; ++channel, weights += BLOCK) {
+    for (int part = 0; part < BLOCK / TAIL; ++part) sum[p][part] = load_floats(w->bias + filter + part * TAIL);
+  }
+  for (int y = 0; y < w->rows; ++y) {
+    const float *weights = w->weights + filter / BLOCK * block + (size_t)(w->first_tap + y * w->kernel_w) * w->channels * BLOCK;
+    for (int x = 0; x < w->columns; ++x) {
+      const float *input = w->input + y * w->row + x * w->pitch;
+      for (int channel = 0; channel < w->channels; ++channel, weights += BLOCK) {
+        Floats weight[BLOCK / TAIL];
+#pragma GCC unroll 8
+        for (int part = 0; part < BLOCK / TAIL; ++part) weight[part] = load_floats(weights + part * TAIL);
+#pragma GCC unroll 8
+        for (int p = 0; p < pixels; ++p) {
+          const Floats value = (Floats){0} + input[p * step + channel];
 #pragma GCC unroll 4
-          for (int part = 0; part < BLOCK / TAIL; ++part) sum[part] += input[channel] * load_floats(weights + part * TAIL);
+          for (int part = 0; part < BLOCK / TAIL; ++part) sum[p][part] = multiply_add(value, weight[part], sum[p][part]);
         }
       }
     }
+  }
+#pragma GCC unroll 8
+  for (int p = 0; p < pixels; ++p) {
 #pragma GCC unroll 4
     for (int part = 0; part < BLOCK / TAIL; ++part)
-      write_part(output + filter + part * TAIL, limited(sum[part], w->low, w->high), w->filters - filter - part * TAIL);
+      write_part(output + p * pitch + filter + part * TAIL, limited(sum[p][part], w->low, w->high),
+                 w->filters - filter - part * TAIL);
+  }
+}
+
+static void conv(const FloatWindow *window, float *output, int pixels, int64_t step, int64_t pitch) {
+  FloatWindow w = *window;
+  for (; pixels >= ROW; pixels -= ROW, w.input += ROW * step, output += ROW * pitch) {
+    for (int filter = 0; filter < w.filters; filter += BLOCK) conv_tile(&w, output, ROW, step, pitch, filter);
+  }
+  for (; pixels > 0; --pixels, w.input += step, output += pitch) {
+    for (int filter = 0; filter < w.filters; filter += BLOCK) conv_tile(&w, output, 1, step, pitch, filter);
   }
 }
 

@@ -88,15 +88,22 @@ class Classifier:
             scores = self._interpreter.get_tensor(self._output)[0].astype(np.float64)
         except (RuntimeError, ValueError) as error:
             raise Error(f"the network cannot be run ({one_line(error)})") from error
-        if len(scores) == 1:
-            # The higher the one score, the more it is the second class.
-            scores = np.append(1 - scores if self._description.is_probability else 0.0, scores)
-        if self._description.is_probability:
-            return scores
-        powers = np.exp(scores - scores.max())
-        return powers / powers.sum()
+        return per_class(scores, self._description.is_probability)
 
     def ranked(self, probabilities: np.ndarray) -> list[tuple[str, float]]:
         """Labels with probabilities (classes,), best first."""
         order = np.argsort(-probabilities, kind="stable")
         return [(self.labels[index], float(probabilities[index])) for index in order]
+
+
+def per_class(scores: np.ndarray, is_probability: bool) -> np.ndarray:
+    """Probabilities (classes,) of scores (classes,).
+
+    One score (1,) is of two classes: the higher it is, the more it is the second one.
+    """
+    if len(scores) == 1:
+        scores = np.append(1 - scores if is_probability else 0.0, scores)
+    if is_probability:
+        return scores
+    powers = np.exp(scores - scores.max())
+    return powers / powers.sum()

@@ -94,6 +94,7 @@ static bool read_nodes(Graph *graph, TfLiteContext *context, const TfLiteDelegat
     const Node *node = &graph->nodes[i];
     for (int j = 0; j < node->inputs->size; ++j) {
       const int tensor = node->inputs->data[j];
+      if (tensor >= graph->tensor_count) return false;
       if (tensor < 0 || context->tensors[tensor].allocation_type == kTfLiteMmapRo) continue;
       // Nodes stand in order of execution: what is read was made before, or comes from outside.
       if (graph->value_of[tensor] < 0) return false;
@@ -223,7 +224,8 @@ static bool fuse(Graph *graph, TfLiteContext *context, int node_index, Step *ste
     is_step_of_node[value->readers[i]] = false;
     ++quantized;
   }
-  step->out = value->uses > quantized || value->is_output ? &value->map : NULL;
+  // A map that nothing reads is written all the same: a step writes something.
+  step->out = value->uses > quantized || value->is_output || !step->signs ? &value->map : NULL;
   return true;
 }
 
@@ -279,7 +281,8 @@ static bool make_steps(Graph *graph, TfLiteContext *context) {
         const int channels = graph->values[part].map.shape.c;
         if (graph->values[part].root != whole || graph->values[part].offset != at) {
           const int target = value_for(graph, context, -1);
-          if (target < 0) return is_made = false;
+          is_made = target >= 0;
+          if (!is_made) break;
           graph->values[target].map = graph->values[part].map;
           graph->values[target].root = whole, graph->values[target].offset = at;
           graph->steps[graph->step_count++] =

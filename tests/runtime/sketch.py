@@ -112,10 +112,7 @@ class Sketch:
         products = kernel[0] * kernel[1] * inner
         multiplier = self.constant((random.standard_normal(filters) / products**0.5).astype(np.float32))
         bias = self.constant(random.standard_normal(filters).astype(np.float32))
-        sizes = [
-            -(-side // step) if same else (side - (k - 1) * d - 1) // step + 1
-            for side, k, step, d in zip((height, width), kernel, stride, dilation, strict=True)
-        ]
+        sizes = self._sizes(height, width, kernel, stride, same, dilation)
         last = words_of(filters) if output == "signs" else filters
         kind = {"float": np.float32, "int8": np.int8, "signs": np.int32}[output]
         quantized = {"scale": scale, "zero_point": zero_point} if output == "int8" else {}
@@ -138,10 +135,7 @@ class Sketch:
 
     def bmaxpool(self, words: int, window, stride, same: bool) -> int:
         _, height, width, channels = self.shapes[words]
-        sizes = [
-            -(-side // step) if same else (side - k) // step + 1
-            for side, k, step in zip((height, width), window, stride, strict=True)
-        ]
+        sizes = self._sizes(height, width, window, stride, same)
         options = {
             "filter_height": window[0],
             "filter_width": window[1],
@@ -172,6 +166,35 @@ class Sketch:
         *rest, _ = self.shapes[parts[0]]
         out = self.tensor((*rest, sum(self.shapes[part][-1] for part in parts)), kind)
         return self.operator("CONCATENATION", parts, [out], {"axis": 3}, of="ConcatenationOptions")
+
+    def window(self, kind: str, values: int, filters: int, kernel, stride, same: bool = True) -> int:
+        """CONV_2D or DEPTHWISE_CONV_2D with random float filters and biases."""
+        random, (_, height, width, channels) = self.random, self.shapes[values]
+        depthwise = kind == "DEPTHWISE_CONV_2D"
+        shape = (1, *kernel, channels) if depthwise else (filters, *kernel, channels)
+        weights = self.constant(random.standard_normal(shape).astype(np.float32))
+        bias = self.constant(random.standard_normal(filters).astype(np.float32))
+        options = {"padding": 0 if same else 1, "strideH": stride[0], "strideW": stride[1]}
+        if depthwise:
+            options["depthMultiplier"] = 1
+        out = self.tensor((1, *self._sizes(height, width, kernel, stride, same), filters))
+        of = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
+        return self.operator(kind, [values, weights, bias], [out], options, of=of)
+
+    def pool(self, kind: str, values: int, window=(2, 2), stride=(2, 2), same: bool = False) -> int:
+        """MAX_POOL_2D or AVERAGE_POOL_2D."""
+        _, height, width, channels = self.shapes[values]
+        options = {"padding": 0 if same else 1, "strideH": stride[0], "strideW": stride[1]}
+        options |= {"filterHeight": window[0], "filterWidth": window[1]}
+        out = self.tensor((1, *self._sizes(height, width, window, stride, same), channels))
+        return self.operator(kind, [values], [out], options, of="Pool2DOptions")
+
+    @staticmethod
+    def _sizes(height, width, kernel, stride, same: bool, dilation=(1, 1)) -> list[int]:
+        return [
+            -(-side // step) if same else (side - (k - 1) * d - 1) // step + 1
+            for side, k, step, d in zip((height, width), kernel, stride, dilation, strict=True)
+        ]
 
     def bytes(self, *outputs: int) -> bytes:
         self.graph.outputs = list(outputs)

@@ -46,7 +46,9 @@ def test_binary_convolutions(seed):
     filters = groups * choice(random, 16, 32, 7, 24, 40)
     kernel = (choice(random, 1, 2, 3, 5), choice(random, 1, 3, 3, 7))
     dilation = (choice(random, 1, 1, 2), choice(random, 1, 1, 3))
-    height, width = (int(random.integers((k - 1) * d + 1, (k - 1) * d + 9)) for k, d in zip(kernel, dilation, strict=True))
+    height, width = (
+        int(random.integers((k - 1) * d + 1, (k - 1) * d + 9)) for k, d in zip(kernel, dilation, strict=True)
+    )
     same_padding = bool(random.integers(2))
     output = choice(random, "float", "float", "int8", "signs")
     activation = choice(random, 0, 0, 1, 2, 3) if output != "signs" else 0
@@ -131,7 +133,10 @@ def test_packing_of_int8_and_back(channels):
     sketch = Sketch(channels)
     x = sketch.input((1, 5, 4, channels), np.int8, scale=0.1, zero_point=-4)
     words = sketch.quantize(x)
-    outputs = [sketch.dequantize(words, channels), sketch.dequantize(words, channels, np.int8, scale=0.02, zero_point=5)]
+    outputs = [
+        sketch.dequantize(words, channels),
+        sketch.dequantize(words, channels, np.int8, scale=0.02, zero_point=5),
+    ]
     same(sketch.bytes(*outputs), random.integers(-128, 128, (1, 5, 4, channels)).astype(np.int8))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ftbnn_runtime.errors import Error, one_line, shown
-from ftbnn_runtime.native import library
+from ftbnn_runtime.native import library, load
 
 # Package -> its module with Interpreter and load_delegate; the lightest first.
 PACKAGES = {
@@ -71,11 +71,13 @@ def load_delegate(num_threads: int = 1, isa: str | None = None, claim: str = "al
             raise Error(f"{name} is {value!r}: choose one of {', '.join(filter(None, known))}")
     options = {"num_threads": str(num_threads), "claim": claim, **({"isa": isa} if isa else {})}
     module, path = stock(package), library()
+    # Where this fails, the stock load_delegate leaves a traceback on standard error.
+    load(path)
     try:
         return module.load_delegate(str(path), options)
     except (ValueError, OSError, AttributeError) as error:
         reason = str(error).split("\n", 1)[-1]
-        raise Error(f"{path} cannot be loaded: {one_line(reason)}") from error
+        raise Error(f"{shown(path)} cannot be loaded: {one_line(reason)}") from error
 
 
 def Interpreter(

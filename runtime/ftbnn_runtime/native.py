@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ftbnn_runtime.errors import Error, one_line
+from ftbnn_runtime.errors import Error, one_line, shown
 
 NAME = "libftbnn_runtime.so"
 # Takes the place of the package's own library.
@@ -45,8 +45,10 @@ def library() -> Path:
     if path.is_file():
         return path
     if chosen:
-        raise Error(f"{VARIABLE} is {one_line(chosen)}: no such file")
-    raise Error(f"ftbnn-runtime has no library for {machine()} ({path}): install it again with gcc or ziglang there")
+        raise Error(f"{VARIABLE} is {shown(chosen)}: no such file")
+    raise Error(
+        f"ftbnn-runtime has no library for {machine()} ({shown(path)}): install it again with gcc or ziglang there"
+    )
 
 
 def _build(path: Path) -> None:
@@ -74,10 +76,20 @@ def _build(path: Path) -> None:
 
 def isa() -> str:
     """The instruction set that is taken on this processor: avx512, avx2, neon or portable."""
-    path = library()
-    try:
-        function = ctypes.CDLL(str(path)).ftbnn_isa
-    except (OSError, AttributeError) as error:
-        raise Error(f"{path} cannot be loaded: {one_line(error)}") from error
+    function = load(library()).ftbnn_isa
     function.restype = ctypes.c_char_p
     return function().decode()
+
+
+def load(path: Path) -> ctypes.CDLL:
+    """The library in this process.
+
+    Raises:
+        Error: the file is not the library, or is of another machine.
+    """
+    try:
+        loaded = ctypes.CDLL(str(path))
+        loaded.ftbnn_isa  # noqa: B018 (looks it up)
+    except (OSError, AttributeError) as error:
+        raise Error(f"{shown(path)} cannot be loaded: {one_line(error)}") from error
+    return loaded

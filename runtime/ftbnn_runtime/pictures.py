@@ -15,6 +15,8 @@ FORMATS += ("SUN", "TGA", "TIFF", "WEBP")
 SUFFIXES = {".apng", ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg"}
 SUFFIXES |= {".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".pjp", ".pjpeg", ".png", ".pnm", ".ppm", ".psd"}
 SUFFIXES |= {".qoi", ".ras", ".sgi", ".tga", ".tif", ".tiff", ".webp"}
+# Of a photograph, that are filtered at a time.
+ROWS = 16
 
 
 def read(picture) -> np.ndarray:
@@ -46,9 +48,12 @@ def _read_file(path: str) -> np.ndarray:
     except ImportError as error:
         raise Error(f"{name}: reading picture files needs Pillow. Type `pip install pillow`") from error
     try:
-        Image.init()
-        # A version of Pillow lacks some.
-        opened = Image.open(path, formats=[kind for kind in FORMATS if kind in Image.OPEN])
+        try:
+            opened = Image.open(path, formats=("JPEG", "PNG"))
+        except Image.UnidentifiedImageError:
+            # Pillow takes long to load all its readers. A version of it lacks some.
+            Image.init()
+            opened = Image.open(path, formats=[kind for kind in FORMATS if kind in Image.OPEN])
     except Exception as error:  # Pillow's readers raise a dozen kinds for a damaged file
         reason = "not a picture file" if isinstance(error, Image.UnidentifiedImageError) else _reason(error)
         raise Error(f"{name}: cannot be read as a picture ({reason})") from error
@@ -150,10 +155,12 @@ class _Filter:
 
     def apply(self, values: np.ndarray, first: int = 0) -> np.ndarray:
         """Filter values (pixels from `first` on, m); gives float32 (count, m)."""
-        result = np.empty((len(self.weights), values.shape[1]), np.float32)
+        result = np.zeros((len(self.weights), values.shape[1]), np.float32)
         for index, weights in enumerate(self.weights):
             part = values[self.begin[index] - first : self.end[index] - first]
-            result[index] = weights @ part.astype(np.float32, copy=False)
+            # A few rows at a time, which stay in the processor's cache.
+            for at in range(0, len(weights), ROWS):
+                result[index] += weights[at : at + ROWS] @ part[at : at + ROWS].astype(np.float32, copy=False)
         return result
 
 

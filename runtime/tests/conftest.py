@@ -20,6 +20,10 @@ if importlib.util.find_spec("ftbnn_larq"):
 from ftbnn_runtime.interpreters import installed  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: what builds libraries")
+
+
 @pytest.fixture(scope="session", params=installed())
 def package(request) -> str:
     """An interpreter that is installed."""

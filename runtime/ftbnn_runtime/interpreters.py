@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
@@ -24,8 +25,11 @@ MOST_THREADS = 64
 
 
 def installed() -> list[str]:
-    """Those of `PACKAGES` that are installed, the lightest first."""
-    return [package for package in PACKAGES if importlib.util.find_spec(package) is not None]
+    """Those of `PACKAGES` that are installed and fit the installed numpy, the lightest first."""
+    found = [package for package in PACKAGES if importlib.util.find_spec(package) is not None]
+    # The last release of tflite-runtime can be imported beside numpy 2, and fails when it is used.
+    is_new = int(version("numpy").split(".")[0]) >= 2
+    return [package for package in found if not (is_new and package == "tflite_runtime")]
 
 
 def stock(package: str | None = None) -> ModuleType:
@@ -39,11 +43,13 @@ def stock(package: str | None = None) -> ModuleType:
     """
     if package is not None and package not in PACKAGES:
         raise Error(f"there is no interpreter {one_line(package)}: choose one of {', '.join(PACKAGES)}")
+    if package is not None and package not in installed():
+        raise Error(f"{package} is not installed, or does not fit numpy {version('numpy')}: give pip its name")
     failures = []
     for name in [package] if package else installed():
         try:
             return importlib.import_module(PACKAGES[name])
-        except (ImportError, AttributeError) as error:  # AttributeError: built for another numpy
+        except (ImportError, AttributeError) as error:
             failures.append(f"{name}: {one_line(error, 150)}")
     told = f" ({'; '.join(failures)})" if failures else ""
     raise Error(

@@ -47,10 +47,20 @@ def test_the_lightest_interpreter_is_taken():
 
 
 def test_an_interpreter_that_cannot_be_loaded_is_passed_over(monkeypatch):
-    monkeypatch.setattr(interpreters, "installed", lambda: ["tflite_runtime", "json"])
-    monkeypatch.setitem(interpreters.PACKAGES, "tflite_runtime", "no.such.module")
+    monkeypatch.setattr(interpreters, "installed", lambda: ["ai_edge_litert", "json"])
+    monkeypatch.setitem(interpreters.PACKAGES, "ai_edge_litert", "no.such.module")
     monkeypatch.setitem(interpreters.PACKAGES, "json", "json")
     assert interpreters.stock().__name__ == "json"
+
+
+def test_an_interpreter_for_an_older_numpy_is_passed_over(monkeypatch):
+    monkeypatch.setattr(interpreters.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(interpreters, "version", lambda name: "2.1.0")
+    assert interpreters.installed() == ["ai_edge_litert", "tensorflow"]
+    with pytest.raises(Error, match=r"tflite_runtime is not installed, or does not fit numpy 2\.1\.0"):
+        interpreters.stock("tflite_runtime")
+    monkeypatch.setattr(interpreters, "version", lambda name: "1.26.4")
+    assert interpreters.installed()[0] == "tflite_runtime"
 
 
 def test_without_an_interpreter_it_says_what_to_type(monkeypatch):

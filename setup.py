@@ -1,4 +1,7 @@
-"""Refuses a Python that TensorFlow and Larq Compute Engine have no wheels for; everything else stands in setup.cfg."""
+"""Refuses a Python that TensorFlow and Larq Compute Engine have no wheels for, and builds the runtime's libraries.
+
+Everything else stands in setup.cfg.
+"""
 
 import configparser
 import re
@@ -19,4 +22,9 @@ if not least <= sys.version_info[:2] < below:
         + "python3 -m venv .uv && .uv/bin/pip install uv && "
         + f'.uv/bin/uv venv --seed --allow-existing -p "{wanted}" && . .venv/bin/activate && .uv/bin/uv pip install .'
     )
-setup()
+
+sys.path.insert(0, str(Path(__file__).resolve().with_name("runtime")))
+import build_library  # noqa: E402
+
+# For this kind of machine and for boards, so that bringing the runtime to one needs no compiler.
+setup(cmdclass={"build_py": build_library.build_py(list(build_library.ZIG), is_needed=False)})

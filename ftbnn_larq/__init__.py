@@ -4,6 +4,7 @@ Importing this package is cheap: TensorFlow is loaded by the first call that nee
 """
 
 import importlib
+import sys
 from pathlib import Path
 
 from ftbnn_larq.legacy_keras import use_legacy_keras
@@ -16,6 +17,10 @@ use_legacy_keras()
 # The zoo stands at the root of a checkout and inside this package once installed.
 if not (Path(__file__).parent / "zoo").is_dir():
     __path__.append(str(Path(__file__).parents[1]))
+# So does the runtime, in a folder of its own; once installed it stands beside this package.
+_runtime = Path(__file__).parents[1] / "runtime"
+if (_runtime / "ftbnn_runtime").is_dir() and str(_runtime) not in sys.path:
+    sys.path.insert(1, str(_runtime))
 
 _HOMES = {
     "benchmark": "ftbnn_larq.benchmarking",

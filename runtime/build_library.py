@@ -1,0 +1,157 @@
+"""Builds the runtime's library. All that is decided about its compilation stands here.
+
+    python runtime/build_library.py --target aarch64 --output DIR
+
+The compiler is `ziglang`, a wheel, which builds for x86-64 and aarch64 Linux wherever it runs. Where it is not
+installed, the system's `cc` builds for the machine that it runs on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ftbnn_runtime.native import NAME, machine
+
+SOURCES = Path(__file__).resolve().parent / "src"
+# What zig builds for, with the oldest glibc that the library runs on.
+ZIG = {"x86_64": "x86_64-linux-gnu.2.17", "aarch64": "aarch64-linux-gnu.2.17"}
+
+# LCE multiplies, then adds: a fused multiply-add rounds otherwise, and flips signs.
+COMPILE = ["-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-psabi"]
+LINK = ["-shared", "-s", "-pthread", "-lm", "-Wl,--no-undefined"]
+# Files for one kind of machine, and their flags. All others are for every machine.
+KERNELS = {
+    "kernel_avx2.c": ("x86_64", ["-mavx2", "-mfma"]),
+    "kernel_avx512.c": (
+        "x86_64",
+        ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mavx512vpopcntdq", "-mprefer-vector-width=512"],
+    ),
+    "kernel_neon.c": ("aarch64", []),
+}
+
+
+class NoCompiler(Exception):
+    """No compiler for a machine was found. The message says what to install."""
+
+
+def has_zig(target: str) -> bool:
+    return target in ZIG and importlib.util.find_spec("ziglang") is not None
+
+
+def compiler(target: str) -> list[str]:
+    """The command that compiles for a machine, such as x86_64.
+
+    Raises:
+        NoCompiler: there is none.
+    """
+    if has_zig(target):
+        return [sys.executable, "-m", "ziglang", "cc", "-target", ZIG[target]]
+    if target == machine() and sys.platform == "linux" and shutil.which("cc"):
+        return ["cc"]
+    raise NoCompiler(f"no compiler for {target} was found: install ziglang with pip" + _or_gcc(target))
+
+
+def _or_gcc(target: str) -> str:
+    return ", or gcc" if target == machine() else ""
+
+
+def platform_tag(target: str) -> str:
+    """The platform in a wheel's name: zig's libraries run on every Linux since 2014, others on one like this."""
+    return f"manylinux2014_{target}" if has_zig(target) else f"linux_{target}"
+
+
+def build(target: str, folder: Path, command: list[str] | None = None, flags: list[str] | None = None) -> Path:
+    """Build the library of a machine.
+
+    Arguments:
+        target: the machine, such as x86_64.
+        folder: where the library is put.
+        command: the compiler; by default what `compiler` finds.
+        flags: further flags of compiler and linker.
+
+    Returns:
+        The library's path.
+
+    Raises:
+        NoCompiler: there is no compiler for that machine.
+        subprocess.CalledProcessError: the compiler failed. It has told why.
+    """
+    command = command or compiler(target)
+    flags = flags or []
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ftbnn-runtime-") as scratch:
+        # zig fills the user's cache otherwise, or fails where that cannot be written.
+        caches = {name: os.path.join(scratch, "zig") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
+        environment = {**caches, **os.environ}
+
+        def run(*arguments) -> None:
+            subprocess.run([*command, *flags, *map(str, arguments)], check=True, env=environment)
+
+        def compile_one(source: Path) -> Path:
+            made = Path(scratch) / f"{source.stem}.o"
+            run(*COMPILE, *KERNELS.get(source.name, ("", []))[1], "-c", source, "-o", made)
+            return made
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = list(pool.map(compile_one, sources(target)))
+        # Beside its place, so that it takes it at once: another process may be loading the library.
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:
+            run(*objects, "-o", Path(beside) / NAME, *LINK)
+            os.replace(Path(beside) / NAME, folder / NAME)
+    return folder / NAME
+
+
+def sources(target: str) -> list[Path]:
+    """The C files of a machine."""
+    return [path for path in sorted(SOURCES.glob("*.c")) if KERNELS.get(path.name, (target,))[0] == target]
+
+
+def build_py(targets: list[str], *, is_needed: bool):
+    """The class of setuptools' command `build_py` that also builds the libraries into the package.
+
+    Arguments:
+        targets: machines.
+        is_needed: False where an installation without the library is better than none.
+    """
+    from setuptools.command.build_py import build_py as base
+
+    class BuildPy(base):
+        def run(self):
+            super().run()
+            # What an editable installation lacks, `ftbnn_runtime.library()` builds.
+            for target in [] if getattr(self, "editable_mode", False) else targets:
+                try:
+                    build(target, Path(self.build_lib) / "ftbnn_runtime" / "lib" / target)
+                except (NoCompiler, OSError, subprocess.CalledProcessError) as error:
+                    told = f"ftbnn-runtime: the library for {target} is not built: {error}"
+                    if is_needed:
+                        sys.exit(told)
+                    print(told, file=sys.stderr)
+
+    return BuildPy
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Build the runtime's library.")
+    parser.add_argument("--target", default=machine(), help="machine, such as aarch64 (default: this one)")
+    parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="where it is put (default: here)")
+    parser.add_argument("--cc", type=shlex.split, help="compiler, such as aarch64-linux-gnu-gcc")
+    parser.add_argument("--flags", type=shlex.split, help="further flags, such as --flags='-fsanitize=address -g'")
+    arguments = parser.parse_args()
+    try:
+        print(build(arguments.target, arguments.output, arguments.cc, arguments.flags))
+    except (NoCompiler, OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"build_library: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+from ftbnn_runtime.command import main
+
+main()

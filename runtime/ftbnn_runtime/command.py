@@ -1,0 +1,136 @@
+"""The command ftbnn-classify."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ftbnn_runtime.errors import Error, shown
+
+NAME = "ftbnn-classify"
+EXAMPLE = """examples:
+  ftbnn-classify model.tflite photo.jpg
+  ftbnn-classify model.tflite photos/ --json
+  find photos -name '*.jpg' | ftbnn-classify model.tflite - --time
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise Error(f"{message}. For help: {NAME} --help")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; it exits with status 0, or 2 after a line for each error."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files need not be text.
+        stream.reconfigure(errors="backslashreplace")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        sys.exit(_run(_parser().parse_args(arguments)))
+    except Error as error:
+        _tell(error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # What reads the answers has ended. Python would complain of it once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=NAME,
+        description="Classes of pictures, by a .tflite file with its .json beside it.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", help="the .tflite file that `ftbnn-larq convert` wrote")
+    parser.add_argument("pictures", nargs="+", help="picture files; folders of them; - for paths on standard input")
+    parser.add_argument("--top", type=_positive, default=5, metavar="N", help="classes of each picture (default: 5)")
+    parser.add_argument("--threads", type=_positive, default=1, metavar="N", help="threads of the network (default: 1)")
+    parser.add_argument("--time", action="store_true", help="milliseconds for reading a picture and for the network")
+    parser.add_argument("--json", action="store_true", help="one JSON document in place of lines")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 9 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def _run(arguments) -> int:
+    from ftbnn_runtime.classifier import Classifier
+
+    # A folder without pictures is refused before the network is loaded.
+    given = [_pictures_below(path) if os.path.isdir(path) else path for path in arguments.pictures]
+    classifier = Classifier(arguments.model, num_threads=arguments.threads)
+    results, status = [], 0
+    for path in _paths(given):
+        try:
+            result = _classified(classifier, path, arguments)
+        except Error as error:
+            _tell(error)
+            status = 2
+            continue
+        if arguments.json:
+            results.append(result)
+        else:
+            print(_line(result), flush=True)
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+    return status
+
+
+def _classified(classifier, path: str, arguments) -> dict:
+    start = time.perf_counter()
+    prepared = classifier.prepare(path)
+    read = time.perf_counter()
+    probabilities = classifier.probabilities(prepared)
+    end = time.perf_counter()
+    result = {"image": path, "top": [list(pair) for pair in classifier.ranked(probabilities)[: arguments.top]]}
+    if arguments.time:
+        result |= {"read_ms": round((read - start) * 1000, 3), "network_ms": round((end - read) * 1000, 3)}
+    return result
+
+
+def _line(result: dict) -> str:
+    ranking = "  ".join(f"{shown(label)} {probability:.1%}" for label, probability in result["top"])
+    times = f"  (read {result['read_ms']:.2f} ms, network {result['network_ms']:.2f} ms)" if "read_ms" in result else ""
+    return f"{shown(result['image'])}: {ranking}{times}"
+
+
+def _paths(given: list[str | list[str]]) -> Iterator[str]:
+    for path in given:
+        if isinstance(path, list):
+            yield from path
+        elif path == "-":
+            yield from (os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer if line.strip())
+        else:
+            yield path
+
+
+def _pictures_below(folder: str) -> list[str]:
+    from ftbnn_runtime.pictures import SUFFIXES
+
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                found.append(os.path.join(place, name))
+    if not found:
+        raise Error(f"{shown(folder)}: there are no pictures in this folder")
+    return found
+
+
+def _tell(error: Error) -> None:
+    print(f"{NAME}: {error}", file=sys.stderr)

@@ -1,0 +1,90 @@
+// The binary convolution and what follows it on the same pixels: scale and bias, PRELU, ADD, the next sign.
+
+#ifndef FTBNN_BCONV_H
+#define FTBNN_BCONV_H
+
+#include "common.h"
+
+typedef enum { OUT_FLOAT, OUT_INT8, OUT_THRESHOLD } OutputKind;
+
+// A convolution of one group, prepared. All arrays over filters are padded to a multiple of BLOCK.
+typedef struct {
+  int filters;
+  int products;  // in a sum
+  bool pads_with_zero;
+  // Runs of words that lie side by side in the input: those of a tap, or of a row of taps.
+  int runs, run_words;
+  const int32_t *run_offset;  // words from a pixel's first tap to each run
+  const uint32_t *weights;    // [block of 16 filters][run][word][16 filters]
+  int pixels;
+  const int32_t *input_offset;  // words from the frame's begin to each pixel's first tap
+
+  // Of zero padding: what to add to twice a filter's sum, by the class of the pixel. NULL without.
+  const uint16_t *border_class;  // [pixel]
+  const int32_t *border_sum;     // [class][filter]
+
+  OutputKind kind;
+  int32_t clamp_min, clamp_max;  // of twice the sum
+  bool is_clamped;               // whether they change any sum
+  const float *multiplier, *bias;
+  const int32_t *threshold;
+  const float *slope;  // of a PRELU behind it, or NULL
+  bool relu;           // behind PRELU and ADD
+} BConv;
+
+// Where one inference reads and writes.
+typedef struct {
+  const uint32_t *input;
+  const float *added;  // of an ADD, or NULL
+  int added_pitch;     // floats from pixel to pixel
+  float *output;       // or NULL, where only signs are wanted
+  int output_pitch;
+  int8_t *output8;
+  uint32_t *signs;              // packed output, or NULL
+  const int32_t *signs_offset;  // words to each pixel
+  int signs_filter;             // place of the first filter among a pixel's signs
+} BConvIO;
+
+// Computes pixels `first` to `last` - 1.
+typedef void (*BConvKernel)(const BConv *conv, const BConvIO *io, int first, int last);
+
+// Packs the signs of `pixels` pixels of `channels` floats, which lie `pitch` floats apart, and `signs_pitch` words.
+typedef void (*PackKernel)(const float *input, int pitch, int channels, int pixels, uint32_t *signs, int signs_pitch);
+
+// The taps of a float window that lie inside of the map, for one pixel.
+typedef struct {
+  const float *input;  // at the first of them
+  int rows, columns;
+  int64_t row, pitch;  // floats from tap to tap
+  int kernel_w, first_tap, taps;
+  int channels, filters;
+  float low, high;
+  // Of a depthwise convolution [tap][channel], of another one [block of 16 filters][tap][channel][16 filters].
+  const float *weights, *bias;
+} FloatWindow;
+
+// Writes the channels of one pixel.
+typedef void (*WindowKernel)(const FloatWindow *window, float *output);
+
+// The same of `pixels` pixels whose windows lie inside alike: `step` floats apart in the input, `pitch` in the output.
+typedef void (*RowKernel)(const FloatWindow *window, float *output, int pixels, int64_t step, int64_t pitch);
+
+typedef struct {
+  const char *name;
+  BConvKernel bconv;
+  PackKernel pack;
+  WindowKernel depthwise, average, max;
+  RowKernel conv;
+} Kernels;
+
+extern const Kernels kernels_portable;
+#if defined(__x86_64__)
+extern const Kernels kernels_avx2, kernels_avx512;
+#elif defined(__aarch64__)
+extern const Kernels kernels_neon;
+#endif
+
+// The fastest kernels that this processor runs, or those called `name`; NULL where it does not run these.
+const Kernels *kernels_choose(const char *name);
+
+#endif

@@ -1,0 +1,186 @@
+// The external delegate: options, what is claimed, and the node that takes the place of what was claimed.
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef struct {
+  TfLiteDelegate delegate;  // first: the interpreter gets a pointer to it
+  const Kernels *kernels;
+  int threads;  // 0 for the interpreter's number
+  bool lce_only;
+} Delegate;
+
+typedef struct {
+  Graph *graph;
+  Threads *threads;
+} Part;
+
+static void part_free(TfLiteContext *context, void *buffer) {
+  (void)context;
+  Part *part = buffer;
+  if (!part) return;
+  graph_free(part->graph);
+  threads_free(part->threads);
+  free(part);
+}
+
+static void *part_init(TfLiteContext *context, const char *buffer, size_t length) {
+  (void)length;
+  const TfLiteDelegateParams *params = (const TfLiteDelegateParams *)(const void *)buffer;
+  const Delegate *delegate = (const Delegate *)(const void *)params->delegate;
+  Part *part = calloc(1, sizeof *part);
+  if (!part) return NULL;
+  const int threads = delegate->threads ? delegate->threads : context->recommended_num_threads;
+  part->threads = threads_create(threads < 1 ? 1 : threads > 64 ? 64 : threads);
+  if (part->threads) part->graph = graph_create(context, params, delegate->kernels, part->threads);
+  if (part->graph) return part;
+  part_free(context, part);
+  return NULL;
+}
+
+static TfLiteStatus part_prepare(TfLiteContext *context, TfLiteNode *node) {
+  const Part *part = node->user_data;
+  if (!part) return kTfLiteError;
+  return graph_prepare(part->graph, context);
+}
+
+static TfLiteStatus part_invoke(TfLiteContext *context, TfLiteNode *node) {
+  const Part *part = node->user_data;
+  return part ? graph_run(part->graph, context) : kTfLiteError;
+}
+
+// Marks the tensors of a claimed node, and tells whether one that is not claimed touches a marked one.
+static bool touches(const TfLiteNode *node, const bool *is_ours, size_t count) {
+  const TfLiteIntArray *lists[] = {node->inputs, node->outputs};
+  for (int i = 0; i < 2; ++i) {
+    for (int j = 0; j < lists[i]->size; ++j) {
+      const int tensor = lists[i]->data[j];
+      if (tensor >= 0 && (size_t)tensor < count && is_ours[tensor]) return true;
+    }
+  }
+  return false;
+}
+
+static void mark(const TfLiteContext *context, const TfLiteNode *node, bool *is_ours) {
+  const TfLiteIntArray *lists[] = {node->inputs, node->outputs};
+  for (int i = 0; i < 2; ++i) {
+    for (int j = 0; j < lists[i]->size; ++j) {
+      const int tensor = lists[i]->data[j];
+      if (tensor >= 0 && (size_t)tensor < context->tensors_size && context->tensors[tensor].allocation_type != kTfLiteMmapRo)
+        is_ours[tensor] = true;
+    }
+  }
+}
+
+// LCE's operators, and what hangs on them. `claimed` holds as many as the plan has.
+static TfLiteStatus claim(TfLiteContext *context, const Delegate *delegate, const TfLiteIntArray *plan, bool *can, bool *is_ours,
+                          TfLiteIntArray *claimed) {
+  TfLiteNode *node;
+  TfLiteRegistration *registration;
+  Node read;
+  bool *is_claimed = calloc((size_t)plan->size + 1, sizeof *is_claimed);
+  if (!is_claimed) return kTfLiteError;
+  TfLiteStatus status = kTfLiteOk;
+  for (int i = 0; i < plan->size && status == kTfLiteOk; ++i) {
+    const char *why = "";
+    status = context->GetNodeAndRegistration(context, plan->data[i], &node, &registration);
+    if (status != kTfLiteOk) break;
+    can[i] = node_read(context, node, registration, &read, &why);
+    if (!node_is_lce(registration)) continue;
+    if (!can[i]) {
+      context->ReportError(context, "ftbnn-runtime: node %d, %s: %s", plan->data[i], registration->custom_name, why);
+      status = kTfLiteError;
+    }
+    is_claimed[i] = true;
+    mark(context, node, is_ours);
+  }
+  for (bool grows = !delegate->lce_only; grows && status == kTfLiteOk;) {
+    grows = false;
+    for (int i = 0; i < plan->size; ++i) {
+      if (is_claimed[i] || !can[i]) continue;
+      if (context->GetNodeAndRegistration(context, plan->data[i], &node, &registration) != kTfLiteOk) continue;
+      if (!touches(node, is_ours, context->tensors_size)) continue;
+      is_claimed[i] = grows = true;
+      mark(context, node, is_ours);
+    }
+  }
+  for (int i = 0; i < plan->size; ++i) {
+    if (is_claimed[i]) claimed->data[claimed->size++] = plan->data[i];
+  }
+  free(is_claimed);
+  return status;
+}
+
+static TfLiteStatus delegate_prepare(TfLiteContext *context, TfLiteDelegate *base) {
+  TfLiteIntArray *now;
+  if (context->GetExecutionPlan(context, &now) != kTfLiteOk) return kTfLiteError;
+  // The interpreter's own plan does not outlive the calls below.
+  const size_t bytes = sizeof *now + (size_t)now->size * sizeof(int);
+  TfLiteIntArray *plan = malloc(bytes), *claimed = calloc(1, bytes);
+  bool *can = calloc((size_t)now->size + 1, sizeof *can), *is_ours = calloc(context->tensors_size + 1, sizeof *is_ours);
+  TfLiteStatus status = kTfLiteError;
+  if (plan && claimed && can && is_ours) {
+    memcpy(plan, now, bytes);
+    status = claim(context, (const Delegate *)(const void *)base, plan, can, is_ours, claimed);
+  }
+  if (status == kTfLiteOk && claimed->size) {
+    const TfLiteRegistration registration = {
+        .init = part_init,
+        .free = part_free,
+        .prepare = part_prepare,
+        .invoke = part_invoke,
+        .custom_name = "ftbnn-runtime",
+        .version = 1,
+    };
+    status = context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, claimed, base);
+  }
+  free(plan);
+  free(claimed);
+  free(can);
+  free(is_ours);
+  return status;
+}
+
+EXPORT TfLiteDelegate *tflite_plugin_create_delegate(const char *const *keys, const char *const *values, size_t count,
+                                                     void (*report)(const char *)) {
+  const char *problem = NULL, *isa = NULL;
+  Delegate *delegate = calloc(1, sizeof *delegate);
+  if (!delegate) return NULL;
+  for (size_t i = 0; i < count; ++i) {
+    if (strcmp(keys[i], "num_threads") == 0) {
+      char *end;
+      const long threads = strtol(values[i], &end, 10);
+      if (*end || end == values[i] || threads < 1 || threads > 64) problem = "ftbnn-runtime: num_threads is 1 to 64";
+      delegate->threads = (int)threads;
+    } else if (strcmp(keys[i], "isa") == 0) {
+      isa = values[i];
+    } else if (strcmp(keys[i], "claim") == 0) {
+      delegate->lce_only = strcmp(values[i], "lce") == 0;
+      if (!delegate->lce_only && strcmp(values[i], "all") != 0) problem = "ftbnn-runtime: claim is all or lce";
+    } else {
+      problem = "ftbnn-runtime: options are num_threads, isa and claim";
+    }
+  }
+  delegate->kernels = kernels_choose(isa);
+  if (!delegate->kernels) problem = "ftbnn-runtime: this processor has no such isa; see ftbnn_isa()";
+  if (problem) {
+    if (report) report(problem);
+    free(delegate);
+    return NULL;
+  }
+  delegate->delegate.data_ = delegate;
+  delegate->delegate.Prepare = delegate_prepare;
+  // Without this flag the interpreter prepares its own operators first, and knows none of LCE's.
+  delegate->delegate.flags = kTfLiteDelegateFlagsAllowDynamicTensors;
+  return &delegate->delegate;
+}
+
+EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate *delegate) { free(delegate); }
+
+// The kernels that are taken unless `isa` says others.
+EXPORT const char *ftbnn_isa(void) { return kernels_choose(NULL)->name; }

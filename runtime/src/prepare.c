@@ -1,0 +1,236 @@
+#include "prepare.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// Vectors may read this much behind the last element.
+#define SLACK 64
+// Borders of a zero-padded map: kinds of pixels by the taps that lie outside.
+enum { MAX_CLASSES = 4096 };
+
+void *prepare_bytes(Pieces *pieces, size_t bytes) {
+  if (pieces->count == pieces->room) {
+    const int room = pieces->room ? 2 * pieces->room : 64;
+    void **items = realloc(pieces->items, (size_t)room * sizeof *items);
+    if (!items) return NULL;
+    pieces->items = items, pieces->room = room;
+  }
+  void *piece = NULL;
+  if (posix_memalign(&piece, 64, bytes + SLACK) != 0) return NULL;
+  memset(piece, 0, bytes + SLACK);
+  return pieces->items[pieces->count++] = piece;
+}
+
+void pieces_free(Pieces *pieces) {
+  for (int i = 0; i < pieces->count; ++i) free(pieces->items[i]);
+  free(pieces->items);
+  *pieces = (Pieces){0};
+}
+
+float *prepare_floats(Pieces *pieces, const float *from, int count) {
+  float *floats = prepare_bytes(pieces, (size_t)round_up(count, BLOCK) * sizeof *floats);
+  if (floats) memcpy(floats, from, (size_t)count * sizeof *floats);
+  return floats;
+}
+
+// Of `filters` filters from `first` on: [block of 16 filters][tap and word][16 filters].
+static uint32_t *packed_filters(Pieces *pieces, const uint32_t *from, int first, int filters, int words) {
+  uint32_t *to = prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * (size_t)words * sizeof *to);
+  for (int filter = 0; to && filter < filters; ++filter) {
+    for (int word = 0; word < words; ++word)
+      to[((size_t)(filter / BLOCK) * words + word) * BLOCK + filter % BLOCK] = from[(size_t)(first + filter) * words + word];
+  }
+  return to;
+}
+
+static void activation_range(TfLiteFusedActivation activation, int products, int *low, int *high) {
+  *low = activation == kTfLiteActNone ? -products : activation == kTfLiteActReluN1To1 ? -1 : 0;
+  *high = activation == kTfLiteActReluN1To1 ? 1 : activation == kTfLiteActRelu6 ? 6 : products;
+  *low = max_int(*low, -products);
+  *high = min_int(*high, products);
+}
+
+// Scale and bias of twice the number of bits that differ, from those of the sum of products: products - 2 * bits.
+static bool prepare_scale(Pieces *pieces, BConv *conv, const float *multiplier, const float *bias, int products, const Map *out) {
+  const size_t bytes = (size_t)round_up(conv->filters, BLOCK) * sizeof(float);
+  float *m = prepare_bytes(pieces, bytes), *b = prepare_bytes(pieces, bytes);
+  if (!m || !b) return false;
+  const bool is_int8 = out->type == kTfLiteInt8;
+  const double scale = is_int8 ? out->scale : 1, zero = is_int8 ? out->zero_point : 0;
+  for (int i = 0; i < conv->filters; ++i) {
+    m[i] = (float)(-(double)multiplier[i] / scale);
+    b[i] = (float)(((double)bias[i] + (double)products * multiplier[i]) / scale + zero);
+  }
+  conv->multiplier = m, conv->bias = b;
+  return true;
+}
+
+bool prepare_bconv(Pieces *pieces, const TfLiteContext *context, const Node *node, Step *step) {
+  const int *in = node->inputs->data;
+  const TfLiteTensor *filter = &context->tensors[in[1]];
+  const TfLiteTensor *made = &context->tensors[node->outputs->data[0]];
+  const int *f = filter->dims->data;
+  const int words = f[1] * f[2] * f[3], filters = f[0] / node->groups;
+  const int products = f[1] * f[2] * (node->channels_in / node->groups);
+  const Map out = {.type = made->type, .scale = made->params.scale, .zero_point = made->params.zero_point};
+  step->groups = node->groups;
+  step->convs = prepare_bytes(pieces, (size_t)node->groups * sizeof *step->convs);
+  if (!step->convs) return false;
+  for (int group = 0; group < node->groups; ++group) {
+    BConv *conv = &step->convs[group];
+    const int first = group * filters;
+    conv->filters = filters;
+    conv->products = products;
+    conv->pads_with_zero = node->pads_with_zero;
+    conv->weights = packed_filters(pieces, filter->data, first, filters, words);
+    if (!conv->weights) return false;
+    int low, high;
+    activation_range(node->activation, products, &low, &high);
+    conv->clamp_min = products - high, conv->clamp_max = products - low;
+    conv->is_clamped = node->activation != kTfLiteActNone;
+    conv->relu = step->activation == kTfLiteActRelu;
+    if (step->slope) {
+      // Groups read their slopes at whole blocks.
+      conv->slope = node->groups == 1 ? step->slope : prepare_floats(pieces, step->slope + first, filters);
+      if (!conv->slope) return false;
+    }
+    if (made->type == kTfLiteInt32) {
+      conv->kind = OUT_THRESHOLD;
+      conv->threshold = (const int32_t *)prepare_floats(pieces, (const float *)context->tensors[in[4]].data + first, filters);
+      if (!conv->threshold) return false;
+      continue;
+    }
+    conv->kind = made->type == kTfLiteInt8 ? OUT_INT8 : OUT_FLOAT;
+    const float *multiplier = context->tensors[in[2]].data, *bias = context->tensors[in[3]].data;
+    if (!prepare_scale(pieces, conv, multiplier + first, bias + first, products, &out)) return false;
+  }
+  return true;
+}
+
+// Float weights [tap][channel], each row padded to whole blocks.
+static float *depthwise_weights(Pieces *pieces, const float *from, int taps, int channels) {
+  const int row = round_up(channels, BLOCK);
+  float *to = prepare_bytes(pieces, (size_t)taps * row * sizeof *to);
+  for (int tap = 0; to && tap < taps; ++tap) memcpy(to + (size_t)tap * row, from + (size_t)tap * channels, (size_t)channels * sizeof *to);
+  return to;
+}
+
+// [block of 16 filters][tap][channel][16 filters] of [filter][tap][channel].
+static float *conv_weights(Pieces *pieces, const float *from, int filters, int values) {
+  float *to = prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * values * sizeof *to);
+  for (int filter = 0; to && filter < filters; ++filter) {
+    for (int value = 0; value < values; ++value)
+      to[((size_t)(filter / BLOCK) * values + value) * BLOCK + filter % BLOCK] = from[(size_t)filter * values + value];
+  }
+  return to;
+}
+
+bool prepare_step(Pieces *pieces, const TfLiteContext *context, const Node *node, Step *step) {
+  const int *in = node->inputs->data;
+  if (node->kind == NODE_PRELU) {
+    step->slope = prepare_floats(pieces, context->tensors[in[1]].data, step->in->shape.c);
+    return step->slope != NULL;
+  }
+  if (node->kind != NODE_DEPTHWISE && node->kind != NODE_CONV) return true;
+  const int channels = step->in->shape.c, filters = step->out->shape.c;
+  const int taps = node->window.kernel_h * node->window.kernel_w;
+  const float *weights = context->tensors[in[1]].data;
+  step->weights = node->kind == NODE_DEPTHWISE ? depthwise_weights(pieces, weights, taps, channels)
+                                               : conv_weights(pieces, weights, filters, taps * channels);
+  const bool has_bias = node->inputs->size == 3 && in[2] >= 0;
+  step->bias = has_bias ? prepare_floats(pieces, context->tensors[in[2]].data, filters)
+                        : prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * sizeof(float));
+  return step->weights && step->bias;
+}
+
+// For each place of a window: the first tap inside and the one behind the last, as a class of its own for each pair.
+static int classes_of(int outputs, int stride, int before, int dilation, int kernel, int side, int *of, int (*pairs)[2]) {
+  int count = 0;
+  for (int i = 0; i < outputs; ++i) {
+    const int begin = i * stride - before;
+    int first = 0, last = kernel;
+    while (first < kernel && begin + first * dilation < 0) ++first;
+    while (last > first && begin + (last - 1) * dilation >= side) --last;
+    int found = 0;
+    while (found < count && (pairs[found][0] != first || pairs[found][1] != last)) ++found;
+    if (found == count) {
+      if (count == MAX_KERNEL) return 0;
+      pairs[count][0] = first, pairs[count][1] = last;
+      ++count;
+    }
+    of[i] = found;
+  }
+  return count;
+}
+
+// What zero padding changes: a tap outside reads 1, which is to count nothing.
+static bool prepare_borders(Pieces *pieces, const Step *step, BConv *conv, Shape out) {
+  const Window *w = &step->window;
+  const Shape in = step->in->shape;
+  int *rows = prepare_bytes(pieces, (size_t)out.h * sizeof *rows), *columns = prepare_bytes(pieces, (size_t)out.w * sizeof *columns);
+  int(*y)[2] = prepare_bytes(pieces, MAX_KERNEL * sizeof *y), (*x)[2] = prepare_bytes(pieces, MAX_KERNEL * sizeof *x);
+  if (!rows || !columns || !y || !x) return false;
+  const int row_count = classes_of(out.h, w->stride_h, w->top, w->dilation_h, w->kernel_h, in.h, rows, y);
+  const int column_count = classes_of(out.w, w->stride_w, w->left, w->dilation_w, w->kernel_w, in.w, columns, x);
+  const int64_t count = (int64_t)row_count * column_count;
+  const int stride = round_up(conv->filters, BLOCK);
+  if (count < 1 || count > MAX_CLASSES || count * stride * 4 > MAX_BYTES) return false;
+  uint16_t *class_of = prepare_bytes(pieces, (size_t)conv->pixels * sizeof *class_of);
+  int32_t *sum = prepare_bytes(pieces, (size_t)(count * stride) * sizeof *sum);
+  if (!class_of || !sum) return false;
+  for (int i = 0; i < conv->pixels; ++i) class_of[i] = (uint16_t)(rows[i / out.w] * column_count + columns[i % out.w]);
+  const int taps = w->kernel_h * w->kernel_w, words = conv->runs * conv->run_words / taps;
+  const int channels = conv->products / taps;
+  for (int filter = 0; filter < conv->filters; ++filter) {
+    const uint32_t *weights = conv->weights + (size_t)(filter / BLOCK) * taps * words * BLOCK + filter % BLOCK;
+    for (int tap = 0; tap < taps; ++tap) {
+      int negative = 0;
+      for (int word = 0; word < words; ++word) negative += __builtin_popcount(weights[((size_t)tap * words + word) * BLOCK]);
+      for (int each = 0; each < count; ++each) {
+        const int *rows_in = y[each / column_count], *columns_in = x[each % column_count];
+        const int ky = tap / w->kernel_w, kx = tap % w->kernel_w;
+        if (ky < rows_in[0] || ky >= rows_in[1] || kx < columns_in[0] || kx >= columns_in[1])
+          sum[(size_t)each * stride + filter] += channels - 2 * negative;
+      }
+    }
+  }
+  conv->border_class = class_of, conv->border_sum = sum;
+  return true;
+}
+
+bool prepare_places(Pieces *pieces, Step *step) {
+  if (step->copies || step->kind != NODE_BCONV) return true;
+  const Map *in = step->in, *signs = step->signs;
+  const Window *w = &step->window;
+  const Shape out = step->out ? step->out->shape : signs->shape;
+  const int pixels = out.h * out.w, words = in->shape.c / step->groups;
+  // Rows of taps are runs where nothing lies between their words.
+  const bool joined = words == in->pitch && w->dilation_w == 1;
+  const int runs = joined ? w->kernel_h : w->kernel_h * w->kernel_w;
+  int32_t *run_offset = prepare_bytes(pieces, (size_t)runs * sizeof *run_offset);
+  if (!run_offset) return false;
+  for (int run = 0; run < runs; ++run) {
+    const int ky = joined ? run : run / w->kernel_w, kx = joined ? 0 : run % w->kernel_w;
+    run_offset[run] = ky * w->dilation_h * in->row + kx * w->dilation_w * in->pitch;
+  }
+  for (int group = 0; group < step->groups; ++group) {
+    BConv *conv = &step->convs[group];
+    int32_t *offset = prepare_bytes(pieces, (size_t)pixels * sizeof *offset);
+    if (!offset) return false;
+    for (int i = 0; i < pixels; ++i) {
+      const int y = i / out.w * w->stride_h - w->top, x = i % out.w * w->stride_w - w->left;
+      offset[i] = (int32_t)in->first + y * in->row + x * in->pitch + group * words;
+    }
+    conv->pixels = pixels;
+    conv->input_offset = offset;
+    conv->runs = runs, conv->run_words = joined ? words * w->kernel_w : words;
+    conv->run_offset = run_offset;
+    if (conv->pads_with_zero && !prepare_borders(pieces, step, conv, out)) return false;
+  }
+  if (signs) {
+    step->signs_offset = prepare_bytes(pieces, (size_t)pixels * sizeof *step->signs_offset);
+    if (!step->signs_offset) return false;
+    for (int i = 0; i < pixels; ++i) step->signs_offset[i] = i / out.w * signs->row + i % out.w * signs->pitch;
+  }
+  return true;
+}

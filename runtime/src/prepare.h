@@ -1,0 +1,31 @@
+// What is made of constants before the first picture: packed weights, padded vectors, tables of offsets.
+
+#ifndef FTBNN_PREPARE_H
+#define FTBNN_PREPARE_H
+
+#include "steps.h"
+
+// Memory that is freed together.
+typedef struct {
+  void **items;
+  int count, room;
+} Pieces;
+
+// Zeroed, and aligned for vectors. NULL where memory is short.
+void *prepare_bytes(Pieces *pieces, size_t bytes);
+
+void pieces_free(Pieces *pieces);
+
+// A copy, padded with zeros to whole blocks. NULL where memory is short.
+float *prepare_floats(Pieces *pieces, const float *from, int count);
+
+// The constants of a binary convolution, in the order in which a kernel reads them. False where memory is short.
+bool prepare_bconv(Pieces *pieces, const TfLiteContext *context, const Node *node, Step *step);
+
+// Those of any other step.
+bool prepare_step(Pieces *pieces, const TfLiteContext *context, const Node *node, Step *step);
+
+// The tables of a step whose maps are laid out.
+bool prepare_places(Pieces *pieces, Step *step);
+
+#endif

@@ -1,0 +1,265 @@
+#include "steps.h"
+
+#include <math.h>
+#include <string.h>
+
+// What a thread works on.
+typedef struct {
+  const Step *step;
+  const Kernels *kernels;
+  const BConv *conv;
+  BConvIO io;
+} Work;
+
+static const float *floats_at(const Map *map, int y, int x) {
+  return (const float *)map->data + map->first + (int64_t)y * map->row + (int64_t)x * map->pitch;
+}
+
+static float *floats_to(const Map *map, int y, int x) { return (float *)floats_at(map, y, x); }
+
+static uint32_t *words_at(const Map *map, int y, int x) {
+  return (uint32_t *)map->data + map->first + (int64_t)y * map->row + (int64_t)x * map->pitch;
+}
+
+static int8_t *bytes_at(const Map *map, int y, int x) {
+  return (int8_t *)map->data + map->first + (int64_t)y * map->row + (int64_t)x * map->pitch;
+}
+
+// Rows `first` to `last` - 1 of a map that packs, unpacks, copies, adds, ...
+static void bconv_pixels(void *context, int first, int last) {
+  const Work *work = context;
+  work->kernels->bconv(work->conv, &work->io, first, last);
+}
+
+static void run_bconv(const Step *step, const Kernels *kernels, Threads *threads) {
+  int filter = 0;
+  for (int group = 0; group < step->groups; ++group) {
+    const BConv *conv = &step->convs[group];
+    const Map *in = step->in, *out = step->out, *signs = step->signs;
+    Work work = {.step = step, .kernels = kernels, .conv = conv};
+    work.io.input = (const uint32_t *)in->data;
+    if (out && out->type == kTfLiteFloat32) work.io.output = floats_to(out, 0, 0) + filter;
+    if (out && out->type == kTfLiteInt8) work.io.output8 = bytes_at(out, 0, 0) + filter;
+    if (out) work.io.output_pitch = out->pitch;
+    if (step->other) work.io.added = floats_at(step->other, 0, 0) + filter, work.io.added_pitch = step->other->pitch;
+    if (signs) {
+      work.io.signs = (uint32_t *)signs->data + signs->first;
+      work.io.signs_offset = step->signs_offset;
+      work.io.signs_filter = filter;
+    }
+    threads_run(threads, conv->pixels, bconv_pixels, &work);
+    filter += conv->filters;
+  }
+}
+
+static void quantize_rows(void *context, int first, int last) {
+  const Work *work = context;
+  const Map *in = work->step->in, *out = work->step->out;
+  const int channels = in->shape.c;
+  for (int y = first; y < last; ++y) {
+    if (in->type == kTfLiteFloat32) {
+      work->kernels->pack(floats_at(in, y, 0), in->pitch, channels, in->shape.w, words_at(out, y, 0), out->pitch);
+      continue;
+    }
+    for (int x = 0; x < in->shape.w; ++x) {
+      const int8_t *values = bytes_at(in, y, x);
+      uint32_t *words = words_at(out, y, x);
+      memset(words, 0, (size_t)words_of(channels) * sizeof *words);
+      for (int c = 0; c < channels; ++c) {
+        // False stands for -1.
+        const bool negative = in->type == kTfLiteBool ? values[c] == 0 : values[c] < in->zero_point;
+        words[c / WORD] |= (uint32_t)negative << c % WORD;
+      }
+    }
+  }
+}
+
+static void dequantize_rows(void *context, int first, int last) {
+  const Work *work = context;
+  const Map *in = work->step->in, *out = work->step->out;
+  // 1 and -1 in int8, as far as it holds them.
+  const float steps = out->type == kTfLiteInt8 ? roundf(1 / out->scale) : 0;
+  const int one = steps > 255 ? 255 : (int)steps;
+  for (int y = first; y < last; ++y) {
+    for (int x = 0; x < out->shape.w; ++x) {
+      const uint32_t *words = words_at(in, y, x);
+      for (int c = 0; c < out->shape.c; ++c) {
+        const bool negative = words[c / WORD] >> c % WORD & 1;
+        if (out->type == kTfLiteFloat32)
+          floats_to(out, y, x)[c] = negative ? -1.0f : 1.0f;
+        else if (out->type == kTfLiteInt8)
+          bytes_at(out, y, x)[c] = (int8_t)(negative ? max_int(-128, out->zero_point - one) : min_int(127, out->zero_point + one));
+        else
+          bytes_at(out, y, x)[c] = !negative;
+      }
+    }
+  }
+}
+
+static void copy_rows(void *context, int first, int last) {
+  const Work *work = context;
+  const Map *in = work->step->in, *out = work->step->out;
+  for (int y = first; y < last; ++y) {
+    for (int x = 0; x < in->shape.w; ++x)
+      // Floats and words are as long as each other.
+      memcpy(words_at(out, y, x), words_at(in, y, x), (size_t)in->shape.c * sizeof(uint32_t));
+  }
+}
+
+static void prelu_rows(void *context, int first, int last) {
+  const Work *work = context;
+  const Map *in = work->step->in, *out = work->step->out;
+  const float *slope = work->step->slope;
+  for (int y = first; y < last; ++y) {
+    for (int x = 0; x < in->shape.w; ++x) {
+      const float *from = floats_at(in, y, x);
+      float *to = floats_to(out, y, x);
+      for (int c = 0; c < in->shape.c; ++c) to[c] = from[c] < 0 ? from[c] * slope[c] : from[c];
+    }
+  }
+}
+
+static void add_rows(void *context, int first, int last) {
+  const Work *work = context;
+  const Map *in = work->step->in, *other = work->step->other, *out = work->step->out;
+  const float low = work->step->activation == kTfLiteActRelu ? 0 : -INFINITY;
+  for (int y = first; y < last; ++y) {
+    for (int x = 0; x < in->shape.w; ++x) {
+      const float *a = floats_at(in, y, x), *b = floats_at(other, y, x);
+      float *to = floats_to(out, y, x);
+      for (int c = 0; c < in->shape.c; ++c) {
+        const float sum = a[c] + b[c];
+        to[c] = sum < low ? low : sum;
+      }
+    }
+  }
+}
+
+// The taps of a window at `place` that lie inside of `side`: `first` to `last` - 1.
+static void inside(int place, int stride, int before, int dilation, int kernel, int side, int *first, int *last) {
+  const int begin = place * stride - before;
+  *first = begin < 0 ? (-begin + dilation - 1) / dilation : 0;
+  *last = begin >= side ? 0 : min_int(kernel, (side - 1 - begin) / dilation + 1);
+}
+
+static void bmaxpool_rows(void *context, int first, int last) {
+  const Work *work = context;
+  const Map *in = work->step->in, *out = work->step->out;
+  const Window *w = &work->step->window;
+  for (int y = first; y < last; ++y) {
+    int top, bottom;
+    inside(y, w->stride_h, w->top, 1, w->kernel_h, in->shape.h, &top, &bottom);
+    for (int x = 0; x < out->shape.w; ++x) {
+      int left, right;
+      inside(x, w->stride_w, w->left, 1, w->kernel_w, in->shape.w, &left, &right);
+      uint32_t *to = words_at(out, y, x);
+      for (int c = 0; c < out->shape.c; ++c) {
+        // The largest is negative where all are.
+        uint32_t all = ~(uint32_t)0;
+        for (int ky = top; ky < bottom; ++ky) {
+          for (int kx = left; kx < right; ++kx)
+            all &= words_at(in, y * w->stride_h - w->top + ky, x * w->stride_w - w->left + kx)[c];
+        }
+        to[c] = all;
+      }
+    }
+  }
+}
+
+static void float_limits(TfLiteFusedActivation activation, float *low, float *high) {
+  *low = activation == kTfLiteActNone ? -INFINITY : activation == kTfLiteActReluN1To1 ? -1 : 0;
+  *high = activation == kTfLiteActReluN1To1 ? 1 : activation == kTfLiteActRelu6 ? 6 : INFINITY;
+}
+
+static void window_rows(void *context, int first, int last) {
+  const Work *work = context;
+  const Step *step = work->step;
+  const Map *in = step->in, *out = step->out;
+  const Window *w = &step->window;
+  float low, high;
+  float_limits(step->activation, &low, &high);
+  for (int y = first; y < last; ++y) {
+    int top, bottom;
+    inside(y, w->stride_h, w->top, w->dilation_h, w->kernel_h, in->shape.h, &top, &bottom);
+    for (int x = 0, alike; x < out->shape.w; x += alike) {
+      int left, right, next_left, next_right;
+      inside(x, w->stride_w, w->left, w->dilation_w, w->kernel_w, in->shape.w, &left, &right);
+      const float *from = (const float *)in->data + in->first +
+                          (int64_t)(y * w->stride_h - w->top + top * w->dilation_h) * in->row +
+                          (int64_t)(x * w->stride_w - w->left + left * w->dilation_w) * in->pitch;
+      const FloatWindow taps = {
+          .input = from,
+          .rows = max_int(0, bottom - top),
+          .columns = max_int(0, right - left),
+          .row = (int64_t)in->row * w->dilation_h,
+          .pitch = (int64_t)in->pitch * w->dilation_w,
+          .kernel_w = w->kernel_w,
+          .taps = w->kernel_h * w->kernel_w,
+          .first_tap = top * w->kernel_w + left,
+          .channels = in->shape.c,
+          .filters = out->shape.c,
+          .low = low,
+          .high = high,
+          .weights = step->weights,
+          .bias = step->bias,
+      };
+      float *to = floats_to(out, y, x);
+      alike = 1;
+      switch (step->kind) {
+        case NODE_DEPTHWISE:
+          work->kernels->depthwise(&taps, to);
+          break;
+        case NODE_CONV:
+          // Pixels side by side share the weights that they read.
+          for (; x + alike < out->shape.w; ++alike) {
+            inside(x + alike, w->stride_w, w->left, w->dilation_w, w->kernel_w, in->shape.w, &next_left, &next_right);
+            if (next_left != left || next_right != right) break;
+          }
+          work->kernels->conv(&taps, to, alike, (int64_t)w->stride_w * in->pitch, out->pitch);
+          break;
+        case NODE_AVERAGE:
+          work->kernels->average(&taps, to);
+          break;
+        default:
+          work->kernels->max(&taps, to);
+      }
+    }
+  }
+}
+
+void step_run(const Step *step, const Kernels *kernels, Threads *threads) {
+  Work work = {.step = step, .kernels = kernels};
+  if (step->copies) {
+    threads_run(threads, step->in->shape.h, copy_rows, &work);
+    return;
+  }
+  switch (step->kind) {
+    case NODE_BCONV:
+      run_bconv(step, kernels, threads);
+      break;
+    case NODE_QUANTIZE:
+      threads_run(threads, step->in->shape.h, quantize_rows, &work);
+      break;
+    case NODE_DEQUANTIZE:
+      threads_run(threads, step->out->shape.h, dequantize_rows, &work);
+      break;
+    case NODE_BMAXPOOL:
+      threads_run(threads, step->out->shape.h, bmaxpool_rows, &work);
+      break;
+    case NODE_PRELU:
+      threads_run(threads, step->in->shape.h, prelu_rows, &work);
+      break;
+    case NODE_ADD:
+      threads_run(threads, step->in->shape.h, add_rows, &work);
+      break;
+    case NODE_DEPTHWISE:
+    case NODE_CONV:
+    case NODE_AVERAGE:
+    case NODE_MAX:
+      threads_run(threads, step->out->shape.h, window_rows, &work);
+      break;
+    case NODE_CONCATENATION:
+    case NODE_SPLIT:
+      break;  // views and copies
+  }
+}

@@ -1,0 +1,115 @@
+"""ftbnn-classify."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+from types import SimpleNamespace
+
+import pytest
+from conftest import colors
+
+from ftbnn_runtime import Classifier, command
+
+
+@pytest.fixture
+def run(capfd, monkeypatch):
+    """The command's status, output and errors."""
+
+    def run(*arguments, given: bytes = b""):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(given)))
+        with pytest.raises(SystemExit) as ended:
+            command.main(list(map(str, arguments)))
+        written = capfd.readouterr()
+        told = [line for line in written.err.splitlines() if line.startswith("ftbnn-classify: ")]
+        return SimpleNamespace(status=ended.value.code or 0, out=written.out, told=told)
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    from PIL import Image
+
+    (tmp_path / "photos" / "below").mkdir(parents=True)
+    names = ["b.png", "a b.jpg", "below/c.PNG", ".hidden.png"]
+    for seed, name in enumerate(names):
+        Image.fromarray(colors(40, 50, seed)).save(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "notes.txt").write_text("no picture")
+    return tmp_path / "photos"
+
+
+def test_a_picture_is_a_line(run, published, photo):
+    done = run(published, photo, "--top", 2)
+    label, probability = Classifier(published)(photo)[0]
+    assert done.status == 0 and done.told == []
+    assert done.out.startswith(f"{photo}: {label} {probability:.1%}  ") and done.out.count("%") == 2
+
+
+def test_a_folder_is_all_its_pictures(run, published, folder):
+    done = run(published, folder, "--json")
+    results = json.loads(done.out)
+    assert [result["image"] for result in results] == [
+        f"{folder}/{name}" for name in ("a b.jpg", "b.png", "below/c.PNG")
+    ]
+    assert [len(result["top"]) for result in results] == [5, 5, 5]
+    assert results[0]["top"] == [list(pair) for pair in Classifier(published)(folder / "a b.jpg")[:5]]
+
+
+def test_standard_input_gives_paths(run, published, folder):
+    done = run(published, "-", given=f"{folder}/b.png\n\n{folder}/a b.jpg\r\n".encode())
+    assert done.status == 0
+    assert [line.split(": ")[0] for line in done.out.splitlines()] == [f"{folder}/b.png", f"{folder}/a b.jpg"]
+
+
+def test_names_need_not_be_text(run, published, folder):
+    path = bytes(folder / "b.png").replace(b"b.png", b"caf\xe9\x1b[31m.png")
+    shutil.copy(folder / "b.png", path)
+    done = run(published, "-", given=path)
+    assert "caf\\udce9?[31m.png: " in done.out
+    assert json.loads(run(published, "-", "--json", given=path).out)[0]["image"].endswith("caf\udce9\x1b[31m.png")
+
+
+def test_times_are_told(run, published, photo):
+    (result,) = json.loads(run(published, photo, "--time", "--json").out)
+    assert 0 < result["read_ms"] < 10_000 and 0 < result["network_ms"] < 10_000
+    assert " ms, network " in run(published, photo, "--time").out
+
+
+def test_a_bad_picture_does_not_stop_the_others(run, published, folder):
+    (folder / "a b.jpg").write_bytes(b"damaged")
+    done = run(published, folder, "--top", 1)
+    assert done.status == 2
+    assert done.told == [f"ftbnn-classify: {folder}/a b.jpg: cannot be read as a picture (not a picture file)"]
+    assert len(done.out.splitlines()) == 2
+    assert len(json.loads(run(published, folder, "--json").out)) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        ([], "the following arguments are required: model, pictures. For help: ftbnn-classify --help"),
+        (["none.tflite", "photo.jpg"], "none.tflite: no such file"),
+        (["NETWORK", "photo.jpg", "--top", "0"], "argument --top: '0' is not a whole number from 1 on"),
+        (["NETWORK", "photo.jpg", "--threads", "65"], "num_threads is 65: give a whole number from 1 to 64"),
+        (["NETWORK", "EMPTY"], "there are no pictures in this folder"),
+        (["NETWORK", "photo.jpg", "--speed"], "unrecognized arguments: --speed"),
+    ],
+)
+def test_wrong_arguments_are_a_line(run, published, tmp_path, arguments, told):
+    (tmp_path / "empty").mkdir()
+    done = run(*({"NETWORK": published, "EMPTY": tmp_path / "empty"}.get(each, each) for each in arguments))
+    assert done.status == 2 and done.out == ""
+    (line,) = done.told
+    assert told in line
+
+
+def test_labels_cannot_steer_the_terminal(run, network, photo):
+    path = network.with_suffix(".json")
+    document = json.loads(path.read_text())
+    document["data"]["labels"] = ["\x1b]0;title\x07\nline"] * 10
+    path.write_text(json.dumps(document))
+    out = run(network, photo).out
+    assert out.count("\n") == 1 and "\x1b" not in out and "?]0;title??line" in out

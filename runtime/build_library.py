@@ -30,7 +30,7 @@ COMPILE = ["-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=o
 LINK = ["-shared", "-s", "-pthread", "-lm", "-Wl,--no-undefined"]
 # Files for one kind of machine, and their flags. All others are for every machine.
 KERNELS = {
-    "kernel_avx2.c": ("x86_64", ["-mavx2"]),
+    "kernel_avx2.c": ("x86_64", ["-mavx2", "-mfma"]),
     "kernel_avx512.c": (
         "x86_64",
         ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mavx512vpopcntdq", "-mprefer-vector-width=512"],

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import functools
-import os
-from pathlib import Path
 
 import numpy as np
 
-
-@functools.cache
-def library() -> Path:
-    return Path(os.environ["FTBNN_RUNTIME_LIBRARY"])
+from ftbnn_runtime.native import library
 
 
 @functools.cache

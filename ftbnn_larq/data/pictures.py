@@ -24,7 +24,8 @@ def _open(path, formats=FORMATS):
 
     try:
         Image.init()
-        return Image.open(path, formats=formats)
+        # Not every Pillow has them all: AVIF came with version 11.3.
+        return Image.open(path, formats=[name for name in formats if name in Image.OPEN])
     except Exception as error:  # Pillow's readers raise a dozen kinds for a damaged file
         reason = "not a picture file" if isinstance(error, Image.UnidentifiedImageError) else _reason(error)
         raise DataError(f"{path}: cannot be read as a picture ({reason})") from error

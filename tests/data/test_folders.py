@@ -131,6 +131,13 @@ def test_whatever_pillow_reads_is_a_picture_and_the_rest_is_counted(tmp_path):
     )
 
 
+def test_a_pillow_without_avif_reads_all_others(tmp_path, monkeypatch):
+    Image.init()
+    monkeypatch.delitem(Image.OPEN, "AVIF", raising=False)
+    loaded = load(pictures(tmp_path, "cat", "dog"))
+    assert sum(sizes(loaded)) == 8
+
+
 def test_pictures_of_the_same_bytes_in_two_splits_are_told(tmp_path):
     pictures(tmp_path, "train/cat", "train/dog", count=12)
     pictures(tmp_path, "test/cat", "test/dog", count=3)

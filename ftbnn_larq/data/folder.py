@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ftbnn_larq.data import listing
 from ftbnn_larq.data.formats import Data, DataConfig, Split
-from ftbnn_larq.data.pictures import SUFFIXES
 from ftbnn_larq.errors import DataError
+from ftbnn_runtime.formats import SUFFIXES
 
 # A class of pictures by their paths: label -> sorted paths.
 Classes = dict[str, list[str]]

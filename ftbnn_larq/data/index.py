@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ftbnn_larq.data.listing import File
-from ftbnn_larq.data.pictures import SUFFIXES, look, read_picture
+from ftbnn_larq.data.pictures import look, read_picture
 from ftbnn_larq.errors import ConfigError, DataError
 from ftbnn_larq.files import user_cache, write_text, written_whole
+from ftbnn_runtime.formats import SUFFIXES
 
 FORMAT = 1
 # Reading fewer takes a second or two.
@@ -33,7 +34,6 @@ class Record(NamedTuple):
         problem: why it cannot be read as a picture, "" for a sound one.
         width, height: in pixels, upright.
         orientation: for TensorFlow, EXIF's.
-        grey: whether it has one channel.
         digest: of the file's bytes.
         copied: whether TensorFlow reads a copy.
     """
@@ -44,7 +44,6 @@ class Record(NamedTuple):
     width: int = 0
     height: int = 0
     orientation: int = 1
-    grey: bool = False
     digest: str = ""
     copied: bool = False
 
@@ -118,7 +117,7 @@ def _read(file: File) -> Record:
     except OSError as error:
         return Record(file.size, file.changed, problem=f"{file.path}: cannot be read ({error.strerror})")
     orientation = seen.orientation if plain else 1
-    return Record(file.size, file.changed, "", seen.width, seen.height, orientation, seen.grey, digest, not plain)
+    return Record(file.size, file.changed, "", seen.width, seen.height, orientation, digest, not plain)
 
 
 def _write_copy(path: str, digest: str) -> None:

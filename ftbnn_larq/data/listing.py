@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ftbnn_larq.data.pictures import SUFFIXES
 from ftbnn_larq.errors import DataError
+from ftbnn_runtime.formats import SUFFIXES
 
 LAYOUT = "expected PATH/CLASS/picture.png, or PATH/train/CLASS/... and PATH/test/CLASS/..."
 # What systems and tools put beside pictures, in lower case.

@@ -7,14 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ftbnn_larq.errors import DataError, one_line
+from ftbnn_runtime.formats import FORMATS, orientation, upright
 
-# Pillow's formats that hold pictures and are decoded without other programs.
-FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "PSD", "QOI", "SGI")
-FORMATS += ("SUN", "TGA", "TIFF", "WEBP")
-# A file of such a name must be a picture.
-SUFFIXES = {".apng", ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg"}
-SUFFIXES |= {".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".pjp", ".pjpeg", ".png", ".pnm", ".ppm", ".psd"}
-SUFFIXES |= {".qoi", ".ras", ".sgi", ".tga", ".tif", ".tiff", ".webp"}
 # Formats that their first bytes prove. Any other file is a picture if it is of one of them.
 PROVEN = ("AVIF", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
@@ -41,14 +35,12 @@ class Seen(NamedTuple):
     Attributes:
         width, height: in pixels, upright.
         orientation: EXIF's, 1 to 8; 1 for upright.
-        grey: whether it has one channel.
         plain: whether TensorFlow reads the file as Pillow does: a JPEG or PNG of 8 bits a channel, grey or RGB.
     """
 
     width: int
     height: int
     orientation: int
-    grey: bool
     plain: bool
 
 
@@ -66,17 +58,9 @@ def look(path: str | os.PathLike, *, proven: bool = False) -> Seen:
         plain = picture.mode in modes.get(picture.format, ()) and not (
             picture.mode == "P" and "transparency" in picture.info
         )
-        orientation = _orientation(picture)
-        size = picture.size if orientation < 5 else picture.size[::-1]
-        return Seen(*size, orientation, picture.mode in ("1", "L", "LA", "I;16", "I;16B"), plain)
-
-
-def _orientation(picture) -> int:
-    try:
-        found = picture.getexif().get(0x0112, 1)
-    except Exception:  # EXIF data are often damaged, and the picture is not
-        return 1
-    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+        turned = orientation(picture)
+        size = picture.size if turned < 5 else picture.size[::-1]
+        return Seen(*size, turned, plain)
 
 
 def check_picture(path: str | Path) -> None:
@@ -102,14 +86,12 @@ def read_picture(path: str | Path):
 
     with _open(path) as picture:
         _load(picture, path)
-        orientation = _orientation(picture)
+        turned = orientation(picture)
         if picture.mode.startswith("I;16"):
             # Pillow's own conversion clips 16-bit values at 255.
             picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
         array = np.asarray(picture.convert("RGB"), np.uint8)
-    array = array.transpose(1, 0, 2) if orientation >= 5 else array
-    array = array[:, ::-1] if orientation in (2, 3, 6, 7) else array
-    return array[::-1] if orientation in (3, 4, 7, 8) else array
+    return upright(array, turned)
 
 
 def _load(picture, path) -> None:

@@ -119,7 +119,7 @@ def _paths(given: list[str | list[str]]) -> Iterator[str]:
 
 
 def _pictures_below(folder: str) -> list[str]:
-    from ftbnn_runtime.pictures import SUFFIXES
+    from ftbnn_runtime.formats import SUFFIXES
 
     found = []
     for place, folders, files in os.walk(folder):

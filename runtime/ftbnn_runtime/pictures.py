@@ -7,14 +7,8 @@ import os
 import numpy as np
 
 from ftbnn_runtime.errors import Error, one_line, shown
+from ftbnn_runtime.formats import FORMATS, orientation, upright
 
-# Pillow's formats that hold pictures and are decoded without other programs.
-FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "PSD", "QOI", "SGI")
-FORMATS += ("SUN", "TGA", "TIFF", "WEBP")
-# A file of a folder is a picture if its name ends so.
-SUFFIXES = {".apng", ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg"}
-SUFFIXES |= {".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".pjp", ".pjpeg", ".png", ".pnm", ".ppm", ".psd"}
-SUFFIXES |= {".qoi", ".ras", ".sgi", ".tga", ".tif", ".tiff", ".webp"}
 # Of a photograph, that are filtered at a time.
 ROWS = 16
 
@@ -68,7 +62,7 @@ def _pixels(picture, name: str) -> np.ndarray:
         raise Error(f"{name}: its pixels have 32 bits, whose range is unknown: store it with 8 or 16 bits")
     try:
         picture.load()
-        orientation = _orientation(picture)
+        turned = orientation(picture)
         if picture.mode.startswith("I;16"):
             # Pillow's own conversion clips 16-bit values at 255.
             picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
@@ -77,17 +71,7 @@ def _pixels(picture, name: str) -> np.ndarray:
         raise Error(f"{name}: damaged picture ({_reason(error)})") from error
     if array.size == 0:
         raise Error(f"{name}: has no pixels")
-    array = array.transpose(1, 0, 2) if orientation >= 5 else array
-    array = array[:, ::-1] if orientation in (2, 3, 6, 7) else array
-    return array[::-1] if orientation in (3, 4, 7, 8) else array
-
-
-def _orientation(picture) -> int:
-    try:
-        found = picture.getexif().get(0x0112, 1)
-    except Exception:  # EXIF data are often damaged, and the picture is not
-        return 1
-    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+    return upright(array, turned)
 
 
 def _reason(error: Exception) -> str:

@@ -13,6 +13,8 @@ enum { WORD = 32 };
 enum { BLOCK = 16 };
 // Sizes beyond these are refused: no product of a few of them overflows int64_t, and few overflow int.
 enum { MAX_SIDE = 1 << 14, MAX_CHANNELS = 1 << 16, MAX_KERNEL = 1 << 8 };
+// Vectors may read and write this many bytes behind the last element.
+enum { SLACK = 64 };
 // Most bytes of one tensor.
 #define MAX_BYTES ((int64_t)1 << 30)
 

@@ -54,7 +54,7 @@ static TfLiteStatus part_invoke(TfLiteContext *context, TfLiteNode *node) {
   return part ? graph_run(part->graph, context) : kTfLiteError;
 }
 
-// Marks the tensors of a claimed node, and tells whether one that is not claimed touches a marked one.
+// Whether a node reads or writes a tensor of a claimed one.
 static bool touches(const TfLiteNode *node, const bool *is_ours, size_t count) {
   const TfLiteIntArray *lists[] = {node->inputs, node->outputs};
   for (int i = 0; i < 2; ++i) {

@@ -7,8 +7,6 @@
 #include "steps.h"
 
 #define ALIGNMENT 64
-// Vectors may read and write this much behind the last element.
-#define SLACK 64
 
 // A tensor of the partition. Its map lies in that of a root, at `first`; a root has storage of its own.
 typedef struct {
@@ -52,7 +50,6 @@ static int value_for(Graph *graph, const TfLiteContext *context, int tensor) {
     const TfLiteTensor *t = &context->tensors[tensor];
     if (!shape_of(context, tensor, &value->map.shape)) return -1;
     value->map.type = t->type;
-    value->map.channels = value->map.shape.c;
     value->map.scale = t->params.scale;
     value->map.zero_point = t->params.zero_point;
     graph->value_of[tensor] = graph->value_count;
@@ -116,22 +113,6 @@ static bool read_nodes(Graph *graph, TfLiteContext *context, const TfLiteDelegat
     value_at(graph, tensor)->is_output = true;
   }
   return true;
-}
-
-// The channels that packed words stand for. What is not known is taken as whole words.
-static void find_channels(Graph *graph) {
-  for (int i = 0; i < graph->node_count; ++i) {
-    const Node *node = &graph->nodes[i];
-    Map *out = &value_at(graph, node->outputs->data[0])->map;
-    if (out->type == kTfLiteInt32) out->channels = out->shape.c * WORD;
-    if (node->kind == NODE_QUANTIZE) out->channels = value_at(graph, node->inputs->data[0])->map.shape.c;
-    if (node->kind == NODE_SPLIT) {
-      for (int j = 0; j < node->outputs->size; ++j) {
-        Map *part = &value_at(graph, node->outputs->data[j])->map;
-        if (part->type == kTfLiteInt32) part->channels = part->shape.c * WORD;
-      }
-    }
-  }
 }
 
 // Parts that lie in a whole: those that SPLIT cuts, and those that CONCATENATION joins, where they can be made there.
@@ -468,7 +449,6 @@ Graph *graph_create(TfLiteContext *context, const TfLiteDelegateParams *params, 
     is_made = read_nodes(graph, context, params);
   }
   if (is_made) {
-    find_channels(graph);
     find_views(graph);
     is_made = make_steps(graph, context) && place_borders(graph) && lay_out(graph) && place_roots(graph);
   }

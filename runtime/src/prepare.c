@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Vectors may read this much behind the last element.
-#define SLACK 64
 // Borders of a zero-padded map: kinds of pixels by the taps that lie outside.
 enum { MAX_CLASSES = 4096 };
 

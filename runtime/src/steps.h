@@ -11,7 +11,6 @@
 typedef struct {
   TfLiteType type;
   Shape shape;           // c counts words where signs are packed
-  int channels;          // c, or the channels in packed words
   int pitch, row;        // elements from pixel to pixel, and from row to row
   int64_t first;         // elements from the root's begin to the first pixel
   char *data;            // the root's begin, once a picture is run

@@ -1,0 +1,27 @@
+"""Which picture files are read, and how they are turned. numpy is not needed."""
+
+from __future__ import annotations
+
+# Pillow's formats that hold pictures and are decoded without other programs.
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "PSD", "QOI", "SGI")
+FORMATS += ("SUN", "TGA", "TIFF", "WEBP")
+# A file of such a name must be a picture.
+SUFFIXES = {".apng", ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg"}
+SUFFIXES |= {".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".pjp", ".pjpeg", ".png", ".pnm", ".ppm", ".psd"}
+SUFFIXES |= {".qoi", ".ras", ".sgi", ".tga", ".tif", ".tiff", ".webp"}
+
+
+def orientation(picture) -> int:
+    """EXIF's orientation of a Pillow image, 1 to 8; 1 for upright."""
+    try:
+        found = picture.getexif().get(0x0112, 1)
+    except Exception:  # EXIF data are often damaged, and the picture is not
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def upright(array, turned: int):
+    """An array (h, w, c) turned upright from EXIF's orientation `turned`."""
+    array = array.transpose(1, 0, 2) if turned >= 5 else array
+    array = array[:, ::-1] if turned in (2, 3, 6, 7) else array
+    return array[::-1] if turned in (3, 4, 7, 8) else array

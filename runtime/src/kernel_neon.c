@@ -37,7 +37,8 @@ static inline __attribute__((always_inline)) uint32_t lane_bits(uint32x4_t mask)
 
 #define where_negative(y, a) choose((y) < 0.0f, (a), (y))
 #define float_bits(y) negative_bits((Ints)((y) < 0.0f))
-#define ROW 4
+#define CONV_PIXELS 4
+#define CONV_VECTORS 4
 #define multiply_add(a, b, c) ((Floats)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
 
 #include "kernel.h"

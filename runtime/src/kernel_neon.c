@@ -1,8 +1,10 @@
-// NEON: CNT counts the bits of each byte; bytes are summed, and widened before one is full.
+// NEON: CNT counts the bits of each byte. Whole tiles are summed by inline assembly, for compilers spill its registers.
 
 #include <arm_neon.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "bconv.h"
 
 #define NAME neon
 #define LANES 4
@@ -11,25 +13,21 @@
 #define TAIL 4
 #define STEPS 31
 
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 typedef uint8x16_t Acc;
 typedef uint8x16_t Words;
 
-static inline __attribute__((always_inline)) Words load_words(const uint32_t *p) {
-  return vreinterpretq_u8_u32(vld1q_u32(p));
-}
-static inline __attribute__((always_inline)) Words broadcast(uint32_t word) {
-  return vreinterpretq_u8_u32(vdupq_n_u32(word));
-}
-static inline __attribute__((always_inline)) Acc zero_acc(void) { return vdupq_n_u8(0); }
-static inline __attribute__((always_inline)) Acc count(Acc acc, Words a, Words b) {
-  return vaddq_u8(acc, vcntq_u8(veorq_u8(a, b)));
-}
-static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p, bool add) {
+ALWAYS_INLINE Words load_words(const uint32_t *p) { return vreinterpretq_u8_u32(vld1q_u32(p)); }
+ALWAYS_INLINE Words broadcast(uint32_t word) { return vreinterpretq_u8_u32(vdupq_n_u32(word)); }
+ALWAYS_INLINE Acc zero_acc(void) { return vdupq_n_u8(0); }
+ALWAYS_INLINE Acc count(Acc acc, Words a, Words b) { return vaddq_u8(acc, vcntq_u8(veorq_u8(a, b))); }
+ALWAYS_INLINE void store_sums(Acc acc, int32_t *p, bool add) {
   uint32x4_t sums = vpaddlq_u16(vpaddlq_u8(acc));
   if (add) sums = vaddq_u32(sums, vreinterpretq_u32_s32(vld1q_s32(p)));
   vst1q_s32(p, vreinterpretq_s32_u32(sums));
 }
-static inline __attribute__((always_inline)) uint32_t lane_bits(uint32x4_t mask) {
+ALWAYS_INLINE uint32_t lane_bits(uint32x4_t mask) {
   static const uint32_t bits[4] = {1, 2, 4, 8};
   return vaddvq_u32(vandq_u32(mask, vld1q_u32(bits)));
 }
@@ -39,5 +37,153 @@ static inline __attribute__((always_inline)) uint32_t lane_bits(uint32x4_t mask)
 #define float_bits(y) negative_bits((Ints)((y) < 0.0f))
 #define ROW 4
 #define multiply_add(a, b, c) ((Floats)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
+
+// A lane of 16 bits counts two bytes of each word: it is full after this many.
+enum { MOST_WORDS = 65535 / 16 };
+
+// Two pixels by 16 filters by a word: v0 to v3 hold the weights, `a` to `d` and `e` to `h` the sums.
+#define TWO_PIXELS(x, y, a, b, c, d, e, f, g, h)                                                           \
+  "ld1r {v4.4s}, [%[" x "]], #4\n ld1r {v8.4s}, [%[" y "]], #4\n"                                          \
+  "eor v5.16b, v4.16b, v0.16b\n eor v6.16b, v4.16b, v1.16b\n"                                              \
+  "eor v7.16b, v4.16b, v2.16b\n eor v4.16b, v4.16b, v3.16b\n"                                              \
+  "cnt v5.16b, v5.16b\n cnt v6.16b, v6.16b\n cnt v7.16b, v7.16b\n cnt v4.16b, v4.16b\n"                    \
+  "eor v9.16b, v8.16b, v0.16b\n eor v10.16b, v8.16b, v1.16b\n"                                             \
+  "eor v11.16b, v8.16b, v2.16b\n eor v8.16b, v8.16b, v3.16b\n"                                             \
+  "uadalp " a ".8h, v5.16b\n uadalp " b ".8h, v6.16b\n uadalp " c ".8h, v7.16b\n uadalp " d ".8h, v4.16b\n" \
+  "cnt v9.16b, v9.16b\n cnt v10.16b, v10.16b\n cnt v11.16b, v11.16b\n cnt v8.16b, v8.16b\n"                \
+  "uadalp " e ".8h, v9.16b\n uadalp " f ".8h, v10.16b\n uadalp " g ".8h, v11.16b\n uadalp " h ".8h, v8.16b\n"
+
+#define WORD_OF_A_TILE                                                                  \
+  "ldp q2, q3, [%[weights], #32]\n ldp q0, q1, [%[weights]], #64\n"                     \
+  TWO_PIXELS("p0", "p1", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23")        \
+  TWO_PIXELS("p2", "p3", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31")
+
+#define EACH_SUM(line) ".irp n,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n" line "\n.endr\n"
+
+#define sum_whole(conv, input, offset, weights, sums) sum_4x16(conv, input, offset, weights, sums)
+ALWAYS_INLINE bool sum_4x16(const BConv *conv, const uint32_t *input, const int32_t *offset, const uint32_t *weights,
+                            int32_t *sums) {
+  if (conv->runs * conv->run_words > MOST_WORDS) return false;
+  const uint32_t *p0, *p1, *p2, *p3;
+  const int32_t *run = conv->run_offset, *last = run + conv->runs;
+  int64_t at, pairs;
+  __asm__ volatile(
+      EACH_SUM("movi v\\n\\().16b, #0")
+      "1:\n"
+      "ldrsw %[at], [%[run]], #4\n"
+      "lsr %[pairs], %[words], #1\n"
+      "add %[p0], %[input0], %[at], lsl #2\n"
+      "add %[p1], %[input1], %[at], lsl #2\n"
+      "add %[p2], %[input2], %[at], lsl #2\n"
+      "add %[p3], %[input3], %[at], lsl #2\n"
+      "tbz %[words], #0, 2f\n"
+      WORD_OF_A_TILE
+      "cbz %[pairs], 3f\n"
+      "2:\n"
+      WORD_OF_A_TILE
+      "subs %[pairs], %[pairs], #1\n"
+      WORD_OF_A_TILE
+      "b.ne 2b\n"
+      "3:\n"
+      "cmp %[run], %[last]\n"
+      "b.ne 1b\n"
+      EACH_SUM("uaddlp v\\n\\().4s, v\\n\\().8h")
+      "stp q16, q17, [%[sums]]\n stp q18, q19, [%[sums], #32]\n"
+      "stp q20, q21, [%[sums], #64]\n stp q22, q23, [%[sums], #96]\n"
+      "stp q24, q25, [%[sums], #128]\n stp q26, q27, [%[sums], #160]\n"
+      "stp q28, q29, [%[sums], #192]\n stp q30, q31, [%[sums], #224]\n"
+      : [p0] "=&r"(p0), [p1] "=&r"(p1), [p2] "=&r"(p2), [p3] "=&r"(p3), [at] "=&r"(at), [pairs] "=&r"(pairs),
+        [run] "+&r"(run), [weights] "+&r"(weights)
+      : [input0] "r"(input + offset[0]), [input1] "r"(input + offset[1]), [input2] "r"(input + offset[2]),
+        [input3] "r"(input + offset[3]), [words] "r"((int64_t)conv->run_words), [last] "r"(last), [sums] "r"(sums)
+      : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v16", "v17", "v18", "v19", "v20", "v21",
+        "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31", "cc", "memory");
+  return true;
+}
+
+// What follows a convolution in trunks, on 4 pixels by 16 filters: scale, bias, PRELU or a limit of RELU, ADD, signs.
+// `slopes`, `limits` and `writes` are constants once inlined.
+ALWAYS_INLINE void finish_4x16(const BConv *conv, const BConvIO *io, const int32_t *sums, int pixel, int filter, bool slopes,
+                               bool limits, bool writes) {
+  static const uint32_t places[4] = {0x1111, 0x2222, 0x4444, 0x8888};
+  const float *added = io->added + (size_t)pixel * io->added_pitch + filter;
+  float *output = writes ? io->output + (size_t)pixel * io->output_pitch + filter : NULL;
+  const uint32x4_t limit = vdupq_n_u32((uint32_t)conv->clamp_max / 2);
+  uint32x4_t negative[4];
+#pragma GCC unroll 4
+  for (int part = 0; part < 4; ++part) {
+    const float32x4_t multiplier = vld1q_f32(conv->multiplier + filter + 4 * part);
+    const float32x4_t bias = vld1q_f32(conv->bias + filter + 4 * part);
+    const float32x4_t slope = vld1q_f32((slopes ? conv->slope : conv->bias) + filter + 4 * part);
+    // Twice the multiplier in place of twice the sum: a power of two rounds nothing.
+    const float32x4_t twice = vaddq_f32(multiplier, multiplier);
+#pragma GCC unroll 4
+    for (int p = 0; p < 4; ++p) {
+      uint32x4_t sum = vreinterpretq_u32_s32(vld1q_s32(sums + 16 * p + 4 * part));
+      if (limits) sum = vminq_u32(sum, limit);
+      float32x4_t y = vaddq_f32(vmulq_f32(vcvtq_f32_u32(sum), twice), bias);
+      // Slopes are at most 1.
+      if (slopes) y = vmaxq_f32(y, vmulq_f32(y, slope));
+      y = vaddq_f32(y, vld1q_f32(added + (size_t)p * io->added_pitch + 4 * part));
+      if (writes) vst1q_f32(output + (size_t)p * io->output_pitch + 4 * part, y);
+      const uint32x4_t is_negative = vcltzq_f32(y);
+      // Bits 4 * part to 4 * part + 3 of each lane, and what lies above.
+      negative[p] = part == 0 ? is_negative : part == 1 ? vsliq_n_u32(negative[p], is_negative, 4)
+                                          : part == 2 ? vsliq_n_u32(negative[p], is_negative, 8)
+                                                      : vsliq_n_u32(negative[p], is_negative, 12);
+    }
+  }
+  if (!io->signs) return;
+  const uint32x4_t place = vld1q_u32(places);
+  const uint32x4_t first = vpaddq_u32(vandq_u32(negative[0], place), vandq_u32(negative[1], place));
+  const uint32x4_t second = vpaddq_u32(vandq_u32(negative[2], place), vandq_u32(negative[3], place));
+  const uint16x8_t bits = vreinterpretq_u16_u32(vpaddq_u32(first, second));
+  uint16_t *signs = (uint16_t *)io->signs + (io->signs_filter + filter) / BLOCK;
+  const int32_t *offset = io->signs_offset + pixel;
+  vst1q_lane_u16(signs + 2 * (int64_t)offset[0], bits, 0);
+  vst1q_lane_u16(signs + 2 * (int64_t)offset[1], bits, 2);
+  vst1q_lane_u16(signs + 2 * (int64_t)offset[2], bits, 4);
+  vst1q_lane_u16(signs + 2 * (int64_t)offset[3], bits, 6);
+}
+
+// Zero padding: what it changes lies in the sums afterwards.
+ALWAYS_INLINE void add_borders(const BConv *conv, int32_t *sums, int pixel, int filter) {
+  for (int p = 0; p < 4; ++p) {
+    const int class = conv->border_class[pixel + p];
+    if (class == conv->inner_class) continue;
+    const int32_t *border = conv->border_sum + (size_t)class * round_up(conv->filters, BLOCK) + filter;
+#pragma GCC unroll 4
+    for (int part = 0; part < 16; part += 4)
+      vst1q_s32(sums + 16 * p + part, vsraq_n_s32(vld1q_s32(sums + 16 * p + part), vld1q_s32(border + part), 1));
+  }
+}
+
+#define finish_whole(conv, io, sums, pixel, filter) finish_usual_4x16(conv, io, sums, pixel, filter)
+// Whether it has done all that follows the convolution.
+ALWAYS_INLINE bool finish_usual_4x16(const BConv *conv, const BConvIO *io, int32_t *sums, int pixel, int filter) {
+  if (conv->kind != OUT_FLOAT || conv->relu || !io->added || (io->signs && io->signs_filter % BLOCK)) return false;
+  if (conv->slope && (conv->is_clamped || !conv->slopes_at_most_1)) return false;
+  // What is clamped, and what a border adds, is twice a sum: half of it has to be whole.
+  if (conv->is_clamped && (conv->clamp_min > 0 || conv->clamp_max % 2)) return false;
+  if (conv->border_class) {
+    if (conv->has_odd_borders) return false;
+    add_borders(conv, sums, pixel, filter);
+  }
+#define CALL(slopes, limits)                                                     \
+  do {                                                                           \
+    if (io->output)                                                              \
+      finish_4x16(conv, io, sums, pixel, filter, slopes, limits, true);          \
+    else                                                                         \
+      finish_4x16(conv, io, sums, pixel, filter, slopes, limits, false);         \
+  } while (0)
+  if (conv->slope)
+    CALL(true, false);
+  else if (conv->is_clamped)
+    CALL(false, true);
+  else
+    CALL(false, false);
+#undef CALL
+  return true;
+}
 
 #include "kernel.h"

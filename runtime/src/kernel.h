@@ -15,9 +15,9 @@
 //   where_negative(y, a)  lane by lane a where y < 0, else y; -0.0 is not below 0
 //   float_bits(y)         bit i tells whether lane i of y is below 0
 //   negative_bits(v)      bit i tells whether lane i of a vector of TAIL int32_t is negative
-// It may define faster ways for a whole tile, which tell whether they have done it:
-//   sum_whole(conv, input, offset, weights, sums)        what `sum_tile` does
-//   finish_whole(conv, io, sums, pixel, filter)          what follows, on PIXELS pixels by BLOCK filters; it may change `sums`
+// It may define faster ways for whole tiles:
+//   sum_whole(conv, input, offset, weights, sums)  what `sum_tile` does; whether it has
+//   usual_tiles(conv, io, first, last, filter)     tiles of TILE_FILTERS filters, and signs of whole words; gives the next pixel
 
 #include <string.h>
 
@@ -200,17 +200,14 @@ INLINE void finish_usual(const BConv *conv, const BConvIO *io, const int32_t *su
 }
 
 // All of a tile. One copy of it in the library is enough, where there are many of `sum_tile`.
-static __attribute__((noinline)) void finish_tile(const BConv *conv, const BConvIO *io, int32_t *sums, int pixel, int pixels,
-                                                  int filter, int filters) {
+static __attribute__((noinline)) void finish_tile(const BConv *conv, const BConvIO *io, const int32_t *sums, int pixel,
+                                                  int pixels, int filter, int filters) {
   const bool is_usual = conv->kind == OUT_FLOAT && !conv->is_clamped && !conv->border_class && conv->slope && io->added &&
                         !conv->relu && io->signs && io->signs_filter % BLOCK == 0;
   for (int f = 0; f < filters; f += BLOCK) {
     const int present = min_int(BLOCK, conv->filters - filter - f);
     // The last block of an odd number also clears what is left of a word.
     const bool clears = filter + f + BLOCK >= conv->filters && (io->signs_filter + filter + f) % WORD == 0;
-#ifdef finish_whole
-    if (pixels == PIXELS && present == BLOCK && !clears && finish_whole(conv, io, sums + f, pixel, filter + f)) continue;
-#endif
     if (is_usual && present == BLOCK && !clears) {
       if (io->output)
         finish_usual(conv, io, sums + f, pixel, pixels, filter + f, true);
@@ -255,6 +252,13 @@ static void bconv(const BConv *conv, const BConvIO *io, int first, int last) {
   for (int filter = 0; filter < all; filter += TILE_FILTERS) {
     const bool is_whole = filter + TILE_FILTERS <= all;
     int pixel = first;
+#ifdef usual_tiles
+    // The last block of an odd number also clears what is left of a word.
+    const int place = io->signs_filter + filter;
+    const bool clears = filter + TILE_FILTERS >= conv->filters && place % WORD == 0;
+    if (filter + TILE_FILTERS <= conv->filters && !(io->signs && (clears || place % BLOCK)))
+      pixel = usual_tiles(conv, io, first, last, filter);
+#endif
     for (; pixel + PIXELS <= last; pixel += PIXELS) {
       if (is_whole)
         tile(conv, io, pixel, PIXELS, filter, VECTORS);

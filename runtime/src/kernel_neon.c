@@ -60,10 +60,10 @@ enum { MOST_WORDS = 65535 / 16 };
 
 #define EACH_SUM(line) ".irp n,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n" line "\n.endr\n"
 
-#define sum_whole(conv, input, offset, weights, sums) sum_4x16(conv, input, offset, weights, sums)
-ALWAYS_INLINE bool sum_4x16(const BConv *conv, const uint32_t *input, const int32_t *offset, const uint32_t *weights,
+#define sum_whole(conv, input, offset, weights, sums) \
+  ((conv)->runs * (conv)->run_words <= MOST_WORDS && (sum_4x16(conv, input, offset, weights, sums), true))
+ALWAYS_INLINE void sum_4x16(const BConv *conv, const uint32_t *input, const int32_t *offset, const uint32_t *weights,
                             int32_t *sums) {
-  if (conv->runs * conv->run_words > MOST_WORDS) return false;
   const uint32_t *p0, *p1, *p2, *p3;
   const int32_t *run = conv->run_offset, *last = run + conv->runs;
   int64_t at, pairs;
@@ -98,7 +98,6 @@ ALWAYS_INLINE bool sum_4x16(const BConv *conv, const uint32_t *input, const int3
         [input3] "r"(input + offset[3]), [words] "r"((int64_t)conv->run_words), [last] "r"(last), [sums] "r"(sums)
       : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v16", "v17", "v18", "v19", "v20", "v21",
         "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31", "cc", "memory");
-  return true;
 }
 
 // What follows a convolution in trunks, on 4 pixels by 16 filters: scale, bias, PRELU or a limit of RELU, ADD, signs.
@@ -158,32 +157,33 @@ ALWAYS_INLINE void add_borders(const BConv *conv, int32_t *sums, int pixel, int 
   }
 }
 
-#define finish_whole(conv, io, sums, pixel, filter) finish_usual_4x16(conv, io, sums, pixel, filter)
-// Whether it has done all that follows the convolution.
-ALWAYS_INLINE bool finish_usual_4x16(const BConv *conv, const BConvIO *io, int32_t *sums, int pixel, int filter) {
-  if (conv->kind != OUT_FLOAT || conv->relu || !io->added || (io->signs && io->signs_filter % BLOCK)) return false;
-  if (conv->slope && (conv->is_clamped || !conv->slopes_at_most_1)) return false;
-  // What is clamped, and what a border adds, is twice a sum: half of it has to be whole.
-  if (conv->is_clamped && (conv->clamp_min > 0 || conv->clamp_max % 2)) return false;
-  if (conv->border_class) {
-    if (conv->has_odd_borders) return false;
-    add_borders(conv, sums, pixel, filter);
+// The tiles of 16 filters, from pixel `first` on, as long as there are 4 pixels. Gives the next pixel.
+ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, int last, int filter, bool slopes, bool limits,
+                             bool writes) {
+  const uint32_t *weights = conv->weights + (size_t)filter * conv->runs * conv->run_words;
+  int pixel = first;
+  for (; pixel + 4 <= last; pixel += 4) {
+    int32_t sums[64];
+    sum_4x16(conv, io->input, conv->input_offset + pixel, weights, sums);
+    if (conv->border_class) add_borders(conv, sums, pixel, filter);
+    finish_4x16(conv, io, sums, pixel, filter, slopes, limits, writes);
   }
-#define CALL(slopes, limits)                                                     \
-  do {                                                                           \
-    if (io->output)                                                              \
-      finish_4x16(conv, io, sums, pixel, filter, slopes, limits, true);          \
-    else                                                                         \
-      finish_4x16(conv, io, sums, pixel, filter, slopes, limits, false);         \
-  } while (0)
-  if (conv->slope)
-    CALL(true, false);
-  else if (conv->is_clamped)
-    CALL(false, true);
-  else
-    CALL(false, false);
-#undef CALL
-  return true;
+  return pixel;
+}
+
+// The same where what follows is as usual; `first` where not.
+#define usual_tiles(conv, io, first, last, filter) usual_4x16(conv, io, first, last, filter)
+static int usual_4x16(const BConv *conv, const BConvIO *io, int first, int last, int filter) {
+  if (conv->kind != OUT_FLOAT || conv->relu || !io->added || conv->runs * conv->run_words > MOST_WORDS) return first;
+  if (conv->slope && (conv->is_clamped || !conv->slopes_at_most_1)) return first;
+  // What is clamped, and what a border adds, is twice a sum: half of it has to be whole.
+  if (conv->is_clamped && (conv->clamp_min > 0 || conv->clamp_max % 2)) return first;
+  if (conv->border_class && conv->has_odd_borders) return first;
+#define TILES(slopes, limits)                                                                  \
+  (io->output ? tiles_4x16(conv, io, first, last, filter, slopes, limits, true)                \
+              : tiles_4x16(conv, io, first, last, filter, slopes, limits, false))
+  return conv->slope ? TILES(true, false) : conv->is_clamped ? TILES(false, true) : TILES(false, false);
+#undef TILES
 }
 
 #include "kernel.h"

@@ -54,7 +54,7 @@ typedef void (*BConvKernel)(const BConv *conv, const BConvIO *io, int first, int
 // Packs the signs of `pixels` pixels of `channels` floats, which lie `pitch` floats apart, and `signs_pitch` words.
 typedef void (*PackKernel)(const float *input, int pitch, int channels, int pixels, uint32_t *signs, int signs_pitch);
 
-// The taps of a float window that lie inside of the map, for one pixel.
+// The taps of a float window that lie inside of the map.
 typedef struct {
   const float *input;  // at the first of them
   int rows, columns;
@@ -66,18 +66,15 @@ typedef struct {
   const float *weights, *bias;
 } FloatWindow;
 
-// Writes the channels of one pixel.
-typedef void (*WindowKernel)(const FloatWindow *window, float *output);
-
-// The same of `pixels` pixels whose windows lie inside alike: `step` floats apart in the input, `pitch` in the output.
-typedef void (*RowKernel)(const FloatWindow *window, float *output, int pixels, int64_t step, int64_t pitch);
+// Writes the channels of `pixels` pixels whose windows lie inside alike: `step` floats apart in the input, `pitch` in the
+// output.
+typedef void (*WindowKernel)(const FloatWindow *window, float *output, int pixels, int64_t step, int64_t pitch);
 
 typedef struct {
   const char *name;
   BConvKernel bconv;
   PackKernel pack;
-  WindowKernel depthwise, average, max;
-  RowKernel conv;
+  WindowKernel depthwise, average, max, conv;
 } Kernels;
 
 extern const Kernels kernels_portable;

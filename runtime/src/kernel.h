@@ -11,6 +11,7 @@
 //   store_sums(acc, p, add)  writes the LANES sums, or adds them
 //   TAIL           floats in a vector
 //   ROW            pixels of a float convolution that share the weights they read
+//   VALUES         floats of a pixel that it reads together
 //   multiply_add(a, b, c)  a * b + c of float vectors, rounded once where the processor can
 //   where_negative(y, a)  lane by lane a where y < 0, else y; -0.0 is not below 0
 //   float_bits(y)         bit i tells whether lane i of y is below 0

@@ -37,6 +37,7 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 #define where_negative(y, a) ((Floats)_mm256_blendv_ps((__m256)(y), (__m256)(a), float_mask(y)))
 #define float_bits(y) ((uint32_t)_mm256_movemask_ps(float_mask(y)))
 #define ROW 4
+#define VALUES 1
 #define multiply_add(a, b, c) ((Floats)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 
 #include "kernel.h"

@@ -29,6 +29,7 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 #define where_negative(y, a) ((Floats)_mm512_mask_mov_ps((__m512)(y), float_mask(y), (__m512)(a)))
 #define float_bits(y) ((uint32_t)float_mask(y))
 #define ROW 8
+#define VALUES 1
 #define multiply_add(a, b, c) ((Floats)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 
 #include "kernel.h"

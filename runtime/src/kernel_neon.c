@@ -36,6 +36,8 @@ ALWAYS_INLINE uint32_t lane_bits(uint32x4_t mask) {
 #define where_negative(y, a) choose((y) < 0.0f, (a), (y))
 #define float_bits(y) negative_bits((Ints)((y) < 0.0f))
 #define ROW 4
+#define VALUES 4
+#define limited(v, low, high) (Floats) vminq_f32(vmaxq_f32((float32x4_t)(v), vdupq_n_f32(low)), vdupq_n_f32(high))
 #define multiply_add(a, b, c) ((Floats)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
 
 // A lane of 16 bits counts two bytes of each word: it is full after this many.
@@ -100,49 +102,46 @@ ALWAYS_INLINE void sum_4x16(const BConv *conv, const uint32_t *input, const int3
         "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31", "cc", "memory");
 }
 
-// What follows a convolution in trunks, on 4 pixels by 16 filters: scale, bias, PRELU or a limit of RELU, ADD, signs.
-// `slopes`, `limits` and `writes` are constants once inlined.
-ALWAYS_INLINE void finish_4x16(const BConv *conv, const BConvIO *io, const int32_t *sums, int pixel, int filter, bool slopes,
-                               bool limits, bool writes) {
+// What follows a convolution in trunks. Twice the multiplier stands in place of twice the sum: that rounds nothing.
+typedef struct {
+  float32x4_t multiplier[4], bias[4], slope[4];
+} Following;
+
+// Scale, bias, PRELU or a limit of RELU, ADD and signs of 4 pixels by 16 filters. `slopes`, `limits` and `writes` are constants
+// once inlined.
+ALWAYS_INLINE void finish_4x16(const Following *following, uint32x4_t limit, const int32_t *sums, const float *added,
+                               int64_t added_pitch, float *output, int64_t output_pitch, uint16_t *signs, const int32_t *signs_offset,
+                               bool slopes, bool limits, bool writes) {
   static const uint32_t places[4] = {0x1111, 0x2222, 0x4444, 0x8888};
-  const float *added = io->added + (size_t)pixel * io->added_pitch + filter;
-  float *output = writes ? io->output + (size_t)pixel * io->output_pitch + filter : NULL;
-  const uint32x4_t limit = vdupq_n_u32((uint32_t)conv->clamp_max / 2);
+  const uint32x4_t place = vld1q_u32(places);
   uint32x4_t negative[4];
 #pragma GCC unroll 4
-  for (int part = 0; part < 4; ++part) {
-    const float32x4_t multiplier = vld1q_f32(conv->multiplier + filter + 4 * part);
-    const float32x4_t bias = vld1q_f32(conv->bias + filter + 4 * part);
-    const float32x4_t slope = vld1q_f32((slopes ? conv->slope : conv->bias) + filter + 4 * part);
-    // Twice the multiplier in place of twice the sum: a power of two rounds nothing.
-    const float32x4_t twice = vaddq_f32(multiplier, multiplier);
+  for (int p = 0; p < 4; ++p, sums += 16, added += added_pitch, output += output_pitch) {
+    float32x4_t y[4];
 #pragma GCC unroll 4
-    for (int p = 0; p < 4; ++p) {
-      uint32x4_t sum = vreinterpretq_u32_s32(vld1q_s32(sums + 16 * p + 4 * part));
+    for (int part = 0; part < 4; ++part) {
+      uint32x4_t sum = vreinterpretq_u32_s32(vld1q_s32(sums + 4 * part));
       if (limits) sum = vminq_u32(sum, limit);
-      float32x4_t y = vaddq_f32(vmulq_f32(vcvtq_f32_u32(sum), twice), bias);
+      y[part] = vaddq_f32(vmulq_f32(vcvtq_f32_u32(sum), following->multiplier[part]), following->bias[part]);
       // Slopes are at most 1.
-      if (slopes) y = vmaxq_f32(y, vmulq_f32(y, slope));
-      y = vaddq_f32(y, vld1q_f32(added + (size_t)p * io->added_pitch + 4 * part));
-      if (writes) vst1q_f32(output + (size_t)p * io->output_pitch + 4 * part, y);
-      const uint32x4_t is_negative = vcltzq_f32(y);
-      // Bits 4 * part to 4 * part + 3 of each lane, and what lies above.
-      negative[p] = part == 0 ? is_negative : part == 1 ? vsliq_n_u32(negative[p], is_negative, 4)
-                                          : part == 2 ? vsliq_n_u32(negative[p], is_negative, 8)
-                                                      : vsliq_n_u32(negative[p], is_negative, 12);
+      if (slopes) y[part] = vmaxq_f32(y[part], vmulq_f32(y[part], following->slope[part]));
+      y[part] = vaddq_f32(y[part], vld1q_f32(added + 4 * part));
     }
+#pragma GCC unroll 4
+    for (int part = 0; writes && part < 4; ++part) vst1q_f32(output + 4 * part, y[part]);
+    // Bits 4 * part to 4 * part + 3 of each lane tell of one filter; `place` leaves one of them.
+    uint32x4_t bits = vsliq_n_u32(vcltzq_f32(y[0]), vcltzq_f32(y[1]), 4);
+    bits = vsliq_n_u32(bits, vcltzq_f32(y[2]), 8);
+    bits = vsliq_n_u32(bits, vcltzq_f32(y[3]), 12);
+    negative[p] = vandq_u32(bits, place);
   }
-  if (!io->signs) return;
-  const uint32x4_t place = vld1q_u32(places);
-  const uint32x4_t first = vpaddq_u32(vandq_u32(negative[0], place), vandq_u32(negative[1], place));
-  const uint32x4_t second = vpaddq_u32(vandq_u32(negative[2], place), vandq_u32(negative[3], place));
-  const uint16x8_t bits = vreinterpretq_u16_u32(vpaddq_u32(first, second));
-  uint16_t *signs = (uint16_t *)io->signs + (io->signs_filter + filter) / BLOCK;
-  const int32_t *offset = io->signs_offset + pixel;
-  vst1q_lane_u16(signs + 2 * (int64_t)offset[0], bits, 0);
-  vst1q_lane_u16(signs + 2 * (int64_t)offset[1], bits, 2);
-  vst1q_lane_u16(signs + 2 * (int64_t)offset[2], bits, 4);
-  vst1q_lane_u16(signs + 2 * (int64_t)offset[3], bits, 6);
+  if (!signs) return;
+  const uint16x8_t bits = vreinterpretq_u16_u32(
+      vpaddq_u32(vpaddq_u32(negative[0], negative[1]), vpaddq_u32(negative[2], negative[3])));
+  vst1q_lane_u16(signs + 2 * (int64_t)signs_offset[0], bits, 0);
+  vst1q_lane_u16(signs + 2 * (int64_t)signs_offset[1], bits, 2);
+  vst1q_lane_u16(signs + 2 * (int64_t)signs_offset[2], bits, 4);
+  vst1q_lane_u16(signs + 2 * (int64_t)signs_offset[3], bits, 6);
 }
 
 // Zero padding: what it changes lies in the sums afterwards.
@@ -160,13 +159,29 @@ ALWAYS_INLINE void add_borders(const BConv *conv, int32_t *sums, int pixel, int 
 // The tiles of 16 filters, from pixel `first` on, as long as there are 4 pixels. Gives the next pixel.
 ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, int last, int filter, bool slopes, bool limits,
                              bool writes) {
-  const uint32_t *weights = conv->weights + (size_t)filter * conv->runs * conv->run_words;
+  const BConv c = *conv;
+  const uint32_t *weights = c.weights + (size_t)filter * c.runs * c.run_words, *input = io->input;
+  const uint32x4_t limit = vdupq_n_u32((uint32_t)c.clamp_max / 2);
+  const int64_t added_pitch = io->added_pitch, output_pitch = io->output_pitch;
+  const float *added = io->added + first * added_pitch + filter;
+  float *output = writes ? io->output + first * output_pitch + filter : NULL;
+  uint16_t *signs = io->signs ? (uint16_t *)io->signs + (io->signs_filter + filter) / BLOCK : NULL;
+  const int32_t *signs_offset = signs ? io->signs_offset + first : NULL;
+  Following following;
+  for (int part = 0; part < 4; ++part) {
+    following.multiplier[part] = 2 * vld1q_f32(c.multiplier + filter + 4 * part);
+    following.bias[part] = vld1q_f32(c.bias + filter + 4 * part);
+    if (slopes) following.slope[part] = vld1q_f32(c.slope + filter + 4 * part);
+  }
   int pixel = first;
   for (; pixel + 4 <= last; pixel += 4) {
     int32_t sums[64];
-    sum_4x16(conv, io->input, conv->input_offset + pixel, weights, sums);
-    if (conv->border_class) add_borders(conv, sums, pixel, filter);
-    finish_4x16(conv, io, sums, pixel, filter, slopes, limits, writes);
+    sum_4x16(&c, input, c.input_offset + pixel, weights, sums);
+    if (c.border_class) add_borders(&c, sums, pixel, filter);
+    finish_4x16(&following, limit, sums, added, added_pitch, output, output_pitch, signs, signs_offset, slopes, limits, writes);
+    added += 4 * added_pitch;
+    if (writes) output += 4 * output_pitch;
+    if (signs) signs_offset += 4;
   }
   return pixel;
 }

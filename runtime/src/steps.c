@@ -178,17 +178,25 @@ static void window_rows(void *context, int first, int last) {
   const Window *w = &step->window;
   float low, high;
   float_limits(step->activation, &low, &high);
+  const WindowKernel kernel = step->kind == NODE_DEPTHWISE ? work->kernels->depthwise
+                              : step->kind == NODE_CONV    ? work->kernels->conv
+                              : step->kind == NODE_AVERAGE ? work->kernels->average
+                                                           : work->kernels->max;
+  // The last pixel of a row whose window lies inside on the right.
+  const int room = in->shape.w - 1 - (w->kernel_w - 1) * w->dilation_w + w->left;
+  const int last_inside = room < 0 ? -1 : min_int(room / w->stride_w, out->shape.w - 1);
   for (int y = first; y < last; ++y) {
     int top, bottom;
     inside(y, w->stride_h, w->top, w->dilation_h, w->kernel_h, in->shape.h, &top, &bottom);
     for (int x = 0, alike; x < out->shape.w; x += alike) {
-      int left, right, next_left, next_right;
+      int left, right;
       inside(x, w->stride_w, w->left, w->dilation_w, w->kernel_w, in->shape.w, &left, &right);
-      const float *from = (const float *)in->data + in->first +
-                          (int64_t)(y * w->stride_h - w->top + top * w->dilation_h) * in->row +
-                          (int64_t)(x * w->stride_w - w->left + left * w->dilation_w) * in->pitch;
+      // Pixels side by side share what is worked out here, and weights.
+      alike = left == 0 && right == w->kernel_w ? last_inside - x + 1 : 1;
       const FloatWindow taps = {
-          .input = from,
+          .input = (const float *)in->data + in->first +
+                   (int64_t)(y * w->stride_h - w->top + top * w->dilation_h) * in->row +
+                   (int64_t)(x * w->stride_w - w->left + left * w->dilation_w) * in->pitch,
           .rows = max_int(0, bottom - top),
           .columns = max_int(0, right - left),
           .row = (int64_t)in->row * w->dilation_h,
@@ -203,26 +211,7 @@ static void window_rows(void *context, int first, int last) {
           .weights = step->weights,
           .bias = step->bias,
       };
-      float *to = floats_to(out, y, x);
-      alike = 1;
-      switch (step->kind) {
-        case NODE_DEPTHWISE:
-          work->kernels->depthwise(&taps, to);
-          break;
-        case NODE_CONV:
-          // Pixels side by side share the weights that they read.
-          for (; x + alike < out->shape.w; ++alike) {
-            inside(x + alike, w->stride_w, w->left, w->dilation_w, w->kernel_w, in->shape.w, &next_left, &next_right);
-            if (next_left != left || next_right != right) break;
-          }
-          work->kernels->conv(&taps, to, alike, (int64_t)w->stride_w * in->pitch, out->pitch);
-          break;
-        case NODE_AVERAGE:
-          work->kernels->average(&taps, to);
-          break;
-        default:
-          work->kernels->max(&taps, to);
-      }
+      kernel(&taps, floats_to(out, y, x), alike, (int64_t)w->stride_w * in->pitch, out->pitch);
     }
   }
 }

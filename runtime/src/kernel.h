@@ -18,6 +18,7 @@
 //   negative_bits(v)      bit i tells whether lane i of a vector of TAIL int32_t is negative
 // It may define faster ways for whole tiles:
 //   sum_whole(conv, input, offset, weights, sums)  what `sum_tile` does; whether it has
+//   block_bits(p)                                  bit i tells whether p[i] is below 0, of BLOCK floats
 //   usual_tiles(conv, io, first, last, filter)     tiles of TILE_FILTERS filters, and signs of whole words; gives the next pixel
 
 #include <string.h>
@@ -270,12 +271,23 @@ static void bconv(const BConv *conv, const BConvIO *io, int first, int last) {
   }
 }
 
+#ifndef block_bits
+INLINE uint32_t block_bits(const float *p) {
+  uint32_t bits = 0;
+#pragma GCC unroll 4
+  for (int part = 0; part < BLOCK; part += TAIL) bits |= float_bits(load_floats(p + part)) << part;
+  return bits;
+}
+#endif
+
 static void pack(const float *input, int pitch, int channels, int pixels, uint32_t *signs, int signs_pitch) {
   for (int pixel = 0; pixel < pixels; ++pixel) {
     const float *row = input + (size_t)pixel * pitch;
     uint16_t *halves = (uint16_t *)(signs + (size_t)pixel * signs_pitch);
     signs[(size_t)pixel * signs_pitch + (channels - 1) / WORD] = 0;
-    for (int channel = 0; channel < channels; channel += BLOCK) {
+    int channel = 0;
+    for (; channel + BLOCK <= channels; channel += BLOCK) halves[channel / BLOCK] = (uint16_t)block_bits(row + channel);
+    if (channel < channels) {
       uint32_t bits = 0;
 #pragma GCC unroll 4
       for (int part = 0; part < BLOCK; part += TAIL)

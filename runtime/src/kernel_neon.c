@@ -43,22 +43,29 @@ ALWAYS_INLINE uint32_t lane_bits(uint32x4_t mask) {
 // A lane of 16 bits counts two bytes of each word: it is full after this many.
 enum { MOST_WORDS = 65535 / 16 };
 
-// Two pixels by 16 filters by a word: v0 to v3 hold the weights, `a` to `d` and `e` to `h` the sums.
-#define TWO_PIXELS(x, y, a, b, c, d, e, f, g, h)                                                           \
-  "ld1r {v4.4s}, [%[" x "]], #4\n ld1r {v8.4s}, [%[" y "]], #4\n"                                          \
-  "eor v5.16b, v4.16b, v0.16b\n eor v6.16b, v4.16b, v1.16b\n"                                              \
-  "eor v7.16b, v4.16b, v2.16b\n eor v4.16b, v4.16b, v3.16b\n"                                              \
-  "cnt v5.16b, v5.16b\n cnt v6.16b, v6.16b\n cnt v7.16b, v7.16b\n cnt v4.16b, v4.16b\n"                    \
-  "eor v9.16b, v8.16b, v0.16b\n eor v10.16b, v8.16b, v1.16b\n"                                             \
-  "eor v11.16b, v8.16b, v2.16b\n eor v8.16b, v8.16b, v3.16b\n"                                             \
-  "uadalp " a ".8h, v5.16b\n uadalp " b ".8h, v6.16b\n uadalp " c ".8h, v7.16b\n uadalp " d ".8h, v4.16b\n" \
-  "cnt v9.16b, v9.16b\n cnt v10.16b, v10.16b\n cnt v11.16b, v11.16b\n cnt v8.16b, v8.16b\n"                \
-  "uadalp " e ".8h, v9.16b\n uadalp " f ".8h, v10.16b\n uadalp " g ".8h, v11.16b\n uadalp " h ".8h, v8.16b\n"
+// A pixel by 16 filters by two words of channels: v0 to v7 hold the weights, `a` to `d` the sums.
+#define TWO_WORDS(pixel, a, b, c, d)                                                                              \
+  "ld2r {v8.4s, v9.4s}, [%[" pixel "]], #8\n"                                                                     \
+  "eor v10.16b, v8.16b, v0.16b\n eor v11.16b, v8.16b, v1.16b\n"                                                   \
+  "eor v12.16b, v8.16b, v2.16b\n eor v8.16b, v8.16b, v3.16b\n"                                                    \
+  "eor v13.16b, v9.16b, v4.16b\n eor v14.16b, v9.16b, v5.16b\n"                                                   \
+  "eor v15.16b, v9.16b, v6.16b\n eor v9.16b, v9.16b, v7.16b\n"                                                    \
+  "cnt v10.16b, v10.16b\n cnt v11.16b, v11.16b\n cnt v12.16b, v12.16b\n cnt v8.16b, v8.16b\n"                     \
+  "cnt v13.16b, v13.16b\n cnt v14.16b, v14.16b\n cnt v15.16b, v15.16b\n cnt v9.16b, v9.16b\n"                     \
+  "uadalp " a ".8h, v10.16b\n uadalp " b ".8h, v11.16b\n uadalp " c ".8h, v12.16b\n uadalp " d ".8h, v8.16b\n"    \
+  "uadalp " a ".8h, v13.16b\n uadalp " b ".8h, v14.16b\n uadalp " c ".8h, v15.16b\n uadalp " d ".8h, v9.16b\n"
 
-#define WORD_OF_A_TILE                                                                  \
-  "ldp q2, q3, [%[weights], #32]\n ldp q0, q1, [%[weights]], #64\n"                     \
-  TWO_PIXELS("p0", "p1", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23")        \
-  TWO_PIXELS("p2", "p3", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31")
+// By one word: v0 to v3 hold the weights.
+#define ONE_WORD(pixel, a, b, c, d)                                                                               \
+  "ld1r {v8.4s}, [%[" pixel "]], #4\n"                                                                            \
+  "eor v10.16b, v8.16b, v0.16b\n eor v11.16b, v8.16b, v1.16b\n"                                                   \
+  "eor v12.16b, v8.16b, v2.16b\n eor v8.16b, v8.16b, v3.16b\n"                                                    \
+  "cnt v10.16b, v10.16b\n cnt v11.16b, v11.16b\n cnt v12.16b, v12.16b\n cnt v8.16b, v8.16b\n"                     \
+  "uadalp " a ".8h, v10.16b\n uadalp " b ".8h, v11.16b\n uadalp " c ".8h, v12.16b\n uadalp " d ".8h, v8.16b\n"
+
+#define FOUR_PIXELS(WORDS)                                                                \
+  WORDS("p0", "v16", "v17", "v18", "v19") WORDS("p1", "v20", "v21", "v22", "v23")         \
+  WORDS("p2", "v24", "v25", "v26", "v27") WORDS("p3", "v28", "v29", "v30", "v31")
 
 #define EACH_SUM(line) ".irp n,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n" line "\n.endr\n"
 
@@ -79,12 +86,14 @@ ALWAYS_INLINE void sum_4x16(const BConv *conv, const uint32_t *input, const int3
       "add %[p2], %[input2], %[at], lsl #2\n"
       "add %[p3], %[input3], %[at], lsl #2\n"
       "tbz %[words], #0, 2f\n"
-      WORD_OF_A_TILE
+      "ldp q2, q3, [%[weights], #32]\n ldp q0, q1, [%[weights]], #64\n"
+      FOUR_PIXELS(ONE_WORD)
       "cbz %[pairs], 3f\n"
       "2:\n"
-      WORD_OF_A_TILE
+      "ldp q2, q3, [%[weights], #32]\n ldp q4, q5, [%[weights], #64]\n"
+      "ldp q6, q7, [%[weights], #96]\n ldp q0, q1, [%[weights]], #128\n"
       "subs %[pairs], %[pairs], #1\n"
-      WORD_OF_A_TILE
+      FOUR_PIXELS(TWO_WORDS)
       "b.ne 2b\n"
       "3:\n"
       "cmp %[run], %[last]\n"
@@ -98,8 +107,22 @@ ALWAYS_INLINE void sum_4x16(const BConv *conv, const uint32_t *input, const int3
         [run] "+&r"(run), [weights] "+&r"(weights)
       : [input0] "r"(input + offset[0]), [input1] "r"(input + offset[1]), [input2] "r"(input + offset[2]),
         [input3] "r"(input + offset[3]), [words] "r"((int64_t)conv->run_words), [last] "r"(last), [sums] "r"(sums)
-      : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v16", "v17", "v18", "v19", "v20", "v21",
+      : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21",
         "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31", "cc", "memory");
+}
+
+// Of 16 floats: bit i of the lanes' sum tells whether number i is below 0.
+ALWAYS_INLINE uint32x4_t signs_of(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d) {
+  static const uint32_t places[4] = {0x1111, 0x2222, 0x4444, 0x8888};
+  uint32x4_t bits = vsliq_n_u32(vcltzq_f32(a), vcltzq_f32(b), 4);
+  bits = vsliq_n_u32(bits, vcltzq_f32(c), 8);
+  bits = vsliq_n_u32(bits, vcltzq_f32(d), 12);
+  return vandq_u32(bits, vld1q_u32(places));
+}
+
+#define block_bits(p) block_of_signs(p)
+ALWAYS_INLINE uint32_t block_of_signs(const float *p) {
+  return vaddvq_u32(signs_of(vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)));
 }
 
 // What follows a convolution in trunks. Twice the multiplier stands in place of twice the sum: that rounds nothing.
@@ -111,9 +134,7 @@ typedef struct {
 // once inlined.
 ALWAYS_INLINE void finish_4x16(const Following *following, uint32x4_t limit, const int32_t *sums, const float *added,
                                int64_t added_pitch, float *output, int64_t output_pitch, uint16_t *signs, const int32_t *signs_offset,
-                               bool slopes, bool limits, bool writes) {
-  static const uint32_t places[4] = {0x1111, 0x2222, 0x4444, 0x8888};
-  const uint32x4_t place = vld1q_u32(places);
+                               bool relu, bool slopes, bool limits, bool writes) {
   uint32x4_t negative[4];
 #pragma GCC unroll 4
   for (int p = 0; p < 4; ++p, sums += 16, added += added_pitch, output += output_pitch) {
@@ -128,12 +149,10 @@ ALWAYS_INLINE void finish_4x16(const Following *following, uint32x4_t limit, con
       y[part] = vaddq_f32(y[part], vld1q_f32(added + 4 * part));
     }
 #pragma GCC unroll 4
+    for (int part = 0; !slopes && relu && part < 4; ++part) y[part] = vmaxq_f32(y[part], vdupq_n_f32(0));
+#pragma GCC unroll 4
     for (int part = 0; writes && part < 4; ++part) vst1q_f32(output + 4 * part, y[part]);
-    // Bits 4 * part to 4 * part + 3 of each lane tell of one filter; `place` leaves one of them.
-    uint32x4_t bits = vsliq_n_u32(vcltzq_f32(y[0]), vcltzq_f32(y[1]), 4);
-    bits = vsliq_n_u32(bits, vcltzq_f32(y[2]), 8);
-    bits = vsliq_n_u32(bits, vcltzq_f32(y[3]), 12);
-    negative[p] = vandq_u32(bits, place);
+    negative[p] = signs_of(y[0], y[1], y[2], y[3]);
   }
   if (!signs) return;
   const uint16x8_t bits = vreinterpretq_u16_u32(
@@ -178,7 +197,8 @@ ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, in
     int32_t sums[64];
     sum_4x16(&c, input, c.input_offset + pixel, weights, sums);
     if (c.border_class) add_borders(&c, sums, pixel, filter);
-    finish_4x16(&following, limit, sums, added, added_pitch, output, output_pitch, signs, signs_offset, slopes, limits, writes);
+    finish_4x16(&following, limit, sums, added, added_pitch, output, output_pitch, signs, signs_offset, c.relu, slopes,
+                limits, writes);
     added += 4 * added_pitch;
     if (writes) output += 4 * output_pitch;
     if (signs) signs_offset += 4;
@@ -189,8 +209,8 @@ ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, in
 // The same where what follows is as usual; `first` where not.
 #define usual_tiles(conv, io, first, last, filter) usual_4x16(conv, io, first, last, filter)
 static int usual_4x16(const BConv *conv, const BConvIO *io, int first, int last, int filter) {
-  if (conv->kind != OUT_FLOAT || conv->relu || !io->added || conv->runs * conv->run_words > MOST_WORDS) return first;
-  if (conv->slope && (conv->is_clamped || !conv->slopes_at_most_1)) return first;
+  if (conv->kind != OUT_FLOAT || !io->added || conv->runs * conv->run_words > MOST_WORDS) return first;
+  if (conv->slope && (conv->is_clamped || conv->relu || !conv->slopes_at_most_1)) return first;
   // What is clamped, and what a border adds, is twice a sum: half of it has to be whole.
   if (conv->is_clamped && (conv->clamp_min > 0 || conv->clamp_max % 2)) return first;
   if (conv->border_class && conv->has_odd_borders) return first;

@@ -22,6 +22,8 @@ typedef struct {
   // Of zero padding: what to add to twice a filter's sum, by the class of the pixel. NULL without.
   const uint16_t *border_class;  // [pixel]
   const int32_t *border_sum;     // [class][filter]
+  int inner_class;               // of pixels at which nothing lies outside, or -1
+  bool has_odd_borders;          // whether any of these sums may be odd
 
   OutputKind kind;
   int32_t clamp_min, clamp_max;  // of twice the sum
@@ -29,6 +31,7 @@ typedef struct {
   const float *multiplier, *bias;
   const int32_t *threshold;
   const float *slope;  // of a PRELU behind it, or NULL
+  bool slopes_at_most_1;
   bool relu;           // behind PRELU and ADD
 } BConv;
 

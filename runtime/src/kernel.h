@@ -10,12 +10,17 @@
 //   STEPS          how often `count` may be called before a lane is full; 0 for always
 //   store_sums(acc, p, add)  writes the LANES sums, or adds them
 //   TAIL           floats in a vector
-//   ROW            pixels of a float convolution that share the weights they read
+//   CONV_PIXELS, CONV_VECTORS  of a float convolution's tile; CONV_VECTORS * TAIL is BLOCK or a multiple
+//   VALUES         floats of a pixel that it reads together
 //   multiply_add(a, b, c)  a * b + c of float vectors, rounded once where the processor can
 //   where_negative(y, a)  lane by lane a where y < 0, else y; -0.0 is not below 0
 //   float_bits(y)         bit i tells whether lane i of y is below 0
 //   in_register(acc)      the sums as TAIL int32_t, where Acc is that; else not defined
 //   negative_bits(v)      bit i tells whether lane i of a vector of TAIL int32_t is negative
+// It may define faster ways for whole tiles:
+//   sum_whole(conv, input, offset, weights, sums)  what `sum_tile` does; whether it has
+//   block_bits(p)                                  bit i tells whether p[i] is below 0, of BLOCK floats
+//   usual_tiles(conv, io, first, last, filter)     tiles of TILE_FILTERS filters, and signs of whole words; gives the next pixel
 
 #include <string.h>
 
@@ -101,6 +106,13 @@ INLINE void tile(const BConv *conv, const BConvIO *io, int pixel, int pixels, in
   int32_t sums[PIXELS * TILE_FILTERS] __attribute__((aligned(64)));
   Acc acc[PIXELS][VECTORS];
   const uint32_t *weights = conv->weights + (size_t)filter * conv->runs * conv->run_words;
+#ifdef sum_whole
+  const bool is_whole = pixels == PIXELS && vectors == VECTORS;
+  if (is_whole && sum_whole(conv, io->input, conv->input_offset + pixel, weights, sums)) {
+    finish_tile(conv, io, sums, pixel, pixels, filter, vectors * LANES);
+    return;
+  }
+#endif
   const bool is_stored = sum_tile(conv, io->input, conv->input_offset + pixel, weights, pixels, vectors, acc, sums);
 #ifdef in_register
   // The usual tile needs no detour through memory.
@@ -151,6 +163,9 @@ static void bconv(const BConv *conv, const BConvIO *io, int first, int last) {
   for (int filter = 0; filter < all; filter += TILE_FILTERS) {
     const bool is_whole = filter + TILE_FILTERS <= all;
     int pixel = first;
+#ifdef usual_tiles
+    if (are_whole(conv, io, filter, TILE_FILTERS)) pixel = usual_tiles(conv, io, first, last, filter);
+#endif
     for (; pixel + PIXELS <= last; pixel += PIXELS) {
       if (is_whole)
         tile(conv, io, pixel, PIXELS, filter, VECTORS);
@@ -161,12 +176,23 @@ static void bconv(const BConv *conv, const BConvIO *io, int first, int last) {
   }
 }
 
+#ifndef block_bits
+INLINE uint32_t block_bits(const float *p) {
+  uint32_t bits = 0;
+#pragma GCC unroll 4
+  for (int part = 0; part < BLOCK; part += TAIL) bits |= float_bits(load_floats(p + part)) << part;
+  return bits;
+}
+#endif
+
 static void pack(const float *input, int pitch, int channels, int pixels, uint32_t *signs, int signs_pitch) {
   for (int pixel = 0; pixel < pixels; ++pixel) {
     const float *row = input + (size_t)pixel * pitch;
     uint16_t *halves = (uint16_t *)(signs + (size_t)pixel * signs_pitch);
     signs[(size_t)pixel * signs_pitch + (channels - 1) / WORD] = 0;
-    for (int channel = 0; channel < channels; channel += BLOCK) {
+    int channel = 0;
+    for (; channel + BLOCK <= channels; channel += BLOCK) halves[channel / BLOCK] = (uint16_t)block_bits(row + channel);
+    if (channel < channels) {
       uint32_t bits = 0;
 #pragma GCC unroll 4
       for (int part = 0; part < BLOCK; part += TAIL)

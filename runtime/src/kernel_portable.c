@@ -44,6 +44,7 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 #define float_bits(y) negative_bits((Ints)((y) < 0.0f))
 #define CONV_PIXELS 4
 #define CONV_VECTORS BLOCK / TAIL
+#define VALUES 1
 #define multiply_add(a, b, c) ((a) * (b) + (c))
 
 #include "kernel.h"

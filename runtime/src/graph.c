@@ -25,6 +25,7 @@ typedef struct {
 } Value;
 
 struct Graph {
+  Tensors tensors;
   const Kernels *kernels;
   Threads *threads;
   Node *nodes;
@@ -41,14 +42,14 @@ struct Graph {
   Pieces pieces;  // what steps have allocated
 };
 
-static int value_for(Graph *graph, const TfLiteContext *context, int tensor) {
+static int value_for(Graph *graph, int tensor) {
   if (tensor >= 0 && graph->value_of[tensor] >= 0) return graph->value_of[tensor];
   if (graph->value_count == graph->value_room) return -1;
   Value *value = &graph->values[graph->value_count];
   *value = (Value){.tensor = tensor, .root = graph->value_count, .maker = -1, .first_step = INT32_MAX, .last_step = -1};
   if (tensor >= 0) {
-    const TfLiteTensor *t = &context->tensors[tensor];
-    if (!shape_of(context, tensor, &value->map.shape)) return -1;
+    const TfLiteTensor *t = tensor_at(&graph->tensors, tensor);
+    if (!tensor_shape(&graph->tensors, tensor, &value->map.shape)) return -1;
     value->map.type = t->type;
     value->map.scale = t->params.scale;
     value->map.zero_point = t->params.zero_point;
@@ -69,21 +70,25 @@ static int root_of(const Graph *graph, int value, int *offset) {
 }
 
 static bool read_nodes(Graph *graph, TfLiteContext *context, const TfLiteDelegateParams *params) {
+  TfLiteNode *from;
+  TfLiteRegistration *registration;
   for (int i = 0; i < graph->node_count; ++i) {
-    TfLiteNode *from;
-    TfLiteRegistration *registration;
+    if (context->GetNodeAndRegistration(context, params->nodes_to_replace->data[i], &from, &registration) == kTfLiteOk)
+      tensors_learn(&graph->tensors, from, registration);
+  }
+  for (int i = 0; i < graph->node_count; ++i) {
     const char *why = "";
     const int index = params->nodes_to_replace->data[i];
     if (context->GetNodeAndRegistration(context, index, &from, &registration) != kTfLiteOk ||
-        !node_read(context, from, registration, &graph->nodes[i], &why)) {
+        !node_read(&graph->tensors, from, registration, &graph->nodes[i], &why)) {
       context->ReportError(context, "ftbnn-runtime: node %d: %s", index, why);
       return false;
     }
   }
   for (int i = 0; i < params->input_tensors->size; ++i) {
     const int tensor = params->input_tensors->data[i];
-    if (tensor < 0 || tensor >= graph->tensor_count || context->tensors[tensor].allocation_type == kTfLiteMmapRo) continue;
-    const int value = value_for(graph, context, tensor);
+    if (tensor < 0 || tensor >= graph->tensor_count || tensor_is_known(&graph->tensors, tensor)) continue;
+    const int value = value_for(graph, tensor);
     if (value < 0) return false;
     graph->values[value].is_input = graph->values[value].is_external = true;
   }
@@ -92,17 +97,17 @@ static bool read_nodes(Graph *graph, TfLiteContext *context, const TfLiteDelegat
     for (int j = 0; j < node->inputs->size; ++j) {
       const int tensor = node->inputs->data[j];
       if (tensor >= graph->tensor_count) return false;
-      if (tensor < 0 || context->tensors[tensor].allocation_type == kTfLiteMmapRo) continue;
+      if (tensor < 0 || tensor_is_known(&graph->tensors, tensor)) continue;
       // Nodes stand in order of execution: what is read was made before, or comes from outside.
       if (graph->value_of[tensor] < 0) return false;
       Value *value = value_at(graph, tensor);
       if (value->uses < 2) value->readers[value->uses] = i;
       ++value->uses;
     }
-    for (int j = 0; j < node->outputs->size; ++j) {
+    for (int j = 0; j < node->outputs->size && node->kind != NODE_CONSTANT; ++j) {
       const int tensor = node->outputs->data[j];
       if (tensor < 0 || tensor >= graph->tensor_count || graph->value_of[tensor] >= 0) return false;
-      const int value = value_for(graph, context, tensor);
+      const int value = value_for(graph, tensor);
       if (value < 0) return false;
       graph->values[value].maker = i;
     }
@@ -168,20 +173,20 @@ static int only_reader(const Graph *graph, int value) {
 
 static const Map *map_of(Graph *graph, int tensor) { return &value_at(graph, tensor)->map; }
 
-// Fuses what follows a binary convolution into its step.
-static bool fuse(Graph *graph, TfLiteContext *context, int node_index, Step *step, bool is_step_of_node[], int *at) {
+// Fuses what follows a binary convolution into its step. Gives the last node, whose place the step takes; sets the tensor
+// of a PRELU's slopes.
+static int fuse(Graph *graph, int node_index, Step *step, bool is_step_of_node[], int *slope) {
   const Node *node = &graph->nodes[node_index];
-  int out = graph->value_of[node->outputs->data[0]];
-  *at = node_index;
-  if (graph->values[out].map.type != kTfLiteFloat32) return true;
+  int out = graph->value_of[node->outputs->data[0]], at = node_index;
+  *slope = -1;
+  if (graph->values[out].map.type != kTfLiteFloat32) return at;
   int reader = only_reader(graph, out);
   if (reader >= 0 && graph->nodes[reader].kind == NODE_PRELU) {
     const Node *prelu = &graph->nodes[reader];
-    step->slope = prepare_floats(&graph->pieces, context->tensors[prelu->inputs->data[1]].data, graph->values[out].map.shape.c);
-    if (!step->slope) return false;
+    *slope = prelu->inputs->data[1];
     is_step_of_node[reader] = false;
     out = graph->value_of[prelu->outputs->data[0]];
-    *at = reader;
+    at = reader;
     reader = only_reader(graph, out);
   }
   if (reader >= 0 && graph->nodes[reader].kind == NODE_ADD && is_step_of_node[reader]) {
@@ -192,7 +197,7 @@ static bool fuse(Graph *graph, TfLiteContext *context, int node_index, Step *ste
       step->activation = add->activation;
       is_step_of_node[reader] = false;
       out = graph->value_of[add->outputs->data[0]];
-      *at = reader;
+      at = reader;
     }
   }
   // The signs of what comes out, by the way.
@@ -207,11 +212,11 @@ static bool fuse(Graph *graph, TfLiteContext *context, int node_index, Step *ste
   }
   // A map that nothing reads is written all the same: a step writes something.
   step->out = value->uses > quantized || value->is_output || !step->signs ? &value->map : NULL;
-  return true;
+  return at;
 }
 
 // A step for each node, or for several; in order of execution.
-static bool make_steps(Graph *graph, TfLiteContext *context) {
+static bool make_steps(Graph *graph) {
   const int count = graph->node_count;
   bool *is_step = malloc((size_t)count * sizeof *is_step);
   Step *steps = calloc((size_t)count, sizeof *steps);
@@ -234,15 +239,15 @@ static bool make_steps(Graph *graph, TfLiteContext *context) {
       step.signs = out;
     else
       step.out = out;
-    int at;
     is_step[i] = false;
-    is_made = fuse(graph, context, i, &step, is_step, &at) &&
-              prepare_bconv(&graph->pieces, context, node, &step);
+    int slope;
+    const int at = fuse(graph, i, &step, is_step, &slope);
+    is_made = prepare_bconv(&graph->pieces, &graph->tensors, node, slope, &step);
     steps[at] = step;
   }
   for (int i = 0; i < count && is_made; ++i) {
     const Node *node = &graph->nodes[i];
-    if (!is_step[i] || node->kind == NODE_CONCATENATION) continue;
+    if (!is_step[i] || node->kind == NODE_CONCATENATION || node->kind == NODE_CONSTANT) continue;
     Step *step = &steps[i];
     step->kind = node->kind;
     step->in = map_of(graph, node->inputs->data[0]);
@@ -250,7 +255,7 @@ static bool make_steps(Graph *graph, TfLiteContext *context) {
     step->window = node->window;
     step->activation = node->activation;
     if (node->kind == NODE_ADD) step->other = map_of(graph, node->inputs->data[1]);
-    is_made = prepare_step(&graph->pieces, context, node, step);
+    is_made = prepare_step(&graph->pieces, &graph->tensors, node, step);
   }
   // Copies are not fused: a CONCATENATION has one for each part that lies elsewhere.
   for (int i = 0; i < count && is_made; ++i) {
@@ -261,7 +266,7 @@ static bool make_steps(Graph *graph, TfLiteContext *context) {
         const int whole = graph->value_of[node->outputs->data[0]];
         const int channels = graph->values[part].map.shape.c;
         if (graph->values[part].root != whole || graph->values[part].offset != at) {
-          const int target = value_for(graph, context, -1);
+          const int target = value_for(graph, -1);
           is_made = target >= 0;
           if (!is_made) break;
           graph->values[target].map = graph->values[part].map;
@@ -289,7 +294,7 @@ static Value *root_value(Graph *graph, const Map *map) {
 
 // A value like `map`, not part of any other.
 static int twin(Graph *graph, const Map *map) {
-  const int value = value_for(graph, NULL, -1);
+  const int value = value_for(graph, -1);
   if (value >= 0) graph->values[value].map = *map;
   return value;
 }
@@ -409,14 +414,14 @@ static bool place_roots(Graph *graph) {
   return graph->arena != NULL;
 }
 
-static void point(Graph *graph, TfLiteContext *context, int picture) {
+static void point(Graph *graph, int picture) {
   for (int i = 0; i < graph->value_count; ++i) {
     Value *value = &graph->values[i];
     int offset;
     const Value *root = &graph->values[root_of(graph, i, &offset)];
     if (root->is_external) {
       const size_t bytes = root->bytes * (size_t)picture;
-      value->map.data = (char *)context->tensors[root->tensor].data + bytes;
+      value->map.data = (char *)tensor_at(&graph->tensors, root->tensor)->data + bytes;
     } else {
       value->map.data = graph->arena + root->place;
     }
@@ -443,14 +448,14 @@ Graph *graph_create(TfLiteContext *context, const TfLiteDelegateParams *params, 
   graph->values = calloc((size_t)graph->value_room + 1, sizeof *graph->values);
   graph->steps = calloc((size_t)graph->node_count + (size_t)graph->value_room + 1, sizeof *graph->steps);
   graph->value_of = malloc(((size_t)graph->tensor_count + 1) * sizeof *graph->value_of);
-  bool is_made = graph->nodes && graph->is_fused && graph->values && graph->steps && graph->value_of;
+  bool is_made = tensors_create(&graph->tensors, context) && graph->nodes && graph->is_fused && graph->values && graph->steps && graph->value_of;
   if (is_made) {
     for (int i = 0; i < graph->tensor_count; ++i) graph->value_of[i] = -1;
     is_made = read_nodes(graph, context, params);
   }
   if (is_made) {
     find_views(graph);
-    is_made = make_steps(graph, context) && place_borders(graph) && lay_out(graph) && place_roots(graph);
+    is_made = make_steps(graph) && place_borders(graph) && lay_out(graph) && place_roots(graph);
   }
   for (int i = 0; i < graph->step_count && is_made; ++i) is_made = prepare_places(&graph->pieces, &graph->steps[i]);
   if (!is_made) {
@@ -465,6 +470,7 @@ Graph *graph_create(TfLiteContext *context, const TfLiteDelegateParams *params, 
 void graph_free(Graph *graph) {
   if (!graph) return;
   pieces_free(&graph->pieces);
+  tensors_free(&graph->tensors);
   free(graph->nodes);
   free(graph->is_fused);
   free(graph->values);
@@ -474,7 +480,7 @@ void graph_free(Graph *graph) {
 }
 
 // The number of pictures, which all inputs share; 0 where they do not, or have another size than the graph.
-static int pictures(const Graph *graph, const TfLiteContext *context) {
+static int pictures(const Graph *graph) {
   int count = 0;
   for (int i = 0; i < graph->value_count; ++i) {
     const Value *value = &graph->values[i];
@@ -482,9 +488,9 @@ static int pictures(const Graph *graph, const TfLiteContext *context) {
     const bool is_copy = value->maker < 0 && !value->is_input && graph->value_of[value->tensor] != i &&
                          graph->values[graph->value_of[value->tensor]].is_output;
     if (is_copy) continue;
-    const TfLiteTensor *tensor = &context->tensors[value->tensor];
+    const TfLiteTensor *tensor = tensor_at(&graph->tensors, value->tensor);
     Shape shape;
-    if (!shape_of(context, value->tensor, &shape) || memcmp(&shape, &value->map.shape, sizeof shape) != 0) return 0;
+    if (!tensor_shape(&graph->tensors, value->tensor, &shape) || memcmp(&shape, &value->map.shape, sizeof shape) != 0) return 0;
     if (count && tensor->dims->data[0] != count) return 0;
     count = tensor->dims->data[0];
   }
@@ -492,7 +498,7 @@ static int pictures(const Graph *graph, const TfLiteContext *context) {
 }
 
 TfLiteStatus graph_prepare(Graph *graph, TfLiteContext *context) {
-  const int count = pictures(graph, context);
+  const int count = pictures(graph);
   if (!count) {
     context->ReportError(context, "ftbnn-runtime: only the number of pictures can be changed, alike in all inputs");
     return kTfLiteError;
@@ -512,7 +518,7 @@ TfLiteStatus graph_prepare(Graph *graph, TfLiteContext *context) {
 }
 
 TfLiteStatus graph_run(Graph *graph, TfLiteContext *context) {
-  const int count = pictures(graph, context);
+  const int count = pictures(graph);
   for (int i = 0; i < graph->value_count; ++i) {
     const Value *value = &graph->values[i];
     if (!value->is_external) continue;
@@ -523,7 +529,7 @@ TfLiteStatus graph_run(Graph *graph, TfLiteContext *context) {
     }
   }
   for (int picture = 0; picture < count; ++picture) {
-    point(graph, context, picture);
+    point(graph, picture);
     for (int i = 0; i < graph->step_count; ++i) step_run(&graph->steps[i], graph->kernels, graph->threads);
   }
   return kTfLiteOk;

@@ -258,8 +258,9 @@ void step_run(const Step *step, const Kernels *kernels, Threads *threads) {
     case NODE_MAX:
       threads_run(threads, step->out->shape.h, window_rows, &work);
       break;
+    case NODE_CONSTANT:
     case NODE_CONCATENATION:
     case NODE_SPLIT:
-      break;  // views and copies
+      break;  // constants, views and copies
   }
 }

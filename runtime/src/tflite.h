@@ -18,6 +18,7 @@ typedef enum {
   kTfLiteInt32 = 2,
   kTfLiteBool = 6,
   kTfLiteInt8 = 9,
+  kTfLiteFloat16 = 10,
 } TfLiteType;
 
 typedef enum { kTfLiteMmapRo = 1 } TfLiteAllocationType;
@@ -28,9 +29,22 @@ typedef struct {
 } TfLiteIntArray;
 
 typedef struct {
+  int size;
+  float data[];
+} TfLiteFloatArray;
+
+typedef struct {
   float scale;
   int32_t zero_point;
 } TfLiteQuantizationParams;
+
+enum { kTfLiteAffineQuantization = 1 };
+
+typedef struct {
+  TfLiteFloatArray *scale;
+  TfLiteIntArray *zero_point;
+  int32_t quantized_dimension;
+} TfLiteAffineQuantization;
 
 typedef struct {
   int type;
@@ -123,6 +137,7 @@ enum {
   kTfLiteBuiltinConcatenation = 2,
   kTfLiteBuiltinConv2d = 3,
   kTfLiteBuiltinDepthwiseConv2d = 4,
+  kTfLiteBuiltinDequantize = 6,
   kTfLiteBuiltinMaxPool2d = 17,
   kTfLiteBuiltinCustom = 32,
   kTfLiteBuiltinSplit = 49,

@@ -8,7 +8,8 @@ from flatbuffers import flexbuffers
 from ftbnn_larq.conversion import flatbuffer as fb
 
 WORD = 32
-_TYPES = {np.float32: fb.FLOAT32, np.int32: fb.INT32, np.int8: fb.INT8}
+FLOAT16 = 1  # TensorType of schema.fbs
+_TYPES = {np.float32: fb.FLOAT32, np.float16: FLOAT16, np.int32: fb.INT32, np.int8: fb.INT8}
 
 
 def words_of(channels: int) -> int:
@@ -35,7 +36,7 @@ class Sketch:
         self.graph.tensors, self.graph.operators, self.graph.inputs, self.graph.outputs = [], [], [], []
         self.shapes: list[tuple[int, ...]] = []
 
-    def tensor(self, shape, kind=np.float32, content: np.ndarray | None = None, scale=0.0, zero_point=0) -> int:
+    def tensor(self, shape, kind=np.float32, content: np.ndarray | None = None, scale=0.0, zero_point=0, axis=0) -> int:
         schema = fb._schema()
         tensor = schema.TensorT()
         tensor.shape, tensor.type, tensor.name = list(map(int, shape)), _TYPES[kind], f"t{len(self.shapes)}".encode()
@@ -45,15 +46,32 @@ class Sketch:
             buffer.data = np.frombuffer(np.ascontiguousarray(content, kind).tobytes(), np.uint8)
             self.model.buffers.append(buffer)
             tensor.buffer = len(self.model.buffers) - 1
-        if scale:
+        scales = np.atleast_1d(np.asarray(scale, np.float32))
+        if scales.any():
+            # Several lie along `axis`.
             tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [zero_point]
+            tensor.quantization.scale, tensor.quantization.quantizedDimension = scales, axis
+            tensor.quantization.zeroPoint = np.broadcast_to(np.asarray(zero_point, np.int64), scales.shape)
         self.graph.tensors.append(tensor)
         self.shapes.append(tuple(shape))
         return len(self.shapes) - 1
 
     def constant(self, content: np.ndarray) -> int:
         return self.tensor(content.shape, content.dtype.type, content)
+
+    def stored(self, content: np.ndarray, kind, axis: int | None = None) -> int:
+        """Floats stored as int8, with a scale for each place along `axis` or one for all, or as float16."""
+        if kind is np.float32:
+            return self.constant(content)
+        quantized = {}
+        if kind is np.int8:
+            others = tuple(each for each in range(content.ndim) if each != axis)
+            scale = np.abs(content).max(axis=others if axis is not None else None, keepdims=True) / 127
+            content = np.round(content / scale)
+            zero_point = 0 if axis is not None else 3
+            quantized = {"scale": scale.ravel(), "zero_point": zero_point, "axis": axis or 0}
+        small = self.tensor(content.shape, kind, content, **quantized)
+        return self.operator("DEQUANTIZE", [small], [self.tensor(content.shape)])
 
     def input(self, shape, kind=np.float32, **quantized) -> int:
         self.graph.inputs.append(self.tensor(shape, kind, **quantized))
@@ -167,13 +185,15 @@ class Sketch:
         out = self.tensor((*rest, sum(self.shapes[part][-1] for part in parts)), kind)
         return self.operator("CONCATENATION", parts, [out], {"axis": 3}, of="ConcatenationOptions")
 
-    def window(self, kind: str, values: int, filters: int, kernel, stride, same: bool = True) -> int:
-        """CONV_2D or DEPTHWISE_CONV_2D with random float filters and biases."""
+    def window(
+        self, kind: str, values: int, filters: int, kernel, stride, same: bool = True, stored=np.float32, axis=None
+    ) -> int:
+        """CONV_2D or DEPTHWISE_CONV_2D with random float filters and biases; see `stored`."""
         random, (_, height, width, channels) = self.random, self.shapes[values]
         depthwise = kind == "DEPTHWISE_CONV_2D"
         shape = (1, *kernel, channels) if depthwise else (filters, *kernel, channels)
-        weights = self.constant(random.standard_normal(shape).astype(np.float32))
-        bias = self.constant(random.standard_normal(filters).astype(np.float32))
+        weights = self.stored(random.standard_normal(shape).astype(np.float32), stored, axis)
+        bias = self.stored(random.standard_normal(filters).astype(np.float32), stored)
         options = {"padding": 0 if same else 1, "strideH": stride[0], "strideW": stride[1]}
         if depthwise:
             options["depthMultiplier"] = 1

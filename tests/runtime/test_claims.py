@@ -1,0 +1,47 @@
+"""What the delegate takes of a flatbuffer: one part for a trunk, with the answers of LCE."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ftbnn_larq.inference import engines
+from tests.runtime.native import isas, parts, run
+from tests.runtime.sketch import Sketch
+
+STORED = [(np.int8, 0), (np.int8, None), (np.float16, None)]
+
+
+def compare(sketch: Sketch, *outputs: int, taken: int) -> None:
+    flatbuffer = sketch.bytes(*outputs)
+    shapes = [sketch.shapes[each] for each in sketch.graph.inputs]
+    arrays = [np.random.default_rng(9).standard_normal(shape).astype(np.float32) for shape in shapes]
+    expected = engines.load("lce", flatbuffer, "reference", 1).predict(arrays)
+    assert parts(flatbuffer) == taken
+    for isa in isas():
+        for one, other in zip(expected, run(flatbuffer, arrays, isa=isa), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.ptp(one), err_msg=isa)
+
+
+@pytest.mark.parametrize("kind, axis", STORED)
+def test_weights_stored_in_fewer_bits(kind, axis):
+    """Their DEQUANTIZE is taken together with the convolution: the trunk stays whole."""
+    sketch = Sketch(1)
+    x = sketch.input((1, 7, 6, 20))
+    value = sketch.window("CONV_2D", x, 40, (3, 3), (1, 1), stored=kind, axis=axis)
+    value = sketch.add(sketch.bconv(sketch.quantize(value), 40, 40), value)
+    axis = None if axis is None else 3
+    value = sketch.window("DEPTHWISE_CONV_2D", value, 40, (2, 3), (2, 1), stored=kind, axis=axis)
+    value = sketch.window("CONV_2D", value, 33, (1, 1), (1, 1), stored=kind, axis=axis)
+    compare(sketch, sketch.bconv(sketch.quantize(value), 33, 32), taken=1)
+
+
+def test_weights_that_another_node_reads_too():
+    """The interpreter keeps them, and the convolution: what a DEQUANTIZE makes is no constant for it."""
+    sketch = Sketch(2)
+    x = sketch.input((1, 8, 8, 32))
+    value = sketch.bconv(sketch.quantize(x), 32, 32)
+    value = sketch.window("DEPTHWISE_CONV_2D", value, 32, (4, 4), (1, 1), stored=np.int8, axis=3)
+    weights = sketch.graph.operators[-1].inputs[1]
+    value = sketch.bconv(sketch.quantize(value), 32, 32)
+    compare(sketch, value, sketch.pool("MAX_POOL_2D", weights), taken=2)

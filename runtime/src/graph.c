@@ -120,7 +120,7 @@ static bool read_nodes(Graph *graph, TfLiteContext *context, const TfLiteDelegat
   return true;
 }
 
-// Parts that lie in a whole: those that SPLIT cuts, and those that CONCATENATION joins, where they can be made there.
+// Parts that lie in a whole: those that SPLIT and STRIDED_SLICE cut, and those that CONCATENATION joins, where they can be made there.
 static void find_views(Graph *graph) {
   for (int i = 0; i < graph->node_count; ++i) {
     const Node *node = &graph->nodes[i];
@@ -131,6 +131,11 @@ static void find_views(Graph *graph) {
         part->root = whole, part->offset = at;
         at += part->map.shape.c;
       }
+      graph->is_fused[i] = true;
+    }
+    if (node->kind == NODE_SLICE) {
+      Value *part = value_at(graph, node->outputs->data[0]);
+      part->root = graph->value_of[node->inputs->data[0]], part->offset = node->first_channel;
       graph->is_fused[i] = true;
     }
     if (node->kind != NODE_CONCATENATION) continue;

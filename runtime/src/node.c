@@ -195,6 +195,37 @@ static bool read_joint(const Tensors *tensors, const TfLiteNode *from, Node *nod
   return true;
 }
 
+// Some channels of a map, float or packed.
+static bool read_slice(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why) {
+  const TfLiteStridedSliceParams *params = from->builtin_data;
+  if (!params || from->inputs->size != 4 || from->outputs->size != 1) REFUSE("it cuts nothing");
+  const int whole = from->inputs->data[0], part = from->outputs->data[0];
+  Shape in, out;
+  if (!(is_variable(tensors, whole, kTfLiteFloat32) || is_packed(tensors, whole)) || !tensor_shape(tensors, whole, &in) ||
+      !is_variable(tensors, part, tensor_at(tensors, whole)->type) || !tensor_shape(tensors, part, &out) || !same_map(in, out))
+    REFUSE("it needs a map of floats or of packed signs in, and one of its size out");
+  const int32_t *limits[3];
+  for (int i = 0; i < 3; ++i) {
+    if (!tensor_is_constant(tensors, from->inputs->data[i + 1], kTfLiteInt32, 4)) REFUSE("its limits are no constants");
+    limits[i] = tensor_at(tensors, from->inputs->data[i + 1])->data;
+  }
+  if (params->ellipsis_mask || params->new_axis_mask || params->shrink_axis_mask) REFUSE("it changes the rank");
+  // INT32_MAX for the pictures: another number could be changed.
+  const int sides[] = {INT32_MAX, in.h, in.w, in.c};
+  int begin = 0, end = 0;
+  for (int i = 0; i < 4; ++i) {
+    begin = params->begin_mask >> i & 1 ? 0 : limits[0][i];
+    end = params->end_mask >> i & 1 ? sides[i] : min_int(limits[1][i], sides[i]);
+    if (limits[2][i] != 1) REFUSE("its strides are not 1");
+    if (i < 3 && (begin != 0 || end != sides[i])) REFUSE("it cuts along another axis than channels");
+  }
+  begin += begin < 0 ? in.c : 0, end += end < 0 ? in.c : 0;
+  // Were the end an offset of the begin, the output would have other channels.
+  if (begin < 0 || begin > in.c || end - begin != out.c) REFUSE("its limits do not fit its output");
+  node->first_channel = begin;
+  return true;
+}
+
 static bool read_conv(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why) {
   Shape in, out;
   const bool depthwise = node->kind == NODE_DEPTHWISE;
@@ -285,6 +316,8 @@ bool node_read(const Tensors *tensors, const TfLiteNode *from, const TfLiteRegis
       READ(NODE_CONCATENATION, read_joint(tensors, from, node, why));
     case kTfLiteBuiltinSplit:
       READ(NODE_SPLIT, read_joint(tensors, from, node, why));
+    case kTfLiteBuiltinStridedSlice:
+      READ(NODE_SLICE, read_slice(tensors, from, node, why));
     case kTfLiteBuiltinDepthwiseConv2d:
       READ(NODE_DEPTHWISE, read_conv(tensors, from, node, why));
     case kTfLiteBuiltinConv2d:

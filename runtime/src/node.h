@@ -15,6 +15,7 @@ typedef enum {
   NODE_ADD,
   NODE_CONCATENATION,
   NODE_SPLIT,
+  NODE_SLICE,  // of channels
   NODE_DEPTHWISE,
   NODE_CONV,
   NODE_AVERAGE,
@@ -33,6 +34,7 @@ typedef struct {
   Window window;
   int channels_in, groups;  // of NODE_BCONV
   bool pads_with_zero;
+  int first_channel;  // of NODE_SLICE
   TfLiteFusedActivation activation;
 } Node;
 

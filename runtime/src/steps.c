@@ -261,6 +261,7 @@ void step_run(const Step *step, const Kernels *kernels, Threads *threads) {
     case NODE_CONSTANT:
     case NODE_CONCATENATION:
     case NODE_SPLIT:
+    case NODE_SLICE:
       break;  // constants, views and copies
   }
 }

@@ -140,6 +140,7 @@ enum {
   kTfLiteBuiltinDequantize = 6,
   kTfLiteBuiltinMaxPool2d = 17,
   kTfLiteBuiltinCustom = 32,
+  kTfLiteBuiltinStridedSlice = 45,
   kTfLiteBuiltinSplit = 49,
   kTfLiteBuiltinPrelu = 54,
 };
@@ -184,7 +185,7 @@ typedef struct {
 } TfLiteConcatenationParams;
 
 typedef struct {
-  int num_splits;
-} TfLiteSplitParams;
+  int begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask;
+} TfLiteStridedSliceParams;
 
 #endif

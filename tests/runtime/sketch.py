@@ -180,6 +180,18 @@ class Sketch:
         self.operator("SPLIT", [axis, whole], outputs, {"numSplits": parts}, of="SplitOptions")
         return outputs
 
+    def slice(self, whole: int, begin: tuple, end: tuple, masks=(7, 7), kind=np.float32) -> int:
+        """STRIDED_SLICE with strides of 1. `masks` say of which dimensions `begin` and `end` are not read."""
+        index = tuple(
+            slice(None if masks[0] >> i & 1 else begin[i], None if masks[1] >> i & 1 else end[i]) for i in range(4)
+        )
+        shape = np.empty(self.shapes[whole], bool)[index].shape
+        limits = [self.constant(np.array(each, np.int32)) for each in (begin, end, (1, 1, 1, 1))]
+        options = {"beginMask": masks[0], "endMask": masks[1]}
+        return self.operator(
+            "STRIDED_SLICE", [whole, *limits], [self.tensor(shape, kind)], options, of="StridedSliceOptions"
+        )
+
     def concatenate(self, parts: list[int], kind=np.float32) -> int:
         *rest, _ = self.shapes[parts[0]]
         out = self.tensor((*rest, sum(self.shapes[part][-1] for part in parts)), kind)

@@ -45,3 +45,26 @@ def test_weights_that_another_node_reads_too():
     weights = sketch.graph.operators[-1].inputs[1]
     value = sketch.bconv(sketch.quantize(value), 32, 32)
     compare(sketch, value, sketch.pool("MAX_POOL_2D", weights), taken=2)
+
+
+def test_channels_that_are_cut_are_views():
+    """Groups that were fused exchange their channels so: floats and packed signs, to the end and from it."""
+    sketch = Sketch(3)
+    x = sketch.input((1, 6, 5, 96))
+    value = sketch.add(sketch.bconv(sketch.quantize(x), 96, 96, groups=3), x)
+    whole = (0, 0, 0, 0)
+    turned = sketch.concatenate(
+        [sketch.slice(value, (0, 0, 0, 32), whole, (7, 15)), sketch.slice(value, whole, (0, 0, 0, 32), (15, 7))]
+    )
+    value = sketch.bconv(sketch.quantize(turned), 96, 96, groups=3)
+    words = sketch.slice(sketch.quantize(value), (0, 0, 0, -2), (0, 9, 5, -1), (0, 1), np.int32)
+    odd = sketch.slice(value, (0, 0, 0, 5), (0, 6, 5, 37), (3, 1))
+    compare(sketch, sketch.bconv(words, 32, 32), turned, sketch.add(odd, sketch.bconv(words, 32, 32)), odd, taken=1)
+
+
+@pytest.mark.parametrize("begin, end, masks", [((0, 1, 0, 0), (0,) * 4, (0, 15)), ((0,) * 4, (1, 0, 0, 8), (15, 6))])
+def test_what_cuts_rows_or_pictures_stays_with_the_interpreter(begin, end, masks):
+    sketch = Sketch(4)
+    x = sketch.input((1, 6, 5, 32))
+    cut = sketch.slice(sketch.bconv(sketch.quantize(x), 32, 32), begin, end, masks)
+    compare(sketch, sketch.bconv(sketch.quantize(cut), sketch.shapes[cut][-1], 32), taken=2)

@@ -66,7 +66,7 @@ static bool is_readable(const TfLiteTensor *t) {
 }
 
 void tensors_learn(Tensors *tensors, const TfLiteNode *node, const TfLiteRegistration *registration) {
-  if (registration->builtin_code != kTfLiteBuiltinDequantize || !node->inputs || !node->outputs || node->inputs->size != 1 ||
+  if (registration->builtin_code != kTfLiteBuiltinDequantize || node->inputs->size != 1 ||
       node->outputs->size != 1)
     return;
   const int from = node->inputs->data[0], to = node->outputs->data[0];

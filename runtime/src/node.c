@@ -70,6 +70,8 @@ bool node_read(const Tensors *tensors, const TfLiteNode *from, const TfLiteRegis
       READ(NODE_PRELU, read_prelu(tensors, from, why));
     case kTfLiteBuiltinAdd:
       READ(NODE_ADD, read_add(tensors, from, node, why));
+    case kTfLiteBuiltinMul:
+      READ(NODE_DEPTHWISE, read_mul(tensors, from, node, why));
     case kTfLiteBuiltinConcatenation:
       READ(NODE_CONCATENATION, read_joint(tensors, from, node, why));
     case kTfLiteBuiltinSplit:

@@ -9,10 +9,17 @@ static bool float_maps(const Tensors *tensors, const TfLiteNode *from, Shape *in
          tensor_shape(tensors, from->outputs->data[0], out);
 }
 
+// A float constant of one value a channel: as many a row are spread over a map in another way.
+static bool is_per_channel(const Tensors *tensors, int tensor, int channels) {
+  const TfLiteTensor *t = tensor_at(tensors, tensor);
+  return t && t->dims && t->dims->size > 0 && t->dims->data[t->dims->size - 1] == channels &&
+         tensor_is_constant(tensors, tensor, kTfLiteFloat32, channels);
+}
+
 bool read_prelu(const Tensors *tensors, const TfLiteNode *from, const char **why) {
   Shape in, out;
   if (!float_maps(tensors, from, &in, &out) || from->inputs->size != 2 || !same_map(in, out) || in.c != out.c ||
-      !tensor_is_constant(tensors, from->inputs->data[1], kTfLiteFloat32, in.c))
+      !is_per_channel(tensors, from->inputs->data[1], in.c))
     REFUSE("it is no PRELU of one slope a channel");
   return true;
 }
@@ -26,6 +33,20 @@ bool read_add(const Tensors *tensors, const TfLiteNode *from, Node *node, const 
     REFUSE("it adds no two maps of one size");
   if (params->activation != kTfLiteActNone && params->activation != kTfLiteActRelu) REFUSE("its activation is unknown");
   node->activation = params->activation;
+  return true;
+}
+
+// A factor a channel, or one for all: a depthwise convolution with a window of one pixel.
+bool read_mul(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why) {
+  Shape in, out;
+  const TfLiteMulParams *params = from->builtin_data;
+  if (!params || !float_maps(tensors, from, &in, &out) || from->inputs->size != 2 || memcmp(&in, &out, sizeof in) != 0 ||
+      !(is_per_channel(tensors, from->inputs->data[1], in.c) ||
+        tensor_is_constant(tensors, from->inputs->data[1], kTfLiteFloat32, 1)))
+    REFUSE("it multiplies no map by one factor a channel");
+  if (params->activation > kTfLiteActRelu6) REFUSE("its activation is unknown");
+  node->activation = params->activation;
+  node->window = (Window){1, 1, 1, 1, 1, 1, 0, 0};
   return true;
 }
 

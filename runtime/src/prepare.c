@@ -109,6 +109,12 @@ bool prepare_bconv(Pieces *pieces, const Tensors *tensors, const Node *node, int
 static float *depthwise_weights(Pieces *pieces, const Tensors *tensors, int weights, int taps, int channels) {
   const int row = round_up(channels, BLOCK);
   float *to = prepare_bytes(pieces, (size_t)taps * row * sizeof *to);
+  if (to && tensor_is_constant(tensors, weights, kTfLiteFloat32, 1)) {
+    // A MUL by one factor for all.
+    tensor_floats(tensors, weights, 0, 1, to);
+    for (int channel = 1; channel < channels; ++channel) to[channel] = to[0];
+    return to;
+  }
   for (int tap = 0; to && tap < taps; ++tap)
     tensor_floats(tensors, weights, (int64_t)tap * channels, channels, to + (size_t)tap * row);
   return to;

@@ -26,6 +26,7 @@ bool read_packing(const Tensors *tensors, const TfLiteNode *from, Node *node, co
 // TensorFlow Lite's.
 bool read_prelu(const Tensors *tensors, const TfLiteNode *from, const char **why);
 bool read_add(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why);
+bool read_mul(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why);
 bool read_joint(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why);
 bool read_slice(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why);
 bool read_conv(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why);

@@ -139,6 +139,7 @@ enum {
   kTfLiteBuiltinDepthwiseConv2d = 4,
   kTfLiteBuiltinDequantize = 6,
   kTfLiteBuiltinMaxPool2d = 17,
+  kTfLiteBuiltinMul = 18,
   kTfLiteBuiltinCustom = 32,
   kTfLiteBuiltinStridedSlice = 45,
   kTfLiteBuiltinSplit = 49,
@@ -177,7 +178,7 @@ typedef struct {
 
 typedef struct {
   TfLiteFusedActivation activation;
-} TfLiteAddParams;
+} TfLiteAddParams, TfLiteMulParams;
 
 typedef struct {
   int axis;

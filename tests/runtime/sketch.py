@@ -164,14 +164,19 @@ class Sketch:
         out = self.tensor((1, *sizes, channels), np.int32)
         return self.operator("LceBMaxPool2d", [words], [out], options)
 
-    def prelu(self, values: int) -> int:
-        channels = self.shapes[values][-1]
-        slopes = self.constant(self.random.normal(0.2, 0.5, (1, 1, channels)).astype(np.float32))
+    def prelu(self, values: int, shape=None) -> int:
+        shape = shape or (1, 1, self.shapes[values][-1])
+        slopes = self.constant(self.random.normal(0.2, 0.5, shape).astype(np.float32))
         return self.operator("PRELU", [values, slopes], [self.tensor(self.shapes[values])])
 
     def add(self, one: int, other: int, activation: int = 0) -> int:
         options = {"fusedActivationFunction": activation}
         return self.operator("ADD", [one, other], [self.tensor(self.shapes[one])], options, of="AddOptions")
+
+    def multiply(self, values: int, shape, activation: int = 0) -> int:
+        factors = self.constant(self.random.standard_normal(shape).astype(np.float32))
+        options = {"fusedActivationFunction": activation}
+        return self.operator("MUL", [values, factors], [self.tensor(self.shapes[values])], options, of="MulOptions")
 
     def split(self, whole: int, parts: int, kind=np.float32) -> list[int]:
         *rest, channels = self.shapes[whole]

@@ -68,3 +68,21 @@ def test_what_cuts_rows_or_pictures_stays_with_the_interpreter(begin, end, masks
     x = sketch.input((1, 6, 5, 32))
     cut = sketch.slice(sketch.bconv(sketch.quantize(x), 32, 32), begin, end, masks)
     compare(sketch, sketch.bconv(sketch.quantize(cut), sketch.shapes[cut][-1], 32), taken=2)
+
+
+@pytest.mark.parametrize("shape, activation", [((48,), 0), ((), 3), ((1, 1, 1, 48), 1)])
+def test_factors(shape, activation):
+    """Batch norms that stay before a sign: a factor a channel, or one for all."""
+    sketch = Sketch(5)
+    x = sketch.input((1, 6, 5, 48))
+    value = sketch.multiply(sketch.bconv(sketch.quantize(x), 48, 48), shape, activation)
+    compare(sketch, sketch.bconv(sketch.quantize(value), 48, 32), value, taken=1)
+
+
+def test_slopes_and_factors_a_row_are_none_a_channel():
+    """There may be as many rows as channels."""
+    sketch = Sketch(6)
+    x = sketch.input((1, 32, 2, 32))
+    value = sketch.prelu(sketch.bconv(sketch.quantize(x), 32, 32), (32, 1, 1))
+    value = sketch.multiply(sketch.bconv(sketch.quantize(value), 32, 32), (32, 1, 1))
+    compare(sketch, value, taken=2)

@@ -124,22 +124,28 @@ INLINE void conv_tile(const FloatWindows *w, int pixel, int pixels, int filter, 
   }
 }
 
+// Pixels that read the weights of all filters before the next ones do.
+enum { CONV_CHUNK = 8 * CONV_PIXELS };
+
 static void conv(const FloatWindows *given) {
   const FloatWindows copy = *given, *w = &copy;
   const int block = BLOCK / TAIL, all = round_up(w->filters, BLOCK);
-  for (int pixel = 0, pixels; pixel < w->pixels; pixel += pixels) {
-    pixel = tile_at(w, pixel, &pixels);
+  for (int chunk = 0; chunk < w->pixels; chunk += CONV_CHUNK) {
+    const int end = min_int(chunk + CONV_CHUNK, w->pixels);
     for (int filter = 0; filter < all; filter += CONV_VECTORS * TAIL) {
       // The last may be an odd number of blocks.
       const bool is_whole = CONV_VECTORS == block || filter + CONV_VECTORS * TAIL <= all;
-      if (pixels == CONV_PIXELS && is_whole)
-        conv_tile(w, pixel, CONV_PIXELS, filter, CONV_VECTORS);
-      else if (is_whole)
-        conv_tile(w, pixel, 1, filter, CONV_VECTORS);
-      else if (pixels == CONV_PIXELS)
-        conv_tile(w, pixel, CONV_PIXELS, filter, block);
-      else
-        conv_tile(w, pixel, 1, filter, block);
+      for (int pixel = chunk, pixels; pixel < end; pixel += pixels) {
+        pixel = tile_at(w, pixel, &pixels);
+        if (pixels == CONV_PIXELS && is_whole)
+          conv_tile(w, pixel, CONV_PIXELS, filter, CONV_VECTORS);
+        else if (is_whole)
+          conv_tile(w, pixel, 1, filter, CONV_VECTORS);
+        else if (pixels == CONV_PIXELS)
+          conv_tile(w, pixel, CONV_PIXELS, filter, block);
+        else
+          conv_tile(w, pixel, 1, filter, block);
+      }
     }
   }
 }

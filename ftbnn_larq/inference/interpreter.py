@@ -201,21 +201,22 @@ class Interpreter:
     def _answer(self, seconds: float | None):
         readable, _, _ = select.select([self._process.stdout], [], [], seconds)
         if not readable:
-            raise ModelFileError(f"{self.path}: {self._name} did not load it within {seconds} s: is it damaged?")
+            raise ModelFileError(f"{self.path}: {self.name} did not load it within {seconds} s: is it damaged?")
         try:
             kind, value = pickle.load(self._process.stdout)
         except (EOFError, pickle.UnpicklingError) as error:
             code = self._process.wait()
             reason = signal.Signals(-code).name if code < 0 else f"exit status {code}"
             raise ModelFileError(
-                f"{self.path}: {self._name} crashed on it ({reason}): the file is damaged{self._said()}"
+                f"{self.path}: {self.name} crashed on it ({reason}): the file is damaged{self._said()}"
             ) from error
         if kind == "error":
-            raise ModelFileError(f"{self.path}: {self._name} refuses it ({value}){self._said()}")
+            raise ModelFileError(f"{self.path}: {self.name} refuses it ({value}){self._said()}")
         return value
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """For people."""
         return _NAMES[self.engine]
 
     def _said(self) -> str:

@@ -5,18 +5,17 @@ INLINE Floats limited(Floats v, float low, float high) {
   return choose(v > high, (Floats){0} + high, v);
 }
 
+// As TFLite's own on x86-64: from the bias on, each product rounded. What is zero but for rounding gets the same sign then.
 static void depthwise(const FloatWindow *w, float *output) {
   const int stride = round_up(w->channels, BLOCK);
   for (int channel = 0; channel < w->channels; channel += TAIL) {
     const int present = w->channels - channel;
-    Floats sum = {0};
+    Floats sum = load_floats(w->bias + channel);
     for (int y = 0; y < w->rows; ++y) {
       const float *weights = w->weights + (size_t)(w->first_tap + y * w->kernel_w) * stride + channel;
       for (int x = 0; x < w->columns; ++x)
-        sum = multiply_add(read_part(w->input + y * w->row + x * w->pitch + channel, present),
-                           load_floats(weights + (size_t)x * stride), sum);
+        sum += read_part(w->input + y * w->row + x * w->pitch + channel, present) * load_floats(weights + (size_t)x * stride);
     }
-    sum += load_floats(w->bias + channel);
     write_part(output + channel, limited(sum, w->low, w->high), present);
   }
 }

@@ -71,7 +71,8 @@ enum { MOST_WORDS = 65535 / 16 };
 
 #define sum_whole(conv, input, offset, weights, sums) \
   ((conv)->runs * (conv)->run_words <= MOST_WORDS && (sum_4x16(conv, input, offset, weights, sums), true))
-ALWAYS_INLINE void sum_4x16(const BConv *conv, const uint32_t *input, const int32_t *offset, const uint32_t *weights,
+// One copy: the call is little beside a tile.
+static __attribute__((noinline)) void sum_4x16(const BConv *conv, const uint32_t *input, const int32_t *offset, const uint32_t *weights,
                             int32_t *sums) {
   const uint32_t *p0, *p1, *p2, *p3;
   const int32_t *run = conv->run_offset, *last = run + conv->runs;

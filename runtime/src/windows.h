@@ -21,9 +21,12 @@ INLINE void window_tile(const FloatWindows *w, WindowKind kind, int pixel, int p
   const int64_t stride = round_up(w->channels, BLOCK), step = w->input_step;
   const float *input = w->input + pixel * step + channel;
   const float *weights = kind == WEIGH ? w->weights + w->first_tap * stride + channel : NULL;
+  // A convolution begins with the bias and rounds each product, as TFLite's own on x86-64: what is zero but for rounding
+  // gets the same sign then.
+  const Floats bias = kind == WEIGH ? load_floats(w->bias + channel) : (Floats){0};
   Floats result[CONV_PIXELS];
 #pragma GCC unroll 16
-  for (int p = 0; p < pixels; ++p) result[p] = kind == LARGEST ? read_part(input + p * step, present) : (Floats){0};
+  for (int p = 0; p < pixels; ++p) result[p] = kind == LARGEST ? read_part(input + p * step, present) : bias;
   for (int y = 0; y < w->rows; ++y) {
     for (int x = 0; x < w->columns; ++x) {
       const Floats weight = kind == WEIGH ? load_floats(weights + (y * w->kernel_w + x) * stride) : (Floats){0};
@@ -32,7 +35,7 @@ INLINE void window_tile(const FloatWindows *w, WindowKind kind, int pixel, int p
       for (int p = 0; p < pixels; ++p) {
         const Floats value = read_part(at + p * step, present);
         if (kind == WEIGH)
-          result[p] = multiply_add(value, weight, result[p]);
+          result[p] += value * weight;
         else if (kind == ADD)
           result[p] += value;
         else
@@ -40,11 +43,10 @@ INLINE void window_tile(const FloatWindows *w, WindowKind kind, int pixel, int p
       }
     }
   }
-  const Floats bias = kind == WEIGH ? load_floats(w->bias + channel) : (Floats){0};
   const float count = (float)(w->rows * w->columns);
 #pragma GCC unroll 16
   for (int p = 0; p < pixels; ++p) {
-    if (kind == WEIGH) result[p] = limited(w, result[p] + bias);
+    if (kind == WEIGH) result[p] = limited(w, result[p]);
     if (kind == ADD) result[p] /= count;
     write_part(w->output + (pixel + p) * w->output_step + channel, result[p], present);
   }

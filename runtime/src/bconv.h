@@ -54,27 +54,29 @@ typedef void (*BConvKernel)(const BConv *conv, const BConvIO *io, int first, int
 // Packs the signs of `pixels` pixels of `channels` floats, which lie `pitch` floats apart, and `signs_pitch` words.
 typedef void (*PackKernel)(const float *input, int pitch, int channels, int pixels, uint32_t *signs, int signs_pitch);
 
-// The taps of a float window that lie inside of the map.
+// Float windows of pixels side by side whose taps inside of the map are the same.
 typedef struct {
-  const float *input;  // at the first of them
-  int rows, columns;
+  const float *input;  // at the first tap of the first pixel
+  int rows, columns;   // of taps inside
   int64_t row, pitch;  // floats from tap to tap
   int kernel_w, first_tap, taps;
   int channels, filters;
+  bool is_limited;  // to `low` and `high`
   float low, high;
   // Of a depthwise convolution [tap][channel], of another one [block of 16 filters][tap][channel][16 filters].
   const float *weights, *bias;
-} FloatWindow;
+  float *output;
+  int pixels;
+  int64_t input_step, output_step;  // floats from pixel to pixel
+} FloatWindows;
 
-// Writes the channels of `pixels` pixels whose windows lie inside alike: `step` floats apart in the input, `pitch` in the
-// output.
-typedef void (*WindowKernel)(const FloatWindow *window, float *output, int pixels, int64_t step, int64_t pitch);
+typedef void (*WindowKernel)(const FloatWindows *windows);
 
 typedef struct {
   const char *name;
   BConvKernel bconv;
   PackKernel pack;
-  WindowKernel depthwise, average, max, conv;
+  WindowKernel conv, depthwise, average, max;
 } Kernels;
 
 extern const Kernels kernels_portable;

@@ -146,20 +146,28 @@ INLINE int flags_of(const BConv *conv, const BConvIO *io) {
 #define EACH_FLAGS(DO) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)
 #define FLAGS(n) ((Flags){.slope = n & 1, .added = n & 2, .output = n & 4, .signs = n & 8})
 
-// Whether `finish_block` does for the filters from `filter` on.
-INLINE bool is_usual(const BConv *conv, const BConvIO *io, int filter, int filters) {
+// Whether `filters` filters from `filter` on exist, and their signs are whole halves of words, with nothing left to clear.
+INLINE bool are_whole(const BConv *conv, const BConvIO *io, int filter, int filters) {
+  const int place = io->signs_filter + filter;
   // The last block of an odd number also clears what is left of a word.
-  const bool clears = io->signs && filter + filters >= conv->filters && (io->signs_filter + filter + filters) % WORD;
-  return conv->kind == OUT_FLOAT && !conv->border_class && !conv->relu && io->signs_filter % BLOCK == 0 &&
-         filter + filters <= conv->filters && !clears;
+  const bool clears = filter + filters >= conv->filters && (place + filters) % WORD;
+  return filter + filters <= conv->filters && !(io->signs && (clears || place % BLOCK));
+}
+
+// Whether `finish_block` does for them.
+INLINE bool is_usual(const BConv *conv, const BConvIO *io, int filter, int filters) {
+  return conv->kind == OUT_FLOAT && !conv->border_class && !conv->relu && are_whole(conv, io, filter, filters);
 }
 
 // All of a tile. One copy of it in the library is enough, where there are many of `sum_tile`.
 static __attribute__((noinline)) void finish_tile(const BConv *conv, const BConvIO *io, const int32_t *sums, int pixel,
                                                   int pixels, int filter, int filters) {
   for (int f = 0; f < filters; f += BLOCK) {
-#ifndef usual_tiles
     if (is_usual(conv, io, filter + f, BLOCK)) {
+#ifdef usual_tiles
+      // Little comes here: one copy that asks does.
+      finish_block(conv, io, sums + f, pixel, pixels, filter + f, FLAGS(flags_of(conv, io)));
+#else
       switch (flags_of(conv, io)) {
 #define CASE(n)                                                                           \
   case n:                                                                                 \
@@ -168,9 +176,9 @@ static __attribute__((noinline)) void finish_tile(const BConv *conv, const BConv
         EACH_FLAGS(CASE)
 #undef CASE
       }
+#endif
       continue;
     }
-#endif
     const int present = min_int(BLOCK, conv->filters - filter - f);
     for (int p = 0; p < pixels; ++p) finish(conv, io, sums + p * TILE_FILTERS + f, pixel + p, filter + f, present);
   }

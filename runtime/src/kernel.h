@@ -10,18 +10,17 @@
 //   STEPS          how often `count` may be called before a lane is full; 0 for always
 //   store_sums(acc, p, add)  writes the LANES sums, or adds them
 //   TAIL           floats in a vector
-//   CONV_PIXELS, CONV_VECTORS  of a tile of a float convolution: pixels, and vectors of filters
+//   CONV_PIXELS, CONV_VECTORS  of a float convolution's tile; CONV_VECTORS * TAIL is BLOCK or a multiple
+//   VALUES         floats of a pixel that it reads together
 //   multiply_add(a, b, c)  a * b + c of float vectors, rounded once where the processor can
 //   where_negative(y, a)  lane by lane a where y < 0, else y; -0.0 is not below 0
 //   float_bits(y)         bit i tells whether lane i of y is below 0
 //   in_register(acc)      the sums as TAIL int32_t, where Acc is that; else not defined
 //   negative_bits(v)      bit i tells whether lane i of a vector of TAIL int32_t is negative
-// It may define faster ways:
-//   sum_whole(conv, input, offset, weights, sums)  what `sum_tile` and `store_sums` do for a whole tile; whether it has
-//   usual_tiles(conv, io, first, last, filter)     does whole tiles of TILE_FILTERS filters; gives the next pixel
+// It may define faster ways for whole tiles:
+//   sum_whole(conv, input, offset, weights, sums)  what `sum_tile` does; whether it has
 //   block_bits(p)                                  bit i tells whether p[i] is below 0, of BLOCK floats
-//   larger(a, b), smaller(a, b)                    of float vectors, lane by lane
-//   CONV_VALUES                                    floats that a float convolution reads together of a pixel
+//   usual_tiles(conv, io, first, last, filter)     tiles of TILE_FILTERS filters, and signs of whole words; gives the next pixel
 
 #include <string.h>
 
@@ -108,7 +107,8 @@ INLINE void tile(const BConv *conv, const BConvIO *io, int pixel, int pixels, in
   Acc acc[PIXELS][VECTORS];
   const uint32_t *weights = conv->weights + (size_t)filter * conv->runs * conv->run_words;
 #ifdef sum_whole
-  if (pixels == PIXELS && vectors == VECTORS && sum_whole(conv, io->input, conv->input_offset + pixel, weights, sums)) {
+  const bool is_whole = pixels == PIXELS && vectors == VECTORS;
+  if (is_whole && sum_whole(conv, io->input, conv->input_offset + pixel, weights, sums)) {
     finish_tile(conv, io, sums, pixel, pixels, filter, vectors * LANES);
     return;
   }
@@ -164,7 +164,7 @@ static void bconv(const BConv *conv, const BConvIO *io, int first, int last) {
     const bool is_whole = filter + TILE_FILTERS <= all;
     int pixel = first;
 #ifdef usual_tiles
-    pixel = usual_tiles(conv, io, first, last, filter);
+    if (are_whole(conv, io, filter, TILE_FILTERS)) pixel = usual_tiles(conv, io, first, last, filter);
 #endif
     for (; pixel + PIXELS <= last; pixel += PIXELS) {
       if (is_whole)
@@ -192,12 +192,13 @@ static void pack(const float *input, int pitch, int channels, int pixels, uint32
     signs[(size_t)pixel * signs_pitch + (channels - 1) / WORD] = 0;
     int channel = 0;
     for (; channel + BLOCK <= channels; channel += BLOCK) halves[channel / BLOCK] = (uint16_t)block_bits(row + channel);
-    if (channel == channels) continue;
-    uint32_t bits = 0;
+    if (channel < channels) {
+      uint32_t bits = 0;
 #pragma GCC unroll 4
-    for (int part = 0; part < BLOCK; part += TAIL)
-      bits |= float_bits(read_part(row + channel + part, channels - channel - part)) << part;
-    halves[channel / BLOCK] = (uint16_t)bits;
+      for (int part = 0; part < BLOCK; part += TAIL)
+        bits |= float_bits(read_part(row + channel + part, channels - channel - part)) << part;
+      halves[channel / BLOCK] = (uint16_t)bits;
+    }
   }
 }
 

@@ -38,6 +38,7 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 #define float_bits(y) ((uint32_t)_mm256_movemask_ps(float_mask(y)))
 #define CONV_PIXELS 4
 #define CONV_VECTORS 2
+#define VALUES 1
 #define multiply_add(a, b, c) ((Floats)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 
 #include "kernel.h"

@@ -37,9 +37,7 @@ ALWAYS_INLINE uint32_t lane_bits(uint32x4_t mask) {
 #define float_bits(y) negative_bits((Ints)((y) < 0.0f))
 #define CONV_PIXELS 4
 #define CONV_VECTORS 4
-#define CONV_VALUES 4
-#define larger(a, b) ((Floats)vmaxq_f32((float32x4_t)(a), (float32x4_t)(b)))
-#define smaller(a, b) ((Floats)vminq_f32((float32x4_t)(a), (float32x4_t)(b)))
+#define VALUES 4
 #define multiply_add(a, b, c) ((Floats)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
 
 // A lane of 16 bits counts two bytes of each word: it is full after this many.
@@ -73,7 +71,8 @@ enum { MOST_WORDS = 65535 / 16 };
 
 #define sum_whole(conv, input, offset, weights, sums) \
   ((conv)->runs * (conv)->run_words <= MOST_WORDS && (sum_4x16(conv, input, offset, weights, sums), true))
-ALWAYS_INLINE void sum_4x16(const BConv *conv, const uint32_t *input, const int32_t *offset, const uint32_t *weights,
+// One copy: the call is little beside a tile.
+static __attribute__((noinline)) void sum_4x16(const BConv *conv, const uint32_t *input, const int32_t *offset, const uint32_t *weights,
                             int32_t *sums) {
   const uint32_t *p0, *p1, *p2, *p3;
   const int32_t *run = conv->run_offset, *last = run + conv->runs;
@@ -139,7 +138,7 @@ ALWAYS_INLINE void finish_4x16(const Following *following, uint32x4_t limit, con
                                bool relu, bool slopes, bool limits, bool writes) {
   uint32x4_t negative[4];
 #pragma GCC unroll 4
-  for (int p = 0; p < 4; ++p, sums += 16, output += output_pitch) {
+  for (int p = 0; p < 4; ++p, sums += 16, added += added_pitch, output += output_pitch) {
     float32x4_t y[4];
 #pragma GCC unroll 4
     for (int part = 0; part < 4; ++part) {
@@ -148,15 +147,13 @@ ALWAYS_INLINE void finish_4x16(const Following *following, uint32x4_t limit, con
       y[part] = vaddq_f32(vmulq_f32(vcvtq_f32_u32(sum), following->multiplier[part]), following->bias[part]);
       // Slopes are at most 1.
       if (slopes) y[part] = vmaxq_f32(y[part], vmulq_f32(y[part], following->slope[part]));
+      y[part] = vaddq_f32(y[part], vld1q_f32(added + 4 * part));
     }
-#pragma GCC unroll 4
-    for (int part = 0; added && part < 4; ++part) y[part] = vaddq_f32(y[part], vld1q_f32(added + 4 * part));
 #pragma GCC unroll 4
     for (int part = 0; !slopes && relu && part < 4; ++part) y[part] = vmaxq_f32(y[part], vdupq_n_f32(0));
 #pragma GCC unroll 4
     for (int part = 0; writes && part < 4; ++part) vst1q_f32(output + 4 * part, y[part]);
     negative[p] = signs_of(y[0], y[1], y[2], y[3]);
-    if (added) added += added_pitch;
   }
   if (!signs) return;
   const uint16x8_t bits = vreinterpretq_u16_u32(
@@ -186,7 +183,7 @@ ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, in
   const uint32_t *weights = c.weights + (size_t)filter * c.runs * c.run_words, *input = io->input;
   const uint32x4_t limit = vdupq_n_u32((uint32_t)c.clamp_max / 2);
   const int64_t added_pitch = io->added_pitch, output_pitch = io->output_pitch;
-  const float *added = io->added ? io->added + first * added_pitch + filter : NULL;
+  const float *added = io->added + first * added_pitch + filter;
   float *output = writes ? io->output + first * output_pitch + filter : NULL;
   uint16_t *signs = io->signs ? (uint16_t *)io->signs + (io->signs_filter + filter) / BLOCK : NULL;
   const int32_t *signs_offset = signs ? io->signs_offset + first : NULL;
@@ -203,7 +200,7 @@ ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, in
     if (c.border_class) add_borders(&c, sums, pixel, filter);
     finish_4x16(&following, limit, sums, added, added_pitch, output, output_pitch, signs, signs_offset, c.relu, slopes,
                 limits, writes);
-    if (added) added += 4 * added_pitch;
+    added += 4 * added_pitch;
     if (writes) output += 4 * output_pitch;
     if (signs) signs_offset += 4;
   }
@@ -213,10 +210,7 @@ ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, in
 // The same where what follows is as usual; `first` where not.
 #define usual_tiles(conv, io, first, last, filter) usual_4x16(conv, io, first, last, filter)
 static int usual_4x16(const BConv *conv, const BConvIO *io, int first, int last, int filter) {
-  // The last block of an odd number also clears what is left of a word.
-  const bool clears = filter + BLOCK == conv->filters && (io->signs_filter + filter) % WORD == 0;
-  if (filter + BLOCK > conv->filters || (io->signs && (clears || io->signs_filter % BLOCK))) return first;
-  if (conv->kind != OUT_FLOAT || conv->runs * conv->run_words > MOST_WORDS) return first;
+  if (conv->kind != OUT_FLOAT || !io->added || conv->runs * conv->run_words > MOST_WORDS) return first;
   if (conv->slope && (conv->is_clamped || conv->relu || !conv->slopes_at_most_1)) return first;
   // What is clamped, and what a border adds, is twice a sum: half of it has to be whole.
   if (conv->is_clamped && (conv->clamp_min > 0 || conv->clamp_max % 2)) return first;

@@ -101,6 +101,14 @@ static bool is_like(const Value *a, const Value *b) {
          a->top == b->top && a->left == b->left;
 }
 
+// Whether a step adds `other` to what it writes as `value`, both whole: pixel by pixel the sum may take its place.
+static bool may_replace(Graph *graph, const Value *value, const Value *other) {
+  if (other->last_step != value->first_step) return false;
+  const Step *step = &graph->steps[value->first_step];
+  return step->kind == NODE_BCONV && !step->copies && step->other && step->out && value_of_map(step->out) == value &&
+         value_of_map(step->other) == other && is_like(value, other);
+}
+
 // Places of roots in the arena. Maps whose lives do not overlap may share one; packed ones only with their like, so that
 // frames, which are written once, stay.
 static bool place_roots(Graph *graph) {
@@ -120,6 +128,7 @@ static bool place_roots(Graph *graph) {
         if (place >= end || other->place >= place + bytes) continue;
         const bool apart = other->last_step < value->first_step || value->last_step < other->first_step;
         const bool mixed = packed || other->map.type == kTfLiteInt32;
+        if (other->place == place && (may_replace(graph, value, other) || may_replace(graph, other, value))) continue;
         if (apart && (!mixed || (other->place == place && is_like(value, other)))) continue;
         is_free = false;
         place = end;

@@ -90,6 +90,8 @@ bool prepare_bconv(Pieces *pieces, const Tensors *tensors, const Node *node, int
     if (slope >= 0) {
       conv->slope = prepare_floats(pieces, tensors, slope, first, filters);
       if (!conv->slope) return false;
+      conv->slopes_at_most_1 = true;
+      for (int i = 0; i < filters; ++i) conv->slopes_at_most_1 = conv->slopes_at_most_1 && conv->slope[i] <= 1;
     }
     if (made->type == kTfLiteInt32) {
       conv->kind = OUT_THRESHOLD;
@@ -203,6 +205,13 @@ static bool prepare_borders(Pieces *pieces, const Step *step, BConv *conv, Shape
     }
   }
   conv->border_class = class_of, conv->border_sum = sum;
+  conv->has_odd_borders = channels % 2 != 0;
+  conv->inner_class = -1;
+  for (int each = 0; each < count; ++each) {
+    const int *rows_in = y[each / column_count], *columns_in = x[each % column_count];
+    if (rows_in[0] == 0 && rows_in[1] == w->kernel_h && columns_in[0] == 0 && columns_in[1] == w->kernel_w)
+      conv->inner_class = (int)each;
+  }
   return true;
 }
 

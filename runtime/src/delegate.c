@@ -56,7 +56,7 @@ static TfLiteStatus part_invoke(TfLiteContext *context, TfLiteNode *node) {
 
 static TfLiteStatus delegate_prepare(TfLiteContext *context, TfLiteDelegate *base) {
   const Delegate *delegate = (const Delegate *)(const void *)base;
-  TfLiteIntArray *claimed = claim_nodes(context, delegate->lce_only);
+  TfLiteIntArray *claimed = claim_nodes(context, delegate->lce_only, !delegate->kernels->conv);
   if (!claimed) return kTfLiteError;
   TfLiteStatus status = kTfLiteOk;
   if (claimed->size) {

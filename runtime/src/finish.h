@@ -38,11 +38,13 @@ INLINE void write_signs(uint32_t *words, int place, uint32_t bits, int present, 
   }
 }
 
+#ifndef clamped
 INLINE Ints clamped(Ints sum, int32_t low, int32_t high) {
   const Ints above = sum > high, below = sum < low;
   sum = (above & high) | (~above & sum);
   return (below & low) | (~below & sum);
 }
+#endif
 
 // 16 filters of a pixel, from `filter` on; `present` of them exist.
 INLINE void finish(const BConv *conv, const BConvIO *io, const int32_t *sums, int pixel, int filter, int present) {

@@ -105,6 +105,7 @@ TfLiteStatus graph_run(Graph *graph, TfLiteContext *context) {
       return kTfLiteError;
     }
   }
+  threads_wake(graph->threads);
   for (int picture = 0; picture < count; ++picture) {
     memory_point(graph, picture);
     for (int i = 0; i < graph->step_count; ++i) step_run(&graph->steps[i], graph->kernels, graph->threads);

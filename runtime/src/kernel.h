@@ -17,7 +17,8 @@
 //   float_bits(y)         bit i tells whether lane i of y is below 0
 //   in_register(acc)      the sums as TAIL int32_t, where Acc is that; else not defined
 //   negative_bits(v)      bit i tells whether lane i of a vector of TAIL int32_t is negative
-// It may define faster ways for whole tiles:
+// It may define faster ways:
+//   clamped(sum, low, high)                        a vector of TAIL int32_t between two numbers
 //   sum_whole(conv, input, offset, weights, sums)  what `sum_tile` does; whether it has
 //   block_bits(p)                                  bit i tells whether p[i] is below 0, of BLOCK floats
 //   usual_tiles(conv, io, first, last, filter)     tiles of TILE_FILTERS filters, and signs of whole words; gives the next pixel

@@ -29,6 +29,8 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 #define float_mask(y) _mm512_cmp_ps_mask((__m512)(y), _mm512_setzero_ps(), _CMP_LT_OQ)
 #define where_negative(y, a) ((Floats)_mm512_mask_mov_ps((__m512)(y), float_mask(y), (__m512)(a)))
 #define float_bits(y) ((uint32_t)float_mask(y))
+#define clamped(sum, low, high) \
+  ((Ints)_mm512_max_epi32(_mm512_min_epi32((__m512i)(sum), _mm512_set1_epi32(high)), _mm512_set1_epi32(low)))
 #define CONV_PIXELS 8
 #define CONV_VECTORS 2
 #define VALUES 1

@@ -162,6 +162,6 @@ bool read_pool(const Tensors *tensors, const TfLiteNode *from, Node *node, const
   node->window = (Window){p->filter_height, p->filter_width, p->stride_height, p->stride_width, 1, 1, 0, 0};
   node->activation = p->activation;
   if (!window_fits(&node->window, p->padding, in, out)) REFUSE("its window, strides or output's size do not fit");
-  if (node->activation != kTfLiteActNone) REFUSE("its activation is unknown");
+  if (node->activation > kTfLiteActRelu6) REFUSE("its activation is unknown");
   return true;
 }

@@ -1,6 +1,11 @@
 #include "options.h"
 #include "reading.h"
 
+// Whether an int8 tensor's scale and zero point are such as converters write.
+static bool is_scaled(const TfLiteTensor *t) {
+  return t->params.scale > 0 && t->params.zero_point >= -128 && t->params.zero_point <= 127;
+}
+
 bool read_bconv(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why) {
   const void *options = from->custom_initial_data;
   const size_t bytes = from->custom_initial_data_size < 0 ? 0 : (size_t)from->custom_initial_data_size;
@@ -51,7 +56,7 @@ bool read_bconv(const Tensors *tensors, const TfLiteNode *from, Node *node, cons
     return true;
   }
   if (output->type != kTfLiteFloat32 && output->type != kTfLiteInt8) REFUSE("its output is neither float, int8 nor packed");
-  if (output->type == kTfLiteInt8 && !(output->params.scale > 0)) REFUSE("its int8 output has no scale");
+  if (output->type == kTfLiteInt8 && !is_scaled(output)) REFUSE("its int8 output has no scale, or a zero point out of range");
   if (map.c != filters) REFUSE("its output does not fit its filters");
   for (int i = 2; i <= 3; ++i) {
     if (!tensor_is_constant(tensors, in[i], kTfLiteFloat32, filters)) REFUSE("its multipliers or biases do not fit its filters");
@@ -93,6 +98,6 @@ bool read_packing(const Tensors *tensors, const TfLiteNode *from, Node *node, co
   const TfLiteTensor *t = tensor_at(tensors, values);
   if (tensor_is_known(tensors, values) || (t->type != kTfLiteFloat32 && t->type != kTfLiteInt8 && t->type != kTfLiteBool))
     REFUSE("its values are neither float, int8 nor bool");
-  if (!packs && t->type == kTfLiteInt8 && !(t->params.scale > 0)) REFUSE("its int8 output has no scale");
+  if (!packs && t->type == kTfLiteInt8 && !is_scaled(t)) REFUSE("its int8 output has no scale, or a zero point out of range");
   return true;
 }

@@ -47,7 +47,7 @@ static void run_bconv(const Step *step, const Kernels *kernels, Threads *threads
       work.io.signs_offset = step->signs_offset;
       work.io.signs_filter = filter;
     }
-    threads_run(threads, conv->pixels, bconv_pixels, &work);
+    threads_run(threads, conv->pixels, TILE_PIXELS, bconv_pixels, &work);
     filter += conv->filters;
   }
 }
@@ -236,7 +236,7 @@ static void window_rows(void *context, int first, int last) {
 void step_run(const Step *step, const Kernels *kernels, Threads *threads) {
   Work work = {.step = step, .kernels = kernels};
   if (step->copies) {
-    threads_run(threads, step->in->shape.h, copy_rows, &work);
+    threads_run(threads, step->in->shape.h, 1, copy_rows, &work);
     return;
   }
   switch (step->kind) {
@@ -244,25 +244,25 @@ void step_run(const Step *step, const Kernels *kernels, Threads *threads) {
       run_bconv(step, kernels, threads);
       break;
     case NODE_QUANTIZE:
-      threads_run(threads, step->in->shape.h, quantize_rows, &work);
+      threads_run(threads, step->in->shape.h, 1, quantize_rows, &work);
       break;
     case NODE_DEQUANTIZE:
-      threads_run(threads, step->out->shape.h, dequantize_rows, &work);
+      threads_run(threads, step->out->shape.h, 1, dequantize_rows, &work);
       break;
     case NODE_BMAXPOOL:
-      threads_run(threads, step->out->shape.h, bmaxpool_rows, &work);
+      threads_run(threads, step->out->shape.h, 1, bmaxpool_rows, &work);
       break;
     case NODE_PRELU:
-      threads_run(threads, step->in->shape.h, prelu_rows, &work);
+      threads_run(threads, step->in->shape.h, 1, prelu_rows, &work);
       break;
     case NODE_ADD:
-      threads_run(threads, step->in->shape.h, add_rows, &work);
+      threads_run(threads, step->in->shape.h, 1, add_rows, &work);
       break;
     case NODE_DEPTHWISE:
     case NODE_CONV:
     case NODE_AVERAGE:
     case NODE_MAX:
-      threads_run(threads, step->out->shape.h, window_rows, &work);
+      threads_run(threads, step->out->shape.h, 1, window_rows, &work);
       break;
     case NODE_CONSTANT:
     case NODE_CONCATENATION:

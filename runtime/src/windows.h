@@ -46,9 +46,8 @@ INLINE void window_tile(const FloatWindows *w, WindowKind kind, int pixel, int p
   const float count = (float)(w->rows * w->columns);
 #pragma GCC unroll 16
   for (int p = 0; p < pixels; ++p) {
-    if (kind == WEIGH) result[p] = limited(w, result[p]);
     if (kind == ADD) result[p] /= count;
-    write_part(w->output + (pixel + p) * w->output_step + channel, result[p], present);
+    write_part(w->output + (pixel + p) * w->output_step + channel, limited(w, result[p]), present);
   }
 }
 

@@ -218,11 +218,13 @@ class Sketch:
         of = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
         return self.operator(kind, [values, weights, bias], [out], options, of=of)
 
-    def pool(self, kind: str, values: int, window=(2, 2), stride=(2, 2), same: bool = False) -> int:
+    def pool(
+        self, kind: str, values: int, window=(2, 2), stride=(2, 2), same: bool = False, activation: int = 0
+    ) -> int:
         """MAX_POOL_2D or AVERAGE_POOL_2D."""
         _, height, width, channels = self.shapes[values]
         options = {"padding": 0 if same else 1, "strideH": stride[0], "strideW": stride[1]}
-        options |= {"filterHeight": window[0], "filterWidth": window[1]}
+        options |= {"filterHeight": window[0], "filterWidth": window[1], "fusedActivationFunction": activation}
         out = self.tensor((1, *self._sizes(height, width, window, stride, same), channels))
         return self.operator(kind, [values], [out], options, of="Pool2DOptions")
 

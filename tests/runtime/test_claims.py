@@ -86,3 +86,12 @@ def test_slopes_and_factors_a_row_are_none_a_channel():
     value = sketch.prelu(sketch.bconv(sketch.quantize(x), 32, 32), (32, 1, 1))
     value = sketch.multiply(sketch.bconv(sketch.quantize(value), 32, 32), (32, 1, 1))
     compare(sketch, value, taken=2)
+
+
+@pytest.mark.parametrize("kind", ["MAX_POOL_2D", "AVERAGE_POOL_2D"])
+@pytest.mark.parametrize("activation", [1, 2, 3])
+def test_pools_with_an_activation(kind, activation):
+    sketch = Sketch(7)
+    x = sketch.input((1, 6, 5, 33))
+    value = sketch.pool(kind, sketch.bconv(sketch.quantize(x), 33, 37), (3, 2), same=True, activation=activation)
+    compare(sketch, value, sketch.bconv(sketch.quantize(value), 37, 8), taken=1)

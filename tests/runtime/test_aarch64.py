@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import numpy as np
 import pytest
 
-from benchmarks import emulated
+from benchmarks import aarch64, emulated
 from ftbnn_larq import zoo
 from ftbnn_larq.errors import ToolError
+from ftbnn_larq.files import read_json
 from ftbnn_runtime import Classifier
-from runtime.fuzz import graphs
 from runtime.tests.conftest import colors
 from tests.runtime import native, test_operators
 from tests.runtime.sketch import Sketch
 
 pytestmark = pytest.mark.slow
 
-SEEDS = range(12)
+SEEDS = range(8)
 ANSWERS = """
 import sys
 from pathlib import Path
@@ -109,7 +108,7 @@ def test_float_windows_give_the_answers_of_x86_but_for_rounding(system, tmp_path
                 np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-5, err_msg=isa)
 
 
-def test_three_lines_of_python_classify_pictures_as_on_x86(system, tmp_path):
+def test_three_lines_of_python_classify_pictures_as_on_x86_in_few_instructions(system, tmp_path):
     """With a network of the zoo as it is published."""
     source = zoo.HERE / "weights" / "ftbnn_r18_pure-cifar10.tflite"
     for suffix in (".tflite", ".json"):
@@ -120,7 +119,5 @@ def test_three_lines_of_python_classify_pictures_as_on_x86(system, tmp_path):
     expected = [str(classify(picture)[0][0]) for picture in pictures]
     assert system.python(CLASSIFY, tmp_path / "model.tflite", tmp_path / "pictures.npy").split("\n")[:-1] == expected
     assert len(set(expected)) > 1
-    # Counted once more: what other processes do is no part of it.
-    counted = system.instructions(tmp_path / "model.tflite")
-    assert counted == pytest.approx(system.instructions(tmp_path / "model.tflite"), rel=1e-3)
-    assert 2e6 < counted < 7.9e6, "LCE takes 7.9 million"
+    lce = read_json(aarch64.FILE)["lce"]["instructions"]["ftbnn_r18_pure:cifar10"]
+    assert lce / 4 < system.instructions(tmp_path / "model.tflite") < lce

@@ -12,6 +12,7 @@
 //   TAIL           floats in a vector
 //   CONV_PIXELS, CONV_VECTORS  of a float convolution's tile; CONV_VECTORS * TAIL is BLOCK or a multiple
 //   VALUES         floats of a pixel that it reads together
+//   WINDOW_PIXELS  of a tile of another float window, which has BLOCK channels
 //   multiply_add(a, b, c)  a * b + c of float vectors, rounded once where the processor can
 //   where_negative(y, a)  lane by lane a where y < 0, else y; -0.0 is not below 0
 //   float_bits(y)         bit i tells whether lane i of y is below 0

@@ -38,6 +38,9 @@ ALWAYS_INLINE uint32_t lane_bits(uint32x4_t mask) {
 #define CONV_PIXELS 4
 #define CONV_VECTORS 4
 #define VALUES 4
+#define WINDOW_PIXELS 2
+#define larger(a, b) ((Floats)vmaxq_f32((float32x4_t)(a), (float32x4_t)(b)))
+#define smaller(a, b) ((Floats)vminq_f32((float32x4_t)(a), (float32x4_t)(b)))
 #define multiply_add(a, b, c) ((Floats)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
 
 // A lane of 16 bits counts two bytes of each word: it is full after this many.
@@ -148,14 +151,20 @@ ALWAYS_INLINE void finish_4x16(const Following *following, uint32x4_t limit, con
       // Slopes are at most 1.
       if (slopes) y[part] = vmaxq_f32(y[part], vmulq_f32(y[part], following->slope[part]));
     }
+    if (added) {
 #pragma GCC unroll 4
-    for (int part = 0; added && part < 4; ++part) y[part] = vaddq_f32(y[part], vld1q_f32(added + 4 * part));
+      for (int part = 0; part < 4; ++part) y[part] = vaddq_f32(y[part], vld1q_f32(added + 4 * part));
+      added += added_pitch;
+    }
+    if (!slopes && relu) {
 #pragma GCC unroll 4
-    for (int part = 0; !slopes && relu && part < 4; ++part) y[part] = vmaxq_f32(y[part], vdupq_n_f32(0));
+      for (int part = 0; part < 4; ++part) y[part] = vmaxq_f32(y[part], vdupq_n_f32(0));
+    }
+    if (writes) {
 #pragma GCC unroll 4
-    for (int part = 0; writes && part < 4; ++part) vst1q_f32(output + 4 * part, y[part]);
+      for (int part = 0; part < 4; ++part) vst1q_f32(output + 4 * part, y[part]);
+    }
     negative[p] = signs_of(y[0], y[1], y[2], y[3]);
-    if (added) added += added_pitch;
   }
   if (!signs) return;
   const uint16x8_t bits = vreinterpretq_u16_u32(

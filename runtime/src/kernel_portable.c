@@ -45,6 +45,7 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 #define CONV_PIXELS 4
 #define CONV_VECTORS BLOCK / TAIL
 #define VALUES 1
+#define WINDOW_PIXELS 1
 // Rounded once, as by the other instruction sets: in double the product is exact.
 typedef double Doubles __attribute__((vector_size(32)));
 #define doubles(v) __builtin_convertvector((v), Doubles)

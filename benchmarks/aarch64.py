@@ -96,7 +96,7 @@ def main(names: tuple[str, ...], cpu: str, output: Path) -> None:
     before = read_json(output) if output.is_file() else {}
     counted["instructions"] = {**(before.get("instructions", {}) if names else {}), **counted["instructions"]}
     write_json(output, {**before, **counted})
-    say(f"wrote {output}; python -m benchmarks.tables shows it in docs/speed.md")
+    say(f"wrote {output}; python -m benchmarks.tables shows it in docs/runtime.md")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import aarch64, answers, cards, options, pictures, results, summary
+from benchmarks import aarch64, answers, cards, options, pictures, results, runtime, summary
 from benchmarks.deployment import FILE as DEPLOYMENT
 from benchmarks.deployment import PEERS
 from benchmarks.linearity import FILE as LINEARITY
@@ -262,7 +262,8 @@ TABLES: dict[str, tuple[Path, Callable[[], list[str]]]] = {
     "answers": (DOCS / "conversion.md", answers.table),
     "training": (DOCS / "speed.md", training),
     "deployment": (DOCS / "speed.md", deployment),
-    "aarch64": (DOCS / "speed.md", aarch64.table),
+    "runtime": (DOCS / "runtime.md", runtime.table),
+    "aarch64": (DOCS / "runtime.md", aarch64.table),
     "path": (DOCS / "ideas.md", path),
     "search": (DOCS / "ideas.md", search),
     "nonlinearity": (DOCS / "ideas.md", nonlinearity),

@@ -47,6 +47,18 @@ def test_weights_that_another_node_reads_too():
     compare(sketch, value, sketch.pool("MAX_POOL_2D", weights), taken=2)
 
 
+def test_weights_of_a_later_part():
+    """The interpreter puts each DEQUANTIZE into the first part, its convolution stands in another; both need it."""
+    sketch = Sketch(8)
+    x = sketch.input((1, 6, 5, 32))
+    value = sketch.negate(x)
+    for _ in range(2):
+        value = sketch.negate(sketch.bconv(sketch.quantize(value), 32, 32))
+        value = sketch.window("CONV_2D", value, 32, (3, 3), (1, 1), stored=np.int8, axis=0)
+    weights = sketch.graph.operators[-1].inputs[1]
+    compare(sketch, sketch.bconv(sketch.quantize(value), 32, 32), weights, taken=3)
+
+
 def test_channels_that_are_cut_are_views():
     """Groups that were fused exchange their channels so: floats and packed signs, to the end and from it."""
     sketch = Sketch(3)

@@ -24,12 +24,12 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks import deployment
+from benchmarks import deployment, markdown
 from benchmarks.results import HERE
 from ftbnn_larq import cli, runs
 from ftbnn_larq.benchmarking.networks import INT8
 from ftbnn_larq.cli.output import load_tensorflow, say
-from ftbnn_larq.files import write_json
+from ftbnn_larq.files import read_json, write_json
 from ftbnn_larq.inference.interpreter import Interpreter, host_kernel, kernels
 from ftbnn_runtime.native import library
 
@@ -126,6 +126,39 @@ def measure(rounds: int) -> dict:
     }
 
 
+def table() -> list[str]:
+    """How many times as fast as LCE each network runs, then all times beside those of small float networks."""
+    document = read_json(FILE)
+    networks, together = document["networks"], document["together"]
+    isas = [name for name in next(iter(networks.values())) if name not in ("lce", "threads")]
+    rows = []
+    for name, row in networks.items():
+        memory = row[isas[0]]["memory_mb"] / row["lce"]["memory_mb"]
+        two = [f"{row['threads'][cores]:.2f}" for cores in ("idle", "busy")]
+        rows.append([f"`{name}`", *(f"{row[isa]['ratio']:.1f}" for isa in isas), *two, f"{memory:.2f}"])
+    columns = [*(f"{isa}, speed / LCE" for isa in isas), "2 threads / 1", "the same on busy cores", "memory / LCE"]
+    reference = together[FLOATS[0]]["milliseconds"]
+    beside = [
+        [
+            f"`{name}`",
+            "TFLite, XNNPACK" if name in FLOATS else "ftbnn-runtime",
+            f"{row['milliseconds'] / reference:.2f}",
+        ]
+        for name, row in sorted(together.items(), key=lambda item: item[1]["milliseconds"])
+    ]
+    versions = document["versions"]
+    return [
+        *markdown.table(["network", *columns], rows),
+        "",
+        *markdown.table(["network", "run by", f"time / `{FLOATS[0]}`"], beside),
+        "",
+        f"Measured {document['date']} on {document['machine']} with LCE {versions['larq-compute-engine']}, "
+        f"{document['lce_kernel']} kernel, and TensorFlow {versions['tensorflow']}; 224x224 pictures, 1,000 classes, "
+        f"one thread where nothing else is said, medians of {document['rounds']} turns of {document['inferences']} "
+        "inferences. Memory is the most that the process held, with the interpreter and Python.",
+    ]
+
+
 @click.command()
 @click.option("--rounds", type=int, default=15, show_default=True, help="How often each interpreter has its turn.")
 @click.option("--output", type=click.Path(path_type=Path), default=FILE, help="[default: zoo/results/runtime.json]")
@@ -133,7 +166,7 @@ def main(rounds: int, output: Path) -> None:
     """Measure ftbnn-runtime, write it to zoo/results/runtime.json."""
     load_tensorflow()
     write_json(output, measure(rounds))
-    say(f"wrote {output}; python -m benchmarks.tables shows it in docs/speed.md")
+    say(f"wrote {output}; python -m benchmarks.tables shows it in docs/runtime.md")
 
 
 if __name__ == "__main__":

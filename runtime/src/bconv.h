@@ -77,7 +77,8 @@ typedef struct {
   const char *name;
   BConvKernel bconv;
   PackKernel pack;
-  WindowKernel conv, depthwise, average, max;
+  WindowKernel conv;  // NULL where the interpreter's own is faster
+  WindowKernel depthwise, average, max;
 } Kernels;
 
 extern const Kernels kernels_portable;

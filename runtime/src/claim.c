@@ -9,6 +9,7 @@ typedef struct {
   TfLiteContext *context;
   TfLiteIntArray *plan;
   Tensors *tensors;
+  bool leaves_conv;
   bool *can, *is_claimed;  // [place in the plan]
   bool *is_ours;           // [tensor]: a claimed node reads or writes it
 } Claim;
@@ -45,6 +46,7 @@ static bool read_plan(Claim *claim) {
       const char *why = "";
       if (!node_at(claim, i, &node, &registration)) return false;
       claim->can[i] = node_read(claim->tensors, node, registration, &read, &why);
+      if (claim->can[i] && claim->leaves_conv && read.kind == NODE_CONV) claim->can[i] = false;
       if (claim->can[i]) continue;
       if (node_is_lce(registration)) {
         context->ReportError(context, "ftbnn-runtime: node %d, %s: %s", claim->plan->data[i], registration->custom_name, why);
@@ -96,7 +98,7 @@ static void take_all(Claim *claim, bool lce_only) {
   }
 }
 
-bool claim_nodes(TfLiteContext *context, bool lce_only, Claimed *claimed) {
+bool claim_nodes(TfLiteContext *context, bool lce_only, bool leaves_conv, Claimed *claimed) {
   *claimed = (Claimed){0};
   TfLiteIntArray *now;
   if (context->GetExecutionPlan(context, &now) != kTfLiteOk) return false;
@@ -104,6 +106,7 @@ bool claim_nodes(TfLiteContext *context, bool lce_only, Claimed *claimed) {
   const size_t count = (size_t)now->size, bytes = sizeof *now + count * sizeof(int);
   Claim claim = {
       .context = context,
+      .leaves_conv = leaves_conv,
       .plan = malloc(bytes),
       .tensors = &claimed->tensors,
       .can = calloc(count + 1, sizeof(bool)),

@@ -58,7 +58,9 @@ static TfLiteStatus part_invoke(TfLiteContext *context, TfLiteNode *node) {
 static TfLiteStatus delegate_prepare(TfLiteContext *context, TfLiteDelegate *base) {
   Delegate *delegate = (Delegate *)(void *)base;
   Claimed claimed;
-  TfLiteStatus status = claim_nodes(context, delegate->lce_only, &claimed) ? kTfLiteOk : kTfLiteError;
+  const bool leaves_conv = !delegate->kernels->conv;
+  TfLiteStatus status =
+      claim_nodes(context, delegate->lce_only, leaves_conv, &claimed) ? kTfLiteOk : kTfLiteError;
   if (status == kTfLiteOk && claimed.nodes->size) {
     const TfLiteRegistration registration = {
         .init = part_init,

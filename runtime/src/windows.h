@@ -1,7 +1,5 @@
 // Float windows: convolutions and pools. A kernel file includes this behind kernel.h.
 
-typedef float Values __attribute__((vector_size(4 * VALUES)));
-
 INLINE Floats limited(const FloatWindows *w, Floats v) {
   if (!w->is_limited) return v;
   v = choose(v < w->low, splat(w->low), v);
@@ -70,6 +68,9 @@ static void depthwise(const FloatWindows *w) { windows(w, WEIGH); }
 static void average(const FloatWindows *w) { windows(w, ADD); }
 
 static void max_window(const FloatWindows *w) { windows(w, LARGEST); }
+
+#ifdef multiply_add
+typedef float Values __attribute__((vector_size(4 * VALUES)));
 
 // `count` values of each pixel, times their weights; 1 or VALUES. All numbers are constants once inlined.
 INLINE void multiply(const float *input, const int64_t *place, const float *weights, size_t block, int pixels, int vectors,
@@ -150,3 +151,8 @@ static void conv(const FloatWindows *given) {
     }
   }
 }
+
+#define CONV conv
+#else
+#define CONV NULL
+#endif

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from ftbnn_larq import zoo
+from ftbnn_larq.documents import Network
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.zoo import applications, peers
@@ -79,11 +80,12 @@ def create(name: str, **arguments):
     return others.create(name, **arguments) if others else zoo.create_model(name, **arguments)
 
 
-def rebuild(described: dict):
+def rebuild(described: Network):
     """Build the network that a run or a weights file describes, with random weights.
 
-    Arguments:
-        described: dict with `name`, `options`, `input_shape` (height, width, channels) and `classes`.
+    Raises:
+        UnknownNameError, ConfigError: there is no such network any more, or it cannot be built with these options.
     """
-    shape = {"input_shape": tuple(described["input_shape"]), "num_classes": described["classes"]}
-    return create(described["name"], **shape, **described["options"])
+    check(described.name, described.options)
+    shape = {"input_shape": described.input_shape, "num_classes": described.classes}
+    return create(described.name, **shape, **described.options)

@@ -40,7 +40,7 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
     path = zoo.published_flatbuffer(path)
     if path.is_dir():
         run = open_run(path)
-        config = DataConfig.from_json(run.config["data"])
+        config = run.config.data
         pictures = _prepare(images, config)
         probabilities = trained.load_run(run).predict(pictures, batch_size=64, verbose=0)
     else:

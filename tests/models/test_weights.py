@@ -8,6 +8,7 @@ import ftbnn_larq  # isort: skip (before TensorFlow)
 import numpy as np
 import pytest
 
+from ftbnn_larq.documents import DataConfig, Network, Training
 from ftbnn_larq.errors import ModelFileError
 from ftbnn_larq.models.weights import load_weights, save_compact
 
@@ -26,7 +27,9 @@ def written(tmp_path_factory):
         model.save_weights(folder / name)
     for name in ("whole.keras", "whole.h5"):
         model.save(folder / name)
-    save_compact(model, folder / "compact.npz", {"model": {"name": "ftbnn_r18_pure", "options": {}}})
+    network = Network("ftbnn_r18_pure", {}, SMALL["input_shape"], SMALL["num_classes"])
+    data = DataConfig("shades", network.input_shape, tuple("abcd"))
+    save_compact(model, folder / "compact.npz", Training(network, data))
     return model, folder
 
 

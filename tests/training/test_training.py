@@ -26,6 +26,7 @@ import ftbnn_larq
 from benchmarks import workers
 from ftbnn_larq import data, recipe, runs, zoo
 from ftbnn_larq.data import pipeline
+from ftbnn_larq.documents import LengthChange
 from ftbnn_larq.errors import ConfigError, RunError, TrainingError, TrainingInterrupted, UnknownNameError
 from ftbnn_larq.models.config import ResNetConfig
 from ftbnn_larq.recipe import Recipe
@@ -210,10 +211,10 @@ def test_a_run_that_is_made_longer_goes_on_as_long_after_an_interruption_and_say
     assert loop.resume(run.path)["epochs"] == 3
     assert recipe.read(run.path / "recipe.toml").epochs == 3
     # The learning rate fell as in a run of one epoch first, so that its recipe alone does not repeat it.
-    assert runs.open_run(run.path).config["length_changed"] == [{"after": 1, "of": 1}]
+    assert runs.open_run(run.path).config.length_changed == (LengthChange(after=1, of=1),)
     repeated = command("train", "--recipe", run.path / "recipe.toml", "--epochs", 1, "--json")
     assert "changed its length after epoch 1 of 1" in repeated.err
-    assert "length_changed" not in runs.open_run(tmp_path / repeated.out["run"]).config
+    assert runs.open_run(tmp_path / repeated.out["run"]).config.length_changed == ()
 
 
 @pytest.mark.slow
@@ -250,7 +251,7 @@ def test_a_run_goes_on_without_what_it_began_from_and_tells_no_result_until_it_h
 
 def test_a_run_tells_its_whole_network_whatever_becomes_of_the_zoos_choices(trained_twice):
     (_, run, _), _ = trained_twice
-    assert ResNetConfig(**run.config["model"]["options"]) == zoo.entry("ftbnn_r18").config.replace(**OPTIONS)
+    assert ResNetConfig(**run.config.model.options) == zoo.entry("ftbnn_r18").config.replace(**OPTIONS)
 
 
 def test_the_zoo_has_a_complete_recipe_for_imagenet_and_says_what_it_is():
@@ -406,7 +407,7 @@ def test_a_run_can_be_fine_tuned_to_other_classes(trained_twice, tmp_path):
     # Grey pictures are given the channels of the network that it starts from.
     keys = {"dataset": "digits", "options": OPTIONS, "init_from": how.init_from, "epochs": 1, "output": tmp_path}
     on_digits = ftbnn_larq.train("ftbnn_r18", **keys)
-    assert runs.open_run(on_digits["run"]).config["data"]["input_shape"] == [8, 8, 3]
+    assert runs.open_run(on_digits["run"]).config.data.input_shape == (8, 8, 3)
     # Digits are grey, these are not.
     with pytest.raises(ConfigError, match=r"stem_conv is \[\(3, 3, 3, 8\)\] here"):
         loop.start("ftbnn_r18", pets, how.replace(init_from=str(grey.path)), options=OPTIONS, output=tmp_path)

@@ -148,8 +148,8 @@ class Weights(Training):
 
     recipe: dict[str, str | int | float] = dataclasses.field(default_factory=dict)
     date: str = ""
-    keras: dict[str, float] = dataclasses.field(default_factory=dict)
-    lce: dict[str, float] = dataclasses.field(default_factory=dict)
+    keras: dict[str, int | float] = dataclasses.field(default_factory=dict)
+    lce: dict[str, int | float] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)

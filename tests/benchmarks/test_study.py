@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import re
@@ -136,7 +137,7 @@ def test_a_run_that_ends_in_nan_is_recorded_and_the_study_goes_on(here, monkeypa
         ("units = [1], slopes", "width = 32, slopes", ConfigError, "width = 32: a study's `width`"),
         ("seeds = [0]\n", "", ConfigError, "seeds is missing"),
         ("epochs = 1", 'epochs = "1"', ConfigError, "not of type int"),
-        ("variant = [", "variant = ", ConfigError, "no study file"),
+        ("variant = [", "variant = ", ConfigError, "not TOML"),
     ],
 )
 def test_study_files_that_cannot_be_run(here, old, new, error, words):

@@ -10,6 +10,7 @@ import dataclasses
 from ftbnn_larq import zoo
 from ftbnn_larq.documents import Network
 from ftbnn_larq.errors import ConfigError, UnknownNameError
+from ftbnn_larq.models.config import check_size
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.zoo import applications, peers
 
@@ -77,6 +78,7 @@ def whole_configuration(name: str, options: dict) -> dict:
 def create(name: str, **arguments):
     """Build the network called `name`. Arguments as for `zoo.create_model`, `peers.create`, `applications.create`."""
     others = _others(name)
+    check_size(arguments.get("input_shape") or (), arguments.get("num_classes") or 1)
     return others.create(name, **arguments) if others else zoo.create_model(name, **arguments)
 
 

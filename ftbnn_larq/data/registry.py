@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 
 from ftbnn_larq.data.formats import Data, DataConfig, Split, prepared_as
+from ftbnn_larq.documents import MOST_SIDE, quoted
 from ftbnn_larq.errors import ConfigError
 
 
@@ -54,11 +55,13 @@ def load(
     Raises:
         UnknownNameError: there is no such data set.
         DataError: the data set is missing, empty or damaged, has one class only, or has other classes than `config`.
-        ConfigError: `input_size` is below 8, or `channels` is neither 1 nor 3.
+        ConfigError: `input_size` is below 8 or absurdly large, or `channels` is neither 1 nor 3.
     """
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
-    if size is not None and min(size) < 8:
-        raise ConfigError(f"input size {'x'.join(map(str, size))}: pictures need at least 8x8 pixels")
+    if size is not None and not (min(size) >= 8 and max(size) <= MOST_SIDE):
+        raise ConfigError(
+            f"input size {' x '.join(map(quoted, size))}: pictures need 8x8 pixels, and at most {MOST_SIDE} a side"
+        )
     if channels not in (None, 1, 3):
         raise ConfigError(f"{channels} channels: pictures have 1 (grey) or 3 (color)")
     data = _source(name).load(name, data_dir=data_dir, input_size=size, download=download)

@@ -8,8 +8,9 @@ from typing import Any
 
 from ftbnn_larq.documents.reading import quoted
 
+# Networks for more are not built.
 MOST_CLASSES = 100_000
-MOST_SIDE = 2**15 - 1
+MOST_SIDE = 4_096
 CROPS = ("pad", "resized", "jitter", "none")
 
 

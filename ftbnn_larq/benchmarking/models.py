@@ -173,8 +173,8 @@ def read_model(path: str | os.PathLike, name: str | None = None) -> Model:
     classes = math.prod(shapes[1])
     if not all(1 <= side <= MOST_SIDE for side in shapes[0]) or not 1 <= classes <= MOST_CLASSES:
         raise ModelFileError(
-            f"{path}: not a classifier of pictures of up to {MOST_SIDE} pixels a side and {MOST_CLASSES:,} classes: its "
-            f"input and output are {shapes}"
+            f"{path}: its input and output are {shapes}: pictures have at most {MOST_SIDE} pixels a side here, and "
+            f"{MOST_CLASSES:,} classes are the most"
         )
     digest = hashlib.sha256(flatbuffer).hexdigest()
     # Results are text, names of files any bytes.

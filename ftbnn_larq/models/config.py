@@ -43,7 +43,7 @@ GROUP_STEP = 32
 FULL_WIDTH = 64
 
 # Of a network that is still built within minutes.
-MOST_UNITS, MOST_STAGES, MOST_CHANNELS, MOST_NUMBER = 1_000, 16, 32_768, 10**6
+MOST_UNITS, MOST_STAGES, MOST_CHANNELS, MOST_NUMBER = 500, 16, 32_768, 10**6
 
 # Fields of ResNetConfig whose value is one of these words.
 CHOICES = {

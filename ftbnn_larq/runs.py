@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ftbnn_larq import documents
-from ftbnn_larq.documents import LengthChange, Training
 from ftbnn_larq.errors import RunError
 
 CONFIG = "config.json"
@@ -44,7 +43,7 @@ class Run:
     """
 
     path: Path
-    config: Training
+    config: documents.Training
 
     @property
     def weights(self) -> Path:
@@ -62,7 +61,7 @@ class Run:
         if any(each.after == after for each in changes):
             # No epoch was trained under the plan of `of` epochs.
             return self
-        changes = (*changes, LengthChange(after, of))
+        changes = (*changes, documents.LengthChange(after, of))
         return dataclasses.replace(self, config=dataclasses.replace(self.config, length_changed=changes))
 
     def save_config(self) -> None:
@@ -89,12 +88,12 @@ def open_run(path: str | os.PathLike) -> Run:
     if not path.is_dir():
         raise RunError(f"{path}: no such run folder")
     try:
-        return Run(path, documents.read(path / CONFIG, Training, RunError))
+        return Run(path, documents.read(path / CONFIG, documents.Training, RunError))
     except FileNotFoundError as error:
         raise RunError(f"{path} is not a run: it has no {CONFIG}") from error
 
 
-def create_run(output: str | os.PathLike, config: Training) -> Run:
+def create_run(output: str | os.PathLike, config: documents.Training) -> Run:
     """Create a run folder below `output`, named after model, data set and time.
 
     Arguments:

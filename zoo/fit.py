@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ftbnn_larq.documents import Network
+from ftbnn_larq import documents
 from ftbnn_larq.errors import ConfigError
 
 
 def check(
-    name: str, weights: str, theirs: Network, *, shape: tuple | None, classes: int | None, is_published: bool
+    name: str, weights: str, theirs: documents.Network, *, shape: tuple | None, classes: int | None, is_published: bool
 ) -> None:
     """Refuse weights that do not fit.
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ftbnn_larq import zoo
-from ftbnn_larq.documents import Network
+from ftbnn_larq import documents, zoo
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.models.config import check_size
 from ftbnn_larq.recipe import Recipe
@@ -82,7 +81,7 @@ def create(name: str, **arguments):
     return others.create(name, **arguments) if others else zoo.create_model(name, **arguments)
 
 
-def rebuild(described: Network):
+def rebuild(described: documents.Network):
     """Build the network that a run or a weights file describes, with random weights.
 
     Raises:

@@ -6,8 +6,8 @@ import dataclasses
 import os
 from pathlib import Path
 
-from ftbnn_larq import runs, zoo
-from ftbnn_larq.documents import DataConfig, Training
+from ftbnn_larq import documents, runs, zoo
+from ftbnn_larq.documents import DataConfig
 from ftbnn_larq.errors import ConfigError, RunError, UnknownNameError
 from ftbnn_larq.models import keras_files
 from ftbnn_larq.models.weights import load_weights, read_description
@@ -29,7 +29,7 @@ class Trained:
     published: tuple[str, str] | None = None
 
     @property
-    def description(self) -> Training | None:
+    def description(self) -> documents.Training | None:
         """What names its model and data; None for a Keras file."""
         if self.published:
             return read_description(zoo.published(*self.published))

@@ -13,34 +13,28 @@ built of them. Keys that a class does not name are left alone, so that newer fil
 
 from __future__ import annotations
 
-from ftbnn_larq.documents.kinds import (
+from ftbnn_larq.documents.data import DataConfig
+from ftbnn_larq.documents.reading import (
+    MOST_BYTES,
     MOST_CLASSES,
     MOST_SIDE,
-    Checkpoint,
-    DataConfig,
-    LengthChange,
-    Network,
-    Result,
-    Scores,
-    Sidecar,
-    Training,
-    Weights,
+    check,
+    load,
+    parse,
+    parse_toml,
+    quoted,
+    read,
+    read_toml,
+    within,
+    write,
 )
-from ftbnn_larq.documents.reading import MOST_BYTES, check, load, parse, parse_toml, quoted, read, read_toml, write
 
+_LATER = ("Checkpoint", "LengthChange", "Measurement", "Network", "Result", "Scores", "Sidecar", "Training", "Weights")
 __all__ = [
     "MOST_BYTES",
     "MOST_CLASSES",
     "MOST_SIDE",
-    "Checkpoint",
     "DataConfig",
-    "LengthChange",
-    "Network",
-    "Result",
-    "Scores",
-    "Sidecar",
-    "Training",
-    "Weights",
     "check",
     "load",
     "parse",
@@ -48,5 +42,16 @@ __all__ = [
     "quoted",
     "read",
     "read_toml",
+    "within",
     "write",
+    *_LATER,
 ]
+
+
+def __getattr__(name: str):
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Making a dozen classes takes a tenth of the time of `--help`, which needs none.
+    from ftbnn_larq.documents import kinds, measurement
+
+    return getattr(kinds, name, None) or getattr(measurement, name)

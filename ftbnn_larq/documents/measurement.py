@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftbnn_larq.documents.kinds import within
+from ftbnn_larq.documents.reading import within
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,10 @@ MOST_BYTES = 16 << 20
 # People write TOML themselves. The time to read it grows with the square of a key's length.
 MOST_BYTES_OF_TOML = 64 << 10
 
+# Networks for more are not built.
+MOST_CLASSES = 100_000
+MOST_SIDE = 4_096
+
 Document = TypeVar("Document")
 
 
@@ -144,3 +148,9 @@ def quoted(value) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**20:
         return "a number of more than 20 digits"
     return one_line(ValueError(json.dumps(value)), 60)
+
+
+def within(key: str, value, least: float, most: float) -> None:
+    """Raise ValueError unless a number, which may be None, is from `least` to `most`."""
+    if value is not None and not least <= value <= most:
+        raise ValueError(f"{key} is {quoted(value)}, expected {least:,} to {most:,}")

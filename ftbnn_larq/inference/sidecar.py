@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ftbnn_larq import documents
-from ftbnn_larq.documents import DataConfig, Sidecar
+from ftbnn_larq.documents import DataConfig
 from ftbnn_larq.errors import ModelFileError
 from ftbnn_larq.files import sha256
 from ftbnn_larq.inference import lce
@@ -17,7 +17,7 @@ def sidecar_path(flatbuffer: str | os.PathLike) -> Path:
     return Path(flatbuffer).with_suffix(".json")
 
 
-def read(flatbuffer: str | os.PathLike) -> Sidecar:
+def read(flatbuffer: str | os.PathLike) -> documents.Sidecar:
     """What the JSON file beside a flatbuffer says.
 
     Raises:
@@ -25,7 +25,7 @@ def read(flatbuffer: str | os.PathLike) -> Sidecar:
         ModelFileError: it is damaged, or of another flatbuffer.
     """
     path = sidecar_path(flatbuffer)
-    document = documents.read(path, Sidecar, ModelFileError)
+    document = documents.read(path, documents.Sidecar, ModelFileError)
     # Older files do not say it.
     if document.sha256 is not None and document.sha256 != sha256(flatbuffer):
         raise ModelFileError(

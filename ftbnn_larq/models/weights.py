@@ -18,7 +18,6 @@ import zipfile
 from pathlib import Path
 
 from ftbnn_larq import documents
-from ftbnn_larq.documents import Training, Weights
 from ftbnn_larq.errors import ModelFileError, one_line
 from ftbnn_larq.files import written_whole
 
@@ -156,7 +155,7 @@ def save_weights(model, path: Path) -> None:
 DESCRIPTION = "description"
 
 
-def save_compact(model, path: str | os.PathLike, description: Training) -> None:
+def save_compact(model, path: str | os.PathLike, description: documents.Training) -> None:
     """Write a network's weights as an .npz file: binary kernels as their signs and the mean magnitude.
 
     Arguments:
@@ -181,7 +180,7 @@ def save_compact(model, path: str | os.PathLike, description: Training) -> None:
         np.savez_compressed(temporary, **arrays)
 
 
-def read_description(path: str | os.PathLike) -> Weights:
+def read_description(path: str | os.PathLike) -> documents.Weights:
     """The description in an .npz file. Raises ModelFileError if `save_compact` did not write the file."""
     with _opened(path) as file:
         (size,) = _shape(file, DESCRIPTION)
@@ -189,7 +188,7 @@ def read_description(path: str | os.PathLike) -> Weights:
             raise ModelFileError(f"{path}: damaged: its description has {size:,} bytes")
         content = file[DESCRIPTION].tobytes()
     source = f"{path}, {DESCRIPTION}"
-    return documents.check(documents.parse(content, source, ModelFileError), Weights, source, ModelFileError)
+    return documents.check(documents.parse(content, source, ModelFileError), documents.Weights, source, ModelFileError)
 
 
 def _load_compact(model, path) -> None:

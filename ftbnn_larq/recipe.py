@@ -12,16 +12,16 @@ from ftbnn_larq import documents
 from ftbnn_larq.errors import ConfigError, FtbnnError, UnknownNameError
 from ftbnn_larq.files import write_text
 
-# No count of a recipe is larger: epochs, pictures of a step.
-MOST = 10**6
+# No number of a recipe is larger: a count, such as epochs or pictures of a step; a float32.
+MOST = {int: 10**6, float: 1e38}
 
 
 def _above(value):
-    return 0 < value <= MOST or f"must be above 0, and {MOST:,} at most"
+    return value > 0 or "must be above 0"
 
 
 def _not_negative(value):
-    return 0 <= value <= MOST or f"must be from 0 to {MOST:,}"
+    return value >= 0 or "must not be negative"
 
 
 def _share(value):
@@ -99,9 +99,12 @@ class Recipe:
             if choices and value not in choices:
                 raise UnknownNameError(field.name.replace("_", " "), value, choices)
             if expected is not str:
+                most = MOST[expected]
                 # An integer of many digits is finite, but no float.
-                infinite = isinstance(value, float) and not math.isfinite(value)
-                verdict = "is not finite" if infinite else field.metadata["check"](value)
+                if isinstance(value, float) and not math.isfinite(value):
+                    verdict = "is not finite"
+                else:
+                    verdict = field.metadata["check"](value) if value <= most else f"must be at most {most:,}"
                 if verdict is not True:
                     raise ConfigError(f"{field.name} = {documents.quoted(value)} {verdict}")
             elif "\0" in value:

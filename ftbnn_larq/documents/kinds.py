@@ -9,6 +9,8 @@ from typing import Any
 from ftbnn_larq.documents.data import DataConfig, check_shape
 from ftbnn_larq.documents.reading import MOST_CLASSES, quoted, within
 
+MOST_EPOCHS = 10**6
+
 
 @dataclass(frozen=True)
 class Network:
@@ -41,6 +43,10 @@ class LengthChange:
 
     after: int
     of: int
+
+    def __post_init__(self):
+        within("after", self.after, 0, MOST_EPOCHS)
+        within("of", self.of, 0, MOST_EPOCHS)
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class Checkpoint:
     history: tuple[dict[str, int | float], ...]
 
     def __post_init__(self):
-        within("epoch", self.epoch, 1, 10**6)
+        within("epoch", self.epoch, 1, MOST_EPOCHS)
         if len(self.history) != self.epoch:
             raise ValueError(f"history has {len(self.history)} rows, expected {self.epoch}, as epoch says")
         for index, row in enumerate(self.history):
@@ -149,6 +155,8 @@ class Result:
 
     def __post_init__(self):
         Scores(self.top1, self.top5)
+        within("epochs", self.epochs, 0, MOST_EPOCHS)
+        within("examples", self.examples, 0, 10**12)
         within("seconds", self.seconds, 0, 1e12)
 
 

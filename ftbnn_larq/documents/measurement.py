@@ -30,6 +30,7 @@ class OperatorTime:
     ms: float | None = None
 
     def __post_init__(self):
+        within("count", self.count, 0, 1e9)
         within("ms", self.ms, 0, 1e12)
 
 
@@ -91,5 +92,7 @@ class Measurement:
     def __post_init__(self):
         for key in ("threads", "runs", "ratio", "bytes", "peak_memory_mb", "classes"):
             within(key, getattr(self, key), 0, 1e15)
+        for side in self.input_shape:
+            within("input_shape", side, 1, 1e9)
         if self.layers is not None and any(each.ms is None for each in self.operators):
             raise ValueError("operators has rows without ms, expected it with layers")

@@ -19,8 +19,9 @@ else:
     import tomli as tomllib
 
 MOST_BYTES = 16 << 20
-# People write TOML themselves. The time to read it grows with the square of a key's length.
+# People write TOML themselves.
 MOST_BYTES_OF_TOML = 64 << 10
+MOST_DOTS = 100
 
 # Networks for more are not built.
 MOST_CLASSES = 100_000
@@ -57,6 +58,9 @@ def read_toml(path: str | os.PathLike, error: type[FtbnnError]) -> dict:
 
 def parse_toml(text: str, source: object, error: type[FtbnnError]) -> dict:
     """The table in a TOML text that comes from `source`. Raises `error`."""
+    # A key of many parts takes Python a time that grows with their square.
+    if any(line.partition("#")[0].count(".") > MOST_DOTS for line in text.split("\n")):
+        raise error(f"{source}: a line with more than {MOST_DOTS} dots: such a key is nested too deep")
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as problem:

@@ -205,6 +205,15 @@ def test_the_front_is_what_nothing_beats_in_both():
     assert pareto_front([]) == []
 
 
+def test_names_are_no_formulas(told):
+    odd = "$\\frac{1}{$"
+    operators = [{"type": odd, "count": 1, "ms": 1.0}]
+    layers = [{"layer": odd, "type": odd, "ms": 1.0, "calls": 1}]
+    a_measurement(told, "second", 5.0, path=odd, device={"cpu": odd}, operators=operators, layers=layers)
+    a_run(told, odd, 0.7, name=odd)
+    assert "frac" in written(told)
+
+
 def test_the_legend_of_operators_stays_within_the_picture():
     types = ["Convolution (NHWC, F32) IGEMM", "Fully Connected (NC, F32) GEMM", "T" * 80, *"abcdefgh"]
     operators = [{"type": kind, "count": 1, "ms": 1.0} for kind in types]

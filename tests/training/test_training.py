@@ -28,6 +28,7 @@ from ftbnn_larq import data, recipe, runs, zoo
 from ftbnn_larq.data import pipeline
 from ftbnn_larq.documents import LengthChange
 from ftbnn_larq.errors import ConfigError, RunError, TrainingError, TrainingInterrupted, UnknownNameError
+from ftbnn_larq.files import sha256
 from ftbnn_larq.models.config import ResNetConfig
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import distribution, loop, precision
@@ -247,6 +248,64 @@ def test_a_run_goes_on_without_what_it_began_from_and_tells_no_result_until_it_h
     # Its weights may be those of a later epoch now.
     assert not (run.path / "result.json").exists()
     assert loop.resume(run.path)["epochs"] == 4
+
+
+def _with_checkpoint(run: runs.Run, folder: Path, change) -> Path:
+    """A copy of a run whose newest checkpoint is changed: `change` gets its weights' path and its record."""
+    copy = shutil.copytree(run.path, folder)
+    file = last_checkpoint(runs.open_run(copy))
+    record = json.loads(file.with_suffix("").with_suffix(".json").read_text())
+    change(file, record)
+    file.with_suffix("").with_suffix(".json").write_text(json.dumps(record))
+    return copy
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_overwritten(trained_twice, fit, tmp_path):
+    (_, run, _), _ = trained_twice
+    _, wider, _ = fit(options={**OPTIONS, "widening": 4})
+    _, averaged, _ = fit(ema=0.9)
+
+    def of(other: Path):
+        def change(file: Path, record: dict) -> None:
+            shutil.copy(other, file)
+            record["sha256"] = sha256(file)
+
+        return change
+
+    def cut(file: Path, record: dict) -> None:
+        file.write_bytes(file.read_bytes()[:-3000])
+        record["sha256"] = sha256(file)
+
+    cases = {
+        "wider": (of(last_checkpoint(wider)), r"epoch-0002\.weights\.h5: not the weights of this ftbnn_r18"),
+        "averaged": (of(last_checkpoint(averaged)), r"epoch-0002\.weights\.h5: not the state of this run's optimizer"),
+        "cut": (cut, r"epoch-0002\.weights\.h5: damaged"),
+        "rows": (lambda file, record: record["history"].pop(), r"epoch-0002\.json: damaged: history has 1 rows"),
+        "keys": (lambda file, record: record["history"][1].pop("val_top1"), r"history\[1\]\.val_top1 is missing"),
+        "epoch": (lambda file, record: record.update(epoch=1, history=record["history"][:1]), "epoch-0001.json is its"),
+    }
+    for name, (change, words) in cases.items():
+        copy = _with_checkpoint(run, tmp_path / name, change)
+        before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+        with pytest.raises(RunError, match=words):
+            loop.resume(copy, epochs=3)
+        assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before, name
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_leftovers_go(trained_twice, tmp_path):
+    (_, run, _), _ = trained_twice
+    copy = _with_checkpoint(run, tmp_path / "cut", lambda file, record: file.write_bytes(file.read_bytes()[:3000]))
+    (copy / "checkpoints" / ".writing-abc").mkdir()
+    (copy / "checkpoints" / ".writing-abc" / "epoch-0003.weights.h5").write_bytes(b"half")
+    assert loop.resume(copy)["epochs"] == 2
+    assert not list(copy.rglob(".writing-*"))
+    assert_same(weights(run), weights(runs.open_run(copy)))
+    for file in (copy / "checkpoints").glob("*.h5"):
+        file.unlink()
+    with pytest.raises(RunError, match="all of its 2 checkpoints are damaged: begin anew with"):
+        loop.resume(copy, epochs=3)
 
 
 def test_a_run_tells_its_whole_network_whatever_becomes_of_the_zoos_choices(trained_twice):

@@ -7,7 +7,7 @@ import importlib
 
 from ftbnn_larq.data.formats import Data, DataConfig, Split, prepared_as
 from ftbnn_larq.documents import MOST_SIDE, quoted
-from ftbnn_larq.errors import ConfigError
+from ftbnn_larq.errors import ConfigError, DataError
 
 
 def _source(name: str):
@@ -71,6 +71,11 @@ def load(
         if channels == 1 and _in_color(data.train):
             notes += (f"pictures of {name} are in color, the network takes grey ones: they are turned grey",)
         data = dataclasses.replace(data, config=dataclasses.replace(data.config, input_shape=shape), notes=notes)
+    try:
+        # What a run's documents could not say.
+        data.config.check()
+    except ValueError as error:
+        raise DataError(f"data set {name} cannot be used: {error}: take another --input-size") from error
     if config is not None:
         return prepared_as(config, data)
     if flip is not None:

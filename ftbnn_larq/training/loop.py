@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -147,13 +145,6 @@ def _check(data: Data, how: Recipe, strategy: tf.distribute.Strategy) -> None:
         raise ConfigError(
             f"batch size {how.batch_size} is larger than the training split of {data.config.name} "
             f"({data.train.examples} pictures): take a smaller one"
-        )
-    needed = 4 * how.batch_size * math.prod(data.config.input_shape)
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
-        raise ConfigError(
-            f"a batch of {how.batch_size} pictures takes {needed / 1e9:.1f} GB, this machine has {there / 1e9:.1f} GB: "
-            "take a smaller batch size or input size"
         )
     distribution.check_batch(how, strategy)
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from ftbnn_larq import data, recipe, runs, zoo
+from ftbnn_larq.documents import quoted
 from ftbnn_larq.errors import ConfigError
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.zoo import networks, trained
@@ -82,7 +83,19 @@ def plan(
     how = recipe.read(recipe_file) if recipe_file else zoo.recipe_for(place["dataset"])
     how = recipe.from_table(changes, "the options", how)
     networks.check_recipe(model, how)
+    _check_memory(how, place["input_size"])
     return Plan(model, options, how, **place, seed=seed or 0, notes=notes)
+
+
+def _check_memory(how: Recipe, input_size: int | None) -> None:
+    """Raise ConfigError for batches that this machine cannot hold, even in grey."""
+    needed = 4 * how.batch_size * (input_size or 0) ** 2
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise ConfigError(
+            f"{how.batch_size} pictures of {quoted(input_size)} pixels a side need more memory than the "
+            f"{there / 1e9:.0f} GB of this machine: take a smaller batch size or input size"
+        )
 
 
 def _resumed(run: runs.Run, model, dataset, data_dir, given: list[str], changes: dict) -> Plan:

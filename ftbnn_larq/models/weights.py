@@ -104,7 +104,7 @@ def optimizer_shapes(path: str | os.PathLike) -> list[tuple]:
     """
     try:
         shapes = _shapes(path, "optimizer")
-        return [shapes[f"optimizer/vars/{index}"] for index in range(len(shapes))]
+        return [shape for _, shape in sorted(shapes.items(), key=lambda item: int(item[0].rpartition("/")[2]))]
     except Exception as error:  # as above
         raise ModelFileError(f"{path}: damaged, or without an optimizer ({one_line(error, 160)})") from error
 

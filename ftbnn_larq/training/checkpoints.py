@@ -66,10 +66,10 @@ def restore(run: Run, record: Checkpoint, model: tf.keras.Model) -> None:
     weights, own = _files(run, record.epoch)
     way_out = f"to go on from the checkpoint before, if there is one, remove {own} and resume again"
     try:
+        load_weights(model, weights)
         # Keras skips an optimizer that does not fit.
         if optimizer_shapes(weights) != [tuple(variable.shape) for variable in model.optimizer.variables]:
             raise ModelFileError(f"{weights}: not the state of this run's optimizer")
-        load_weights(model, weights)
     except ModelFileError as error:
         raise RunError(f"{error}; {way_out}") from error
 

@@ -31,7 +31,7 @@ from ftbnn_larq.errors import ConfigError, RunError, TrainingError, TrainingInte
 from ftbnn_larq.files import sha256
 from ftbnn_larq.models.config import ResNetConfig
 from ftbnn_larq.recipe import Recipe
-from ftbnn_larq.training import distribution, loop, precision
+from ftbnn_larq.training import checkpoints, distribution, loop, precision
 from ftbnn_larq.training.student import Student
 from ftbnn_larq.zoo.trained import load_run
 from tests.conftest import ROOT, run_command
@@ -261,14 +261,15 @@ def _with_checkpoint(run: runs.Run, folder: Path, change) -> Path:
 
 
 @pytest.mark.slow
-def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_overwritten(trained_twice, fit, tmp_path):
+def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_overwritten(trained_twice, tmp_path):
     (_, run, _), _ = trained_twice
-    _, wider, _ = fit(options={**OPTIONS, "widening": 4})
-    _, averaged, _ = fit(ema=0.9)
 
-    def of(other: Path):
+    def edited(name: str, shape: tuple | None):
         def change(file: Path, record: dict) -> None:
-            shutil.copy(other, file)
+            with h5py.File(file, "a") as opened:
+                del opened[name]
+                if shape:
+                    opened[name] = np.zeros(shape, np.float32)
             record["sha256"] = sha256(file)
 
         return change
@@ -278,19 +279,24 @@ def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_overwritte
         record["sha256"] = sha256(file)
 
     cases = {
-        "wider": (of(last_checkpoint(wider)), r"epoch-0002\.weights\.h5: not the weights of this ftbnn_r18"),
-        "averaged": (of(last_checkpoint(averaged)), r"epoch-0002\.weights\.h5: not the state of this run's optimizer"),
-        "cut": (cut, r"epoch-0002\.weights\.h5: damaged"),
-        "rows": (lambda file, record: record["history"].pop(), r"epoch-0002\.json: damaged: history has 1 rows"),
-        "keys": (lambda file, record: record["history"][1].pop("val_top1"), r"history\[1\]\.val_top1 is missing"),
-        "epoch": (lambda file, record: record.update(epoch=1, history=record["history"][:1]), "epoch-0001.json is its"),
+        "other layers": (edited("layers/conv2d/vars/0", (3, 3, 1, 4)), r"is \(3, 3, 1, 4\) there"),
+        "other optimizer": (edited("optimizer/vars/3", None), "not the state of this run's optimizer"),
+        "cut": (cut, "damaged"),
     }
     for name, (change, words) in cases.items():
         copy = _with_checkpoint(run, tmp_path / name, change)
         before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
-        with pytest.raises(RunError, match=words):
+        with pytest.raises(RunError, match=rf"epoch-0002\.weights\.h5.*{words}.*; to go on from the checkpoint"):
             loop.resume(copy, epochs=3)
         assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before, name
+    records = {
+        "rows": (lambda file, record: record["history"].pop(), r"epoch-0002\.json: damaged: history has 1 rows"),
+        "keys": (lambda file, record: record["history"][1].pop("val_top1"), r"history\[1\]\.val_top1 is missing"),
+        "epoch": (lambda file, record: record.update(epoch=1, history=record["history"][:1]), "epoch-0001.json is its"),
+    }
+    for name, (change, words) in records.items():
+        with pytest.raises(RunError, match=words):
+            checkpoints.newest(runs.open_run(_with_checkpoint(run, tmp_path / name, change)))
 
 
 @pytest.mark.slow

@@ -96,12 +96,13 @@ def by_lce(model) -> bytes:
 def time_files(files: dict[str, Path], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of one inference, one thread, this machine's fastest kernel: `{name: [rounds numbers]}`."""
     from ftbnn_larq.benchmarking.models import read_model
-    from ftbnn_larq.inference.interpreter import Interpreter
+    from ftbnn_larq.inference.interpreter import Interpreter, host_kernel
 
     pictures = np.random.default_rng(0).standard_normal((1, 224, 224, 3), np.float32)
     with contextlib.ExitStack() as stack:
         interpreters = {
-            name: stack.enter_context(Interpreter(path, engine=read_model(path).engine)) for name, path in files.items()
+            name: stack.enter_context(Interpreter(path, kernel=read_model(path).kernel((host_kernel(), ""))[0]))
+            for name, path in files.items()
         }
         times = {name: [] for name in files}
         for interpreter in interpreters.values():

@@ -56,7 +56,7 @@ def publish(run_path: str | Path, here: Path | None = None) -> Path:
             versions=run.config.versions,
             date=time.strftime("%Y-%m-%d"),
             keras=_accuracy(evaluate(run.path)),
-            lce=_accuracy(evaluate(flatbuffer, data_dir=data_dir)),
+            lce=_accuracy(evaluate(flatbuffer, data_dir=data_dir, engine="lce")),
         )
         save_compact(trained.load_run(run), target, description)
         checksums = read_json(here / zoo.CHECKSUMS) if (here / zoo.CHECKSUMS).is_file() else {}

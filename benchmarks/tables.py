@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import cards, options, pictures, results, summary
+from benchmarks import answers, cards, options, pictures, results, runtime, summary
 from benchmarks.deployment import FILE as DEPLOYMENT
 from benchmarks.deployment import PEERS
 from benchmarks.linearity import FILE as LINEARITY
@@ -259,8 +259,10 @@ TABLES: dict[str, tuple[Path, Callable[[], list[str]]]] = {
     "recipe_keys": (DOCS / "training.md", options.recipe_keys),
     "recipes": (DOCS / "training.md", options.recipes),
     "rewrites": (DOCS / "conversion.md", options.rewrites),
+    "answers": (DOCS / "conversion.md", answers.table),
     "training": (DOCS / "speed.md", training),
     "deployment": (DOCS / "speed.md", deployment),
+    "runtime": (DOCS / "runtime.md", runtime.table),
     "path": (DOCS / "ideas.md", path),
     "search": (DOCS / "ideas.md", search),
     "nonlinearity": (DOCS / "ideas.md", nonlinearity),

@@ -54,7 +54,7 @@ class BoardError(FtbnnError):
 
 
 class ToolError(FtbnnError):
-    """A benchmark tool that is missing, is built for another architecture, failed, or gave unreadable output."""
+    """A tool that is missing, not for this machine, or failed: LCE's benchmark tool, or ftbnn-runtime's library."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):

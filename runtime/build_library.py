@@ -22,12 +22,16 @@ from pathlib import Path
 from ftbnn_runtime.native import NAME, machine
 
 SOURCES = Path(__file__).resolve().parent / "src"
+FUZZER = SOURCES.parent / "fuzz"
 # What zig builds for, with the oldest glibc that the library runs on.
 ZIG = {"x86_64": "x86_64-linux-gnu.2.17", "aarch64": "aarch64-linux-gnu.2.17"}
 
 # LCE multiplies, then adds: a fused multiply-add rounds otherwise, and flips signs.
 COMPILE = ["-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-psabi"]
-LINK = ["-shared", "-s", "-pthread", "-lm", "-Wl,--no-undefined"]
+LINK = ["-pthread", "-lm"]
+LINK_LIBRARY = ["-shared", "-s", "-Wl,--no-undefined"]
+# AddressSanitizer and UndefinedBehaviorSanitizer: a program stops at the first thing that C does not allow.
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g", "-O1"]
 # Files for one kind of machine, and their flags. All others are for every machine.
 KERNELS = {
     "kernel_avx2.c": ("x86_64", ["-mavx2", "-mfma"]),
@@ -85,29 +89,53 @@ def build(target: str, folder: Path, command: list[str] | None = None, flags: li
         NoCompiler: there is no compiler for that machine.
         subprocess.CalledProcessError: the compiler failed. It has told why.
     """
-    command = command or compiler(target)
-    flags = flags or []
-    folder.mkdir(parents=True, exist_ok=True)
+    return _build(sources(target), LINK_LIBRARY, folder / NAME, command or compiler(target), flags or [])
+
+
+def build_fuzzer(folder: Path, command: list[str] | None = None) -> Path:
+    """Build the fuzzer of this machine, fuzz/fuzz.c, with the library in it and the sanitizers on.
+
+    Arguments: as for `build`; the compiler is by default the system's, for zig comes without AddressSanitizer.
+
+    Raises:
+        NoCompiler: the compiler has no sanitizers.
+        subprocess.CalledProcessError: it failed otherwise. It has told why.
+    """
+    command = command or ["cc"]
+    with tempfile.TemporaryDirectory(prefix="ftbnn-runtime-") as scratch:
+        empty = Path(scratch) / "empty.c"
+        empty.write_text("int main(void) { return 0; }")
+        try:
+            made = [*command, *SANITIZE, str(empty), "-o", str(empty.with_suffix(""))]
+            subprocess.run(made, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise NoCompiler(f"{shlex.join(command)} has no AddressSanitizer: install gcc, or clang") from error
+    both = [*sources(machine()), *sorted(FUZZER.glob("*.c"))]
+    return _build(both, [], folder / "fuzz", command, SANITIZE)
+
+
+def _build(files: list[Path], link: list[str], made: Path, command: list[str], flags: list[str]) -> Path:
+    made.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ftbnn-runtime-") as scratch:
         # zig fills the user's cache otherwise, or fails where that cannot be written.
         caches = {name: os.path.join(scratch, "zig") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
         environment = {**caches, **os.environ}
 
         def run(*arguments) -> None:
-            subprocess.run([*command, *flags, *map(str, arguments)], check=True, env=environment)
+            subprocess.run([*command, *map(str, arguments), *flags], check=True, env=environment)
 
         def compile_one(source: Path) -> Path:
-            made = Path(scratch) / f"{source.stem}.o"
-            run(*COMPILE, *KERNELS.get(source.name, ("", []))[1], "-c", source, "-o", made)
-            return made
+            target = Path(scratch) / f"{source.stem}.o"
+            run(*COMPILE, *KERNELS.get(source.name, ("", []))[1], "-c", source, "-o", target)
+            return target
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(compile_one, sources(target)))
+            objects = list(pool.map(compile_one, files))
         # Beside its place, so that it takes it at once: another process may be loading the library.
-        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as beside:
-            run(*objects, "-o", Path(beside) / NAME, *LINK)
-            os.replace(Path(beside) / NAME, folder / NAME)
-    return folder / NAME
+        with tempfile.TemporaryDirectory(prefix=".", dir=made.parent) as beside:
+            run(*objects, "-o", Path(beside) / made.name, *link, *LINK)
+            os.replace(Path(beside) / made.name, made)
+    return made
 
 
 def sources(target: str) -> list[Path]:
@@ -145,10 +173,14 @@ def main() -> None:
     parser.add_argument("--target", default=machine(), help="machine, such as aarch64 (default: this one)")
     parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="where it is put (default: here)")
     parser.add_argument("--cc", type=shlex.split, help="compiler, such as aarch64-linux-gnu-gcc")
-    parser.add_argument("--flags", type=shlex.split, help="further flags, such as --flags='-fsanitize=address -g'")
+    parser.add_argument("--flags", type=shlex.split, help="further flags, such as --flags=-march=armv8.2-a")
+    parser.add_argument("--fuzzer", action="store_true", help="build fuzz/fuzz.c, with AddressSanitizer")
     arguments = parser.parse_args()
     try:
-        print(build(arguments.target, arguments.output, arguments.cc, arguments.flags))
+        if arguments.fuzzer:
+            print(build_fuzzer(arguments.output, arguments.cc))
+        else:
+            print(build(arguments.target, arguments.output, arguments.cc, arguments.flags))
     except (NoCompiler, OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"build_library: {error}")
 

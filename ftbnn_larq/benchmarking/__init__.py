@@ -14,7 +14,7 @@ from ftbnn_larq.boards import device
 from ftbnn_larq.boards.targets import Target, parse_target
 from ftbnn_larq.documents import quoted
 from ftbnn_larq.errors import ConfigError, UnknownNameError
-from ftbnn_larq.inference.interpreter import KERNELS
+from ftbnn_larq.inference.interpreter import ENGINES, check_engine, engine_of, kernels
 
 MOST_RUNS, MOST_THREADS = 10**6, 1_024
 
@@ -49,6 +49,7 @@ class _Job:
             "on": on,
             "when": when,
             "device": facts,
+            "engine": engine_of(self.kernel),
             "kernel": self.kernel,
             "kernel_reason": self.why,
             "threads": self.threads,
@@ -70,6 +71,7 @@ def benchmark(
     files: str | os.PathLike | Iterable[str | os.PathLike],
     *,
     on: str = "host",
+    engine: str | Sequence[str] = "lce",
     threads: int | Sequence[int] = 1,
     runs: int = 50,
     warmup: int = 10,
@@ -91,12 +93,14 @@ def benchmark(
     Arguments:
         files: flatbuffers, published ones as NAME:DATASET, or names of networks ("ftbnn_r18", "larq_zoo:QuickNet",
             "keras:MobileNetV2", "keras:MobileNetV2:int8"), which are built with random weights.
-        on: "host" is the interpreter in Python on this machine, LCE's for flatbuffers with operators of LCE and
-            TFLite's with XNNPACK for others; "local" the benchmark tool on it, "ssh:[user@]host[:port]"
-            and "adb[:serial]" the tool on a board.
+        on: "host" is an interpreter in Python on this machine; "local" the benchmark tool on it,
+            "ssh:[user@]host[:port]" and "adb[:serial]" the tool on a board.
+        engine: what runs flatbuffers with operators of LCE: "lce" is LCE's interpreter, "ftbnn", on "host" only,
+            ftbnn-runtime in TFLite's; several are measured in turn. TFLite's with XNNPACK runs all others.
         threads: of the interpreter; several numbers measure each.
         runs, warmup: timed inferences of each file, and those before them that are not.
-        kernel: of LCE, "default", "indirect" or "reference"; what suits the model and the machine unless given.
+        kernel: of LCE, "default", "indirect" or "reference"; of ftbnn-runtime, the instruction set. What suits the
+            model and the machine unless given.
         tool: LCE's lce_benchmark_model for the board; the one fetched for it unless given.
         runner: a command to put in front of the tool, such as an emulator.
         profile: measure the time of each operator too.
@@ -109,10 +113,11 @@ def benchmark(
         on_result: told all results so far whenever there is more of them.
 
     Returns:
-        For each file and number of threads `{path, input_shape, classes, on, when, device, kernel, kernel_reason,
-        threads, runs, input, latency_ms: {mean, median, min, max, std, p95, median_of}, rounds_ms, ratio, bytes,
-        sha256, peak_memory_mb, operators: [{type, count, ms}], layers: [{layer, type, ms, calls}], agreement,
-        warnings}`. `ratio` is to the first file; `layers` and `ms` are there with `profile`, `agreement` with `verify`.
+        For each number of threads, file and engine `{path, input_shape, classes, on, when, device, engine, kernel,
+        kernel_reason, threads, runs, input, latency_ms: {mean, median, min, max, std, p95, median_of}, rounds_ms,
+        ratio, bytes, sha256, peak_memory_mb, operators: [{type, count, ms}], layers: [{layer, type, ms, calls}],
+        agreement, warnings}`. `ratio` is to the first of as many threads; `layers` and `ms` are there with `profile`,
+        `agreement` with `verify`.
 
     Raises:
         ModelFileError: a file that cannot be loaded.
@@ -121,10 +126,12 @@ def benchmark(
     """
     target = parse_target(on)
     threads = [threads] if isinstance(threads, int) else list(threads)
+    engines = [engine] if isinstance(engine, str) else list(engine)
     files = [os.fspath(file) for file in ([files] if isinstance(files, str | os.PathLike) else files)]
     check(
         target,
         threads,
+        engines,
         runs=runs,
         warmup=warmup,
         kernel=kernel,
@@ -140,11 +147,11 @@ def benchmark(
             facts = machine.facts
             on_event(device.describe(facts))
             warnings = device.warnings(facts)
-            jobs = _jobs(machine, models, threads, kernel)
+            jobs = _jobs(machine, models, threads, engines, kernel)
             for job in jobs:
                 job.warnings += warnings
                 if job.threads == threads[0]:
-                    on_event(f"{job.model.name}: {job.kernel} kernel, {job.why}")
+                    on_event(f"{job.model.name}: {_told(job.kernel)}, {job.why}")
             when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
             def results() -> list[dict]:
@@ -174,7 +181,19 @@ def benchmark(
             return results()
 
 
-def check(target: Target, threads: Sequence[int], *, runs, warmup, kernel, pictures, tool, runner, verify) -> None:
+def check(
+    target: Target,
+    threads: Sequence[int],
+    engines: Sequence[str],
+    *,
+    runs,
+    warmup,
+    kernel,
+    pictures,
+    tool,
+    runner,
+    verify,
+) -> None:
     """Raises ConfigError or UnknownNameError for arguments of `benchmark` that cannot be used."""
     if not (1 <= runs <= MOST_RUNS and 0 <= warmup <= MOST_RUNS):
         raise ConfigError(
@@ -185,8 +204,15 @@ def check(target: Target, threads: Sequence[int], *, runs, warmup, kernel, pictu
         raise ConfigError(
             f"{', '.join(map(quoted, threads)) or 'no'} threads: at least 1 is needed, and {MOST_THREADS} are the most"
         )
-    if kernel is not None and kernel not in KERNELS:
-        raise UnknownNameError("kernel", kernel, KERNELS)
+    for engine in engines:
+        check_engine(engine)
+    if not engines or len(set(engines)) < len(engines):
+        raise ConfigError(f"engine {','.join(engines)!r}: lce, ftbnn, or both, each once")
+    known = [each for engine in engines for each in ENGINES[engine]]
+    if kernel is not None and kernel not in known:
+        raise UnknownNameError("kernel", kernel, known, hint=f"(engine {', '.join(engines)})")
+    if target.kind != "host" and engines != ["lce"]:
+        raise ConfigError(f"engine ftbnn: on {target.kind} LCE's benchmark tool runs: leave it out, or say --on host")
     if pictures not in ("random", "test"):
         raise ConfigError(f"pictures {pictures!r}: random or test")
     if verify < 0:
@@ -222,20 +248,33 @@ def _machine(target: Target, tool, runner: str, keep: bool, timeout: float, on_e
     return Remote(target, tool, runner=runner, keep=keep, seconds=timeout, on_event=on_event)
 
 
-def _jobs(machine, models: list[Model], threads: Sequence[int], wanted: str | None) -> list[_Job]:
-    """In the order of the table; each file's first is the first file with as many threads."""
+def _jobs(machine, models: list[Model], threads: Sequence[int], engines: Sequence[str], wanted) -> list[_Job]:
+    """In the order of the table; each one's first is the first with as many threads."""
     jobs = []
     for count in threads:
         first = None
         for model in models:
-            # The kernels to choose from are LCE's.
-            asked = wanted and model.engine == "lce"
-            kernel, why = (wanted, "as asked for") if asked else model.kernel(machine.fastest)
-            job = _Job(model, count, kernel, why, first=first)
-            machine.load(model, job.kernel, count)
-            first = first or job
-            jobs.append(job)
+            for kernel, why in _kernels(machine, model, engines, wanted):
+                job = _Job(model, count, kernel, why, first=first)
+                machine.load(model, kernel, count)
+                first = first or job
+                jobs.append(job)
     return jobs
+
+
+def _kernels(machine, model: Model, engines: Sequence[str], wanted: str | None) -> list[tuple[str, str]]:
+    """The kernel of each engine that runs a flatbuffer, and why that one."""
+    if model.is_plain:
+        return [model.kernel(machine.fastest)]
+    found = {
+        "lce": lambda: model.kernel(machine.fastest),
+        "ftbnn": lambda: (kernels("ftbnn")[0], "the fastest one of this machine"),
+    }
+    return [(wanted, "as asked for") if wanted in ENGINES[engine] else found[engine]() for engine in engines]
+
+
+def _told(kernel: str) -> str:
+    return f"{kernel} kernels of ftbnn-runtime" if engine_of(kernel) == "ftbnn" else f"{kernel} kernel"
 
 
 def _inspected(job: _Job, seen: dict) -> dict:

@@ -56,6 +56,8 @@ def _label(result: dict, shown: list[dict]) -> str:
     # A run's flatbuffer is better known by its run.
     label = path.parent.name if path.name == "model.tflite" and path.parent.name else result["path"]
     label = label if len(label) <= 60 else "..." + label[-57:]
+    if len({each["kernel"] for each in shown if each["path"] == result["path"]}) > 1:
+        label += f", {result['kernel']}"
     several = len({each["threads"] for each in shown}) > 1
     return f"{label}, {result['threads']} thread(s)" if several else label
 

@@ -1,4 +1,4 @@
-"""This machine, through the interpreters of LCE and TFLite in Python."""
+"""This machine, through the interpreters in Python: LCE's, and TFLite's with and without ftbnn-runtime."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ftbnn_larq.benchmarking.models import Model
 from ftbnn_larq.benchmarking.output import Row
 from ftbnn_larq.benchmarking.statistics import Timing
 from ftbnn_larq.boards import device
-from ftbnn_larq.inference.interpreter import Interpreter, host_kernel
+from ftbnn_larq.inference.interpreter import Interpreter, engine_of, host_kernel
 
 # Of each operator by itself.
 PROFILE_RUNS = 20
@@ -35,7 +35,7 @@ class Host:
     def load(self, model: Model, kernel: str, threads: int) -> Interpreter:
         key = model.path, kernel, threads
         if key not in self._interpreters:
-            self._interpreters[key] = Interpreter(model.path, engine=model.engine, kernel=kernel, threads=threads)
+            self._interpreters[key] = Interpreter(model.path, kernel=kernel, threads=threads)
         return self._interpreters[key]
 
     def round(self, model: Model, kernel: str, threads: int, *, runs: int, warmup: int, pictures=None) -> Timing:
@@ -51,7 +51,7 @@ class Host:
 
     def inspect(self, model: Model, kernel: str, threads: int, *, profile: bool) -> dict:
         """`{peak_memory_mb, rows}`: of the interpreter's process with Python; if asked for, each operator by itself."""
-        times = operator_times(model.path, model.engine, kernel, threads, PROFILE_RUNS) if profile else []
+        times = operator_times(model.path, engine_of(kernel), kernel, threads, PROFILE_RUNS) if profile else []
         rows = [
             Row(operator.type, f"[{operator.output}]:{index}", ms, 1)
             for index, (operator, ms) in enumerate(zip(model.operators, times, strict=False))

@@ -46,21 +46,21 @@ class Model:
     grouped: bool
 
     @property
-    def engine(self) -> str:
-        """What runs it on this machine: LCE's interpreter if it holds operators of LCE, else TFLite's.
+    def is_plain(self) -> bool:
+        """Whether it holds no operator of LCE.
 
-        A flatbuffer without them is timed as its users run it, with XNNPACK, which LCE's interpreter in Python leaves
-        out.
+        Such a flatbuffer is timed as its users run it, in TFLite's interpreter with XNNPACK, which LCE's interpreter in
+        Python leaves out.
         """
-        return "lce" if any(operator.type.startswith("Lce") for operator in self.operators) else "tflite"
+        return not any(operator.type.startswith("Lce") for operator in self.operators)
 
     def kernel(self, fastest: tuple[str, str]) -> tuple[str, str]:
-        """The kernel that runs it best, and why.
+        """LCE's kernel that runs it best, or XNNPACK, and why.
 
         Arguments:
             fastest: the same for a network that all kernels of LCE run; it depends on the machine.
         """
-        if self.engine == "tflite":
+        if self.is_plain:
             return ENGINES["tflite"][0], "it holds no operator of LCE"
         if self.grouped:
             return "indirect", "it holds grouped binary convolutions, which the default kernel refuses"

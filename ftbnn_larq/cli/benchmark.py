@@ -10,6 +10,13 @@ from ftbnn_larq.cli.models import size_options
 from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_flatbuffer, say, table
 
 
+class _Names(click.ParamType):
+    name = "NAMES"
+
+    def convert(self, value, param, ctx) -> tuple[str, ...]:
+        return tuple(str(value).split(","))
+
+
 class _Threads(click.ParamType):
     name = "NUMBERS"
 
@@ -23,10 +30,22 @@ class _Threads(click.ParamType):
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE]...")
 @click.option("--on", default="host", show_default=True, help="host, local, ssh:[user@]host[:port] or adb[:serial].")
+@click.option(
+    "--engine",
+    "engines",
+    type=_Names(),
+    default="lce",
+    show_default=True,
+    help="lce, ftbnn (ftbnn-runtime, on host only), or lce,ftbnn for both.",
+)
 @click.option("--threads", type=_Threads(), default="1", show_default=True, help="Threads; 1,4 measures both.")
 @click.option("--runs", default=50, show_default=True, help="Timed inferences of each file.")
 @click.option("--warmup", default=10, show_default=True, help="Inferences before them that are not timed.")
-@click.option("--kernel", help="LCE's: default, indirect or reference.  [default: what suits model and machine]")
+@click.option(
+    "--kernel",
+    help="Of lce: default, indirect or reference; of ftbnn: avx512, avx2, neon or portable.  [default: what suits "
+    "model and machine]",
+)
 @click.option(
     "--pictures", default="random", show_default=True, help="What goes in: random, or test for the test split."
 )
@@ -42,24 +61,32 @@ class _Threads(click.ParamType):
 )
 @size_options
 @json_option
-def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile: bool, as_json: bool, **options):
+def benchmark(
+    files: tuple[str, ...],
+    on: str,
+    engines: tuple[str, ...],
+    threads: tuple[int, ...],
+    profile: bool,
+    as_json: bool,
+    **options,
+):
     """Latency of flatbuffers: one picture, one inference at a time, on this machine or on a board.
 
     FILE is a flatbuffer, a published NAME:DATASET, or a network by name: ftbnn_r18, larq_zoo:QuickNet,
     keras:MobileNetV2 (float) or keras:MobileNetV2:int8. A network by name is built with random weights at --input-size
-    and --classes. Several files are measured in turn. The last column is the ratio of the time to that of the first
-    file.
+    and --classes. Several files are measured in turn, by each engine. The last column is the ratio of the time to that
+    of the first row with as many threads.
 
     \b
     --on host   this machine, by interpreters in Python: TFLite's with XNNPACK for
-                flatbuffers without operators of LCE, LCE's for all others
+                flatbuffers without operators of LCE, --engine for all others
     --on local  this machine, by LCE's benchmark tool
     --on ssh:pi@raspberrypi, --on adb   a board, by the tool: nothing else is needed there
 
     \b
     Example:
       ftbnn-larq benchmark model.tflite larq_zoo:QuickNet --threads 1,4
-      ftbnn-larq benchmark keras:MobileNetV3Small ftbnn_r18_pure
+      ftbnn-larq benchmark keras:MobileNetV3Small ftbnn_r18_pure --engine lce,ftbnn
       ftbnn-larq benchmark --on ssh:pi@raspberrypi --profile --verify 16
     """
     from ftbnn_larq.benchmarking import benchmark as measure
@@ -70,7 +97,7 @@ def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile
 
     # Refused before anything is built, loaded or sent.
     wanted = {name: options[name] for name in ("runs", "warmup", "kernel", "pictures", "tool", "runner", "verify")}
-    check(parse_target(on), threads, **wanted)
+    check(parse_target(on), threads, list(engines), **wanted)
     files = files or (str(newest_flatbuffer()),)
     if options["verify"] or options["pictures"] == "test" or any(map(networks.is_network, files)):
         _check_files(files, options)
@@ -78,7 +105,7 @@ def benchmark(files: tuple[str, ...], on: str, threads: tuple[int, ...], profile
     journal = Journal(on)
     told = {"on_event": say, "on_result": journal.keep}
     try:
-        results = measure(files, on=on, threads=threads, profile=profile, **told, **options)
+        results = measure(files, on=on, engine=engines, threads=threads, profile=profile, **told, **options)
     except BaseException:
         if journal.path.exists():
             say(f"what was measured until then is kept in {journal.path}")
@@ -113,20 +140,23 @@ def _show(results: list[dict], journal: Path, picture: Path | None) -> None:
         latency = result["latency_ms"]
         figures = [_ms(latency[name]) for name in ("median", "min", "std")]
         memory = "?" if result["peak_memory_mb"] is None else f"{result['peak_memory_mb']:.0f} MB"
-        return [result["path"], *figures, str(result["threads"]), result["kernel"], memory, f"{result['ratio']:.3f}"]
+        run_by = f"{result['engine']}, {result['kernel']}"
+        return [result["path"], *figures, str(result["threads"]), run_by, memory, f"{result['ratio']:.3f}"]
 
     first = results[0]
     table(
         f"milliseconds of one inference; {first['runs']} runs; {device.describe(first['device'])}",
-        ["file", "median", "least", "deviation", "threads", "kernel", "memory", "ratio"],
+        ["file", "median", "least", "deviation", "threads", "run by", "memory", "ratio"],
         [row(result) for result in results],
     )
     if (median_of := first["latency_ms"]["median_of"]) != "runs":
         click.echo(f"The tool does not tell each run's time: the median is that of the {median_of}.")
+    told = set()
     for result in results:
         if "layers" in result:
             _show_profile(result)
-        elif result["threads"] == first["threads"]:
+        elif result["path"] not in told:
+            told.add(result["path"])
             census = ", ".join(f"{operator['count']} {operator['type']}" for operator in result["operators"])
             click.echo(f"{result['path']}: {human_bytes(result['bytes'])}, {census}")
         if "agreement" in result:
@@ -139,10 +169,11 @@ def _show(results: list[dict], journal: Path, picture: Path | None) -> None:
             )
     for warning in dict.fromkeys(line for result in results for line in result["warnings"]):
         say(f"warning: {warning}")
-    if first["on"] == "host" and first["device"].get("architecture") == "x86_64":
+    engines = {result["engine"] for result in results}
+    if first["on"] == "host" and first["device"].get("architecture") == "x86_64" and "lce" in engines:
         click.echo("LCE is made for ARM; x86-64 times rank networks, they don't foretell a board's.")
-        if len({result["kernel"] == "xnnpack" for result in results}) > 1:
-            click.echo("LCE has no kernels for x86-64, XNNPACK has: a ratio between the two says nothing about ARM.")
+        if len(engines) > 1:
+            click.echo("LCE has no kernels for x86-64, the others have: a ratio to LCE's time says nothing about ARM.")
     click.echo(f"kept in {journal}" + (f", the operators drawn in {picture}" if picture else ""))
 
 
@@ -152,7 +183,7 @@ def _show_profile(result: dict) -> None:
         [operator["type"], str(operator["count"]), _ms(operator["ms"]), f"{operator['ms'] / whole:.1%}"]
         for operator in result["operators"]
     ]
-    title = f"{result['path']}, {result['threads']} thread(s): milliseconds by operator"
+    title = f"{result['path']}, {result['kernel']}, {result['threads']} thread(s): milliseconds by operator"
     table(title, ["operator", "calls", "ms", "share"], rows)
     rows = [
         [layer["layer"], layer["type"], _ms(layer["ms"]), f"{layer['ms'] / whole:.1%}"]

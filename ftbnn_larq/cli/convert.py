@@ -10,6 +10,7 @@ from ftbnn_larq.cli.options import preprocessing_option
 from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_run, say, table
 from ftbnn_larq.conversion import passes
 from ftbnn_larq.conversion.plan import check_format, plan
+from ftbnn_larq.inference.interpreter import engine_of
 
 
 def pass_options(command):
@@ -130,7 +131,15 @@ def _show_proof(result: dict) -> None:
         f"{result['top1_agreement']:.1%}, logits within {result['max_abs_diff']:.2g} of a range of "
         f"{result['logits_range']:.3g}" + (f"; on {ties} of them rounding alone turns a sign" if ties else "")
     )
-    click.echo(f"kernels that gave these answers: {', '.join(result['kernels'])}")
+    by_engine = {"lce": [], "ftbnn": []}
+    for kernel in result["kernels"]:
+        by_engine[engine_of(kernel)].append(kernel)
+    proven = f"{', '.join(by_engine['lce'])} of LCE"
+    if by_engine["ftbnn"]:
+        proven += f", {', '.join(by_engine['ftbnn'])} of ftbnn-runtime"
+    else:
+        say("warning: not proven on ftbnn-runtime, whose library is missing here: evaluate it with --engine lce")
+    click.echo(f"kernels that gave these answers: {proven}")
     if result["needs"]:
         click.echo(f"needs {result['needs']}: LCE's default kernel refuses grouped convolutions")
     rounded = result["int8"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ftbnn_larq.cli.options import ModelFile, preprocessing_option
+from ftbnn_larq.cli.options import ModelFile, engine_option, preprocessing_option
 from ftbnn_larq.cli.output import emit, json_option, load_tensorflow, newest_run, progress, say
 
 
@@ -15,9 +15,17 @@ from ftbnn_larq.cli.output import emit, json_option, load_tensorflow, newest_run
 @click.option("--dataset", help="Another data set with the same classes.  [default: the one it was trained on]")
 @click.option("--data-dir", help="Where TFDS keeps its data sets.  [default: as in training]")
 @preprocessing_option("as in training; found by trying where that is not known")
+@engine_option
 @json_option
-def evaluate(path: Path | None, dataset: str | None, data_dir: str | None, preprocessing: str | None, as_json: bool):
-    """Accuracy of a run or a .keras file (in Keras) or a .tflite file (in LCE) on the test split.
+def evaluate(
+    path: Path | None,
+    dataset: str | None,
+    data_dir: str | None,
+    preprocessing: str | None,
+    engine: str | None,
+    as_json: bool,
+):
+    """Accuracy of a run or a .keras file (in Keras) or a .tflite file (see --engine) on the test split.
 
     NAME:DATASET is a published file. A .keras file needs --dataset.
 
@@ -29,14 +37,15 @@ def evaluate(path: Path | None, dataset: str | None, data_dir: str | None, prepr
     from ftbnn_larq.inference import evaluation
 
     path = path or newest_run()
-    asked = {"dataset": dataset, "data_dir": data_dir, "preprocessing": preprocessing}
+    asked = {"dataset": dataset, "data_dir": data_dir, "preprocessing": preprocessing, "engine": engine}
     evaluation.check(path, **asked)
     load_tensorflow()
     with progress("evaluating") as (on_start, on_batch):
         result = evaluation.evaluate(path, **asked, on_start=on_start, on_batch=on_batch, on_event=say)
 
     def show():
-        click.echo(f"{result['path']} on {result['examples']} pictures of {result['dataset']}:")
+        where = {"keras": "Keras", "ftbnn": "ftbnn-runtime", "lce": "LCE"}[result["engine"]]
+        click.echo(f"{result['path']} in {where}, on {result['examples']} pictures of {result['dataset']}:")
         click.echo(f"top-1 {result['top1']:.2%}  top-5 {result['top5']:.2%}")
 
     emit(as_json, result, show)

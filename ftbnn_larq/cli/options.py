@@ -37,6 +37,14 @@ def preprocessing_option(default: str):
     return click.option("--preprocessing", metavar="NAME", help=text)
 
 
+engine_option = click.option(
+    "--engine",
+    metavar="NAME",
+    help="What runs a .tflite file: ftbnn is ftbnn-runtime in TFLite's interpreter, lce LCE's interpreter.  "
+    "[default: ftbnn]",
+)
+
+
 class ModelFile(click.ParamType):
     """A path, or NAME:DATASET for the flatbuffer that the zoo publishes."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ftbnn_larq.cli.options import ModelFile
+from ftbnn_larq.cli.options import ModelFile, engine_option
 from ftbnn_larq.cli.output import emit, json_option, load_tensorflow
 
 
@@ -14,8 +14,9 @@ from ftbnn_larq.cli.output import emit, json_option, load_tensorflow
 @click.argument("file", type=ModelFile())
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes of each picture.")
+@engine_option
 @json_option
-def predict(file: Path, images: tuple[Path, ...], top: int, as_json: bool):
+def predict(file: Path, images: tuple[Path, ...], top: int, engine: str | None, as_json: bool):
     """Classes of pictures, by FILE: a run, a .tflite file with its .json beside it, or a published NAME:DATASET.
 
     \b
@@ -23,21 +24,15 @@ def predict(file: Path, images: tuple[Path, ...], top: int, as_json: bool):
       ftbnn-larq predict model.tflite photo.jpg
       ftbnn-larq predict ftbnn_r18:cifar10 photo.jpg
     """
-    from ftbnn_larq import runs
     from ftbnn_larq.data.pictures import check_picture
-    from ftbnn_larq.inference.sidecar import data_config_beside
+    from ftbnn_larq.inference import prediction
 
     # Refused before TensorFlow is loaded.
-    if file.is_dir():
-        runs.open_run(file).check_weights()
-    else:
-        data_config_beside(file)
+    prediction.check(file, engine)
     for image in images:
         check_picture(image)
     load_tensorflow()
-    from ftbnn_larq.inference.prediction import predict as classify
-
-    results = classify(file, images, top=top)
+    results = prediction.predict(file, images, top=top, engine=engine)
 
     def show():
         for result in results:

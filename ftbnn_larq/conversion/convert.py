@@ -147,6 +147,7 @@ def convert_model(
     Returns:
         `{path, bytes, sha256, output, groups, needs, passes, operators, left_as_they_are, unfolded, binary_layers,
         binary_operators, int8, kernels, layers}` and the fields of `proof.Agreement`, of the kernel that agrees least.
+        `kernels` are those of LCE and the instruction set of ftbnn-runtime, each with its `proof.Agreement`.
         `left_as_they_are` are operators unknown to every pass, and `unfolded` those that add or multiply with a
         constant of their own, both as `{type: [layers]}`.
 

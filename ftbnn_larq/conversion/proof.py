@@ -10,11 +10,12 @@ import numpy as np
 from ftbnn_larq.analysis import scores
 from ftbnn_larq.conversion import census, explain, passes, signs
 from ftbnn_larq.conversion.network import Network
-from ftbnn_larq.errors import ConversionError, ModelFileError
-from ftbnn_larq.inference.interpreter import KERNELS, Interpreter, host_kernel
+from ftbnn_larq.errors import ConversionError, ModelFileError, ToolError
+from ftbnn_larq.inference import interpreter as interpreters
+from ftbnn_larq.inference.interpreter import Interpreter, host_kernel
 from ftbnn_larq.models import ends
 
-# Pictures that the kernels which are not this machine's are compared on.
+# Pictures that LCE's kernels which are not this machine's fastest are compared on.
 PICTURES_OTHERS = 16
 # Largest difference of the logits, relative to their range over all pictures.
 TOLERANCE = 1e-3
@@ -85,10 +86,13 @@ def difference(network: Network, expected: np.ndarray, got: np.ndarray) -> dict:
 
 
 def kernels(network: Network, groups: str) -> list[str]:
-    """LCE's kernels that run the flatbuffer, this machine's first."""
+    """The kernels that run the flatbuffer, LCE's and, where its library is there, the one of ftbnn-runtime."""
     fused = groups == passes.FUSED and network.grouped
-    usable = [kernel for kernel in KERNELS if not (fused and kernel == "default")]
-    return sorted(usable, key=lambda kernel: kernel != host_kernel())
+    usable = [kernel for kernel in interpreters.kernels("lce") if not (fused and kernel == "default")]
+    try:
+        return [*usable, interpreters.kernels("ftbnn")[0]]
+    except ToolError:
+        return usable
 
 
 def prove(
@@ -97,15 +101,16 @@ def prove(
     """Compare the flatbuffer's answers with Keras's on each kernel that runs it.
 
     Raises:
-        ConversionError: they differ, or LCE cannot run the flatbuffer.
+        ConversionError: they differ, or a kernel cannot run the flatbuffer.
     """
     found = {}
     for kernel in kernels(network, groups):
-        count = len(pictures) if kernel == host_kernel() else PICTURES_OTHERS
+        is_slow = kernel in interpreters.KERNELS and kernel != host_kernel()
+        count = PICTURES_OTHERS if is_slow else len(pictures)
         try:
             found[kernel] = compare(network, flatbuffer, pictures[:count], kernel, expected[:count])
         except ModelFileError as error:
-            raise ConversionError(f"LCE cannot run what it converted: {error}") from error
+            raise ConversionError(f"what LCE converted does not run: {error}") from error
     return found
 
 
@@ -116,12 +121,13 @@ def compare(
     kernel: str | None = None,
     expected: np.ndarray | None = None,
 ) -> Agreement:
-    """Put the same pictures to Keras and to LCE's interpreter.
+    """Put the same pictures to Keras and to an interpreter.
 
     Arguments:
         network: up to the outputs that the flatbuffer has.
         flatbuffer: path of the converted file.
         pictures: float32 (n, h, w, c), as the network sees them.
+        kernel: one of LCE's or of ftbnn-runtime's; None for LCE's fastest one.
         expected: Keras's answers, where they are known.
 
     Raises:
@@ -147,9 +153,9 @@ def compare(
         worst = off[distance[off].argmax()]
         seen = scores.classes([expected[worst], got[worst]], are_probabilities)
         raise ConversionError(
-            f"logits of Keras and LCE differ by up to {distance[worst]:.3g}, on {len(off)} of {len(pictures)} "
-            f"pictures, most on picture {worst} (class {seen[0]} and {seen[1]}); their "
-            f"range is {span:.3g}, {TOLERANCE * span:.3g} is allowed"
+            f"logits of Keras and {interpreter.name}, {interpreter.kernel}, differ by up to {distance[worst]:.3g}, "
+            f"on {len(off)} of {len(pictures)} pictures, most on picture {worst} (class {seen[0]} and {seen[1]}); "
+            f"their range is {span:.3g}, {TOLERANCE * span:.3g} is allowed"
         )
     return Agreement(
         pictures=len(pictures),

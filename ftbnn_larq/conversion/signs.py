@@ -120,17 +120,17 @@ def _given(layers: tuple, signs: list[np.ndarray]) -> Iterator[list[np.ndarray]]
 def same_but_for_rounding(
     network: Network, flatbuffer: bytes, pictures: np.ndarray, *, kernel: str | None, tolerance: float
 ) -> np.ndarray:
-    """For each picture whether Keras gives LCE's answer once its signs are those that LCE saw.
+    """For each picture whether Keras gives the interpreter's answer once its signs are those that the interpreter saw.
 
     A sign whose input is zero but for rounding may come out differently, and all behind it differs then. Here every
-    binary layer of Keras gets the signs that LCE's had. If all other signs and the scores agree then, each layer
-    computes the same, and no sign differed but where its input was smaller than the rounding. Where the flatbuffer
-    holds the floats that a sign was taken of, they have to agree too.
+    binary layer of Keras gets the signs that the interpreter's had. If all other signs and the scores agree then, each
+    layer computes the same, and no sign differed but where its input was smaller than the rounding. Where the
+    flatbuffer holds the floats that a sign was taken of, they have to agree too.
 
     Arguments:
         network: (n, h, w, c) to scores (n, classes).
         pictures: float32 (n, h, w, c).
-        kernel: of LCE's interpreter.
+        kernel: of LCE or ftbnn-runtime; None for LCE's fastest one.
         tolerance: of the scores, absolute; that of the inputs of signs is `ROUNDING`.
 
     Returns:
@@ -179,7 +179,8 @@ def _same(ours: np.ndarray, signs: np.ndarray, floats: np.ndarray | None) -> boo
     """Whether one picture's `signs` are those of Keras's `ours`, but where `ours` is zero but for rounding.
 
     Arguments:
-        floats: that LCE took the signs of; they have to be equal but for rounding. None where there are none.
+        floats: that the interpreter took the signs of; they have to be equal but for rounding. None where there are
+            none.
     """
     turned = (ours >= 0) != (signs.reshape(ours.shape) > 0)
     if floats is None and (ours == np.round(ours)).all():

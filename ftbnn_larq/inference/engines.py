@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ftbnn_larq.inference import lce
+from ftbnn_larq.inference import lce, runtime
 
 
 def load(engine: str, flatbuffer: bytes, kernel: str, threads: int):
@@ -39,10 +39,14 @@ class _Tflite:
         self._flatbuffer = flatbuffer
         self._native = native.CreateWrapperFromBuffer(flatbuffer, self._RESOLVER, [], False, False)
         self._native.SetNumThreads(threads)
+        self._delegate(kernel, threads)
         self._native.AllocateTensors()
         self._inputs, self._outputs = list(self._native.InputIndices()), list(self._native.OutputIndices())
         self.input_shapes, self.output_shapes = self._shapes(self._inputs), self._shapes(self._outputs)
         self.input_types = [np.dtype(self._native.TensorType(index, 0)) for index in self._inputs]
+
+    def _delegate(self, kernel: str, threads: int) -> None:
+        """Let another library run a part of the graph."""
 
     def _shapes(self, tensors: list[int]) -> list[tuple[int, ...]]:
         return [tuple(map(int, self._native.TensorSize(index, 0))) for index in tensors]
@@ -54,4 +58,11 @@ class _Tflite:
         return [self._native.GetTensor(index, 0) for index in self._outputs]
 
 
-_LOADERS = {"lce": _lce, "tflite": _Tflite}
+class _Ftbnn(_Tflite):
+    """The same with ftbnn-runtime, which takes LCE's operators and what hangs on them; XNNPACK has the rest."""
+
+    def _delegate(self, kernel: str, threads: int) -> None:
+        self._native.ModifyGraphWithDelegate(runtime.create_delegate(isa=kernel, num_threads=threads))
+
+
+_LOADERS = {"lce": _lce, "ftbnn": _Ftbnn, "tflite": _Tflite}

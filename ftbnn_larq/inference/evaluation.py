@@ -1,4 +1,4 @@
-"""Accuracy on a test split: of a run or a Keras file in Keras, of a flatbuffer in LCE."""
+"""Accuracy on a test split: of a run or a Keras file in Keras, of a flatbuffer in an interpreter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ftbnn_larq import data, runs, zoo
 from ftbnn_larq.analysis.accuracy import accuracy
 from ftbnn_larq.data.preprocessing import parse
 from ftbnn_larq.errors import ConfigError, ModelFileError
-from ftbnn_larq.inference.interpreter import Interpreter
+from ftbnn_larq.inference.interpreter import Interpreter, check_engine
 from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities
 from ftbnn_larq.models import keras_files
 from ftbnn_larq.zoo import trained
@@ -25,6 +25,7 @@ def evaluate(
     dataset: str | None = None,
     data_dir: str | None = None,
     preprocessing: str | None = None,
+    engine: str | None = None,
     batch_size: int = 256,
     on_start: Callable[[int], None] = lambda examples: None,
     on_batch: Callable[[int], None] = lambda count: None,
@@ -33,33 +34,35 @@ def evaluate(
     """Top-1 and top-5 accuracy of a network on a test split.
 
     Arguments:
-        path: a run folder or a Keras file (evaluated in Keras), a flatbuffer (in LCE's interpreter), or NAME:DATASET
-            for a published flatbuffer.
+        path: a run folder or a Keras file (evaluated in Keras), a flatbuffer, or NAME:DATASET for a published one.
         dataset: a data set with the same classes, in any order; None for the one the network was trained on. A Keras
             file needs it, and its scores are those of the data set's classes in their order.
         data_dir: the folder of TFDS's data sets; None for the one the network was trained with.
         preprocessing: "raw", "unit", "symmetric", "standard", "standard:MEAN/STD" or "larq_zoo". Unless given it is
             that of the training; where that is not known it is found by trying, see `analysis.preprocessing`.
+        engine: what runs a flatbuffer: "ftbnn" (unless given) is ftbnn-runtime in TFLite's interpreter, "lce" LCE's
+            interpreter.
         batch_size: pictures per batch.
         on_start: called with the number of pictures before the first batch.
         on_batch: called with the number of pictures after each batch.
         on_event: told what the user should know, a line at a time.
 
     Returns:
-        `{path, dataset, preprocessing, examples, top1, top5}`; `examples` is the number of pictures, `top1` and `top5`
-        are fractions. `preprocessing` is `{name, mean, std, chosen_by, pictures, top1}`, or None for that of the
-        training.
+        `{path, engine, dataset, preprocessing, examples, top1, top5}`; `engine` is "keras", "ftbnn" or "lce",
+        `examples` is the number of pictures, `top1` and `top5` are fractions. `preprocessing` is `{name, mean, std,
+        chosen_by, pictures, top1}`, or None for that of the training.
 
     Raises:
         RunError: `path` is not a run folder, or the run has no weights.
         ModelFileError: a file is missing or damaged, or the network does not fit the data set.
         DataError: the data set is missing or damaged, or has other classes.
-        UnknownNameError: there is no data set `dataset`, or no such preprocessing.
+        UnknownNameError: there is no data set `dataset`, no such preprocessing, or no such engine.
         ConfigError: nothing is published for DATASET; a Keras file without a data set; a preprocessing that has to be
-            given, because several do equally well.
+            given, because several do equally well; an engine for what Keras runs.
+        ToolError: ftbnn-runtime has no library for this machine.
     """
-    path = check(path, dataset=dataset, data_dir=data_dir, preprocessing=preprocessing)
-    with _opened(path, needed=dataset is None) as network:
+    path = check(path, dataset=dataset, data_dir=data_dir, preprocessing=preprocessing, engine=engine)
+    with _opened(path, needed=dataset is None, engine=engine or "ftbnn") as network:
         pictures, choice = _data(network, dataset, data_dir, preprocessing, on_event)
         from ftbnn_larq.data.pipeline import batches
 
@@ -71,12 +74,17 @@ def evaluate(
             are_probabilities=network.gives_probabilities,
         )
         chosen = dataclasses.asdict(choice) if choice else None
-        return {"path": str(path), "dataset": pictures.config.name, "preprocessing": chosen, **result}
+        told = {"path": str(path), "engine": network.engine, "dataset": pictures.config.name}
+        return {**told, "preprocessing": chosen, **result}
 
 
-def check(path, *, dataset: str | None, data_dir: str | None, preprocessing: str | None) -> Path:
+def check(
+    path, *, dataset: str | None, data_dir: str | None, preprocessing: str | None, engine: str | None = None
+) -> Path:
     """Refuse what `evaluate` refuses before TensorFlow is loaded; gives the path of the network."""
     path = zoo.published_flatbuffer(path)
+    if engine:
+        check_engine(engine, path if path.is_dir() or keras_files.is_model_file(path) else None)
     if keras_files.is_model_file(path):
         keras_files.check(path)
         if dataset is None:
@@ -99,6 +107,7 @@ class _Network:
     Attributes:
         predict: float32 pictures (n, h, w, c) to scores (n, `outputs`).
         input_shape: (h, w, c).
+        engine: what computes them: "keras", "ftbnn" or "lce".
         config: preprocessing and labels of its training; None where they are not known.
         model: the Keras model; None for a flatbuffer.
     """
@@ -107,17 +116,18 @@ class _Network:
     input_shape: tuple[int, ...]
     outputs: int
     gives_probabilities: bool
+    engine: str
     config: data.DataConfig | None
     model: Any = None
 
 
 @contextlib.contextmanager
-def _opened(path: Path, needed: bool) -> Iterator[_Network]:
+def _opened(path: Path, needed: bool, engine: str) -> Iterator[_Network]:
     if not path.is_dir() and not keras_files.is_model_file(path):
         config = data_config_beside(path, needed=needed)
-        with Interpreter(path) as lce:
-            shapes = tuple(lce.input_shape[1:]), lce.output_shape[-1]
-            yield _Network(lce.predict, *shapes, gives_probabilities(path), config)
+        with Interpreter(path, engine=engine) as interpreter:
+            shapes = tuple(interpreter.input_shape[1:]), interpreter.output_shape[-1]
+            yield _Network(interpreter.predict, *shapes, gives_probabilities(path), engine, config)
             return
     source = trained.find(path)
     model = source.load()
@@ -129,7 +139,8 @@ def _opened(path: Path, needed: bool) -> Iterator[_Network]:
         )
     from ftbnn_larq.models import ends
 
-    yield _Network(model.predict_on_batch, given[1:], asked[-1], ends.gives_probabilities(model), source.data, model)
+    end = ends.gives_probabilities(model)
+    yield _Network(model.predict_on_batch, given[1:], asked[-1], end, "keras", source.data, model)
 
 
 def _data(network: _Network, dataset, data_dir, preprocessing, on_event):

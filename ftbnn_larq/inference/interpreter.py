@@ -1,4 +1,4 @@
-"""Interpreters of flatbuffers, LCE's and TFLite's, each in a process of its own."""
+"""Interpreters of flatbuffers, LCE's and TFLite's with and without ftbnn-runtime, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,11 +14,19 @@ import tempfile
 from pathlib import Path
 
 from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
+from ftbnn_larq.inference import runtime
 
 KERNELS = ("default", "indirect", "reference")
-# Engine -> its kernels. LCE's interpreter has LCE's operators; TFLite's is the stock one of TensorFlow.
-ENGINES = {"lce": KERNELS, "tflite": ("xnnpack",)}
-_NAMES = {"lce": "LCE", "tflite": "TFLite"}
+# Engine -> its kernels, each of one engine only. LCE's interpreter has LCE's operators; TFLite's is the stock one of
+# TensorFlow, which has them by ftbnn-runtime.
+ENGINES = {"lce": KERNELS, "ftbnn": runtime.ISAS, "tflite": ("xnnpack",)}
+# Those that have LCE's operators, among which people choose.
+OF_LCE = ("lce", "ftbnn")
+_NAMES = {
+    "lce": "LCE's interpreter",
+    "ftbnn": "TFLite's interpreter with ftbnn-runtime",
+    "tflite": "TFLite's interpreter",
+}
 # An undamaged file of the zoo loads in well under a second.
 LOAD_SECONDS = 60
 
@@ -35,6 +43,41 @@ def fastest_kernel(machine: str) -> str:
 def host_kernel() -> str:
     """The fastest kernel of this machine."""
     return fastest_kernel(platform.machine())
+
+
+def engine_of(kernel: str) -> str:
+    """The engine that has a kernel. Raises UnknownNameError if none has."""
+    for engine, known in ENGINES.items():
+        if kernel in known:
+            return engine
+    raise UnknownNameError("kernel", kernel, [each for known in ENGINES.values() for each in known])
+
+
+def kernels(engine: str) -> tuple[str, ...]:
+    """An engine's kernels on this machine, the fastest first.
+
+    Raises:
+        ToolError: ftbnn-runtime has no library for this machine.
+    """
+    if engine == "ftbnn":
+        return runtime.instruction_sets()
+    return tuple(sorted(ENGINES[engine], key=lambda kernel: kernel != host_kernel()))
+
+
+def check_engine(engine: str, in_keras: str | os.PathLike | None = None) -> None:
+    """Refuse an engine.
+
+    Arguments:
+        in_keras: the network, if it is no flatbuffer.
+
+    Raises:
+        UnknownNameError: it is none for LCE's operators.
+        ConfigError: Keras runs the network.
+    """
+    if engine not in OF_LCE:
+        raise UnknownNameError("engine", engine, OF_LCE)
+    if in_keras is not None:
+        raise ConfigError(f"engine {engine}: {in_keras} is no flatbuffer, Keras runs it: leave the engine out")
 
 
 def child_environment() -> dict[str, str]:
@@ -57,7 +100,7 @@ class Interpreter:
         self,
         path: str | os.PathLike,
         *,
-        engine: str = "lce",
+        engine: str | None = None,
         kernel: str | None = None,
         threads: int = 1,
         several_outputs: bool = False,
@@ -66,25 +109,29 @@ class Interpreter:
 
         Arguments:
             path: the .tflite file.
-            engine: a key of `ENGINES`.
+            engine: a key of `ENGINES`; None for the one that has `kernel`, or LCE's.
             kernel: one of the engine's kernels; None for the fastest one of this machine.
             threads: number of threads.
             several_outputs: whether a flatbuffer with more than one output is accepted.
 
         Raises:
-            UnknownNameError: there is no such engine or kernel.
-            ConfigError: `threads` is below 1.
+            UnknownNameError: there is no such engine, or it has no such kernel on this machine.
+            ConfigError: `threads` is below 1, or more than ftbnn-runtime takes.
+            ToolError: ftbnn-runtime has no library for this machine.
             ModelFileError: the file cannot be read, is not a flatbuffer, is damaged, or is not a classifier of
                 pictures.
         """
+        engine = engine or (engine_of(kernel) if kernel else "lce")
         if engine not in ENGINES:
             raise UnknownNameError("engine", engine, ENGINES)
-        self.path, self.engine, self.threads = Path(path), engine, threads
-        self.kernel = kernel or (host_kernel() if engine == "lce" else ENGINES[engine][0])
-        if self.kernel not in ENGINES[engine]:
-            raise UnknownNameError("kernel", self.kernel, ENGINES[engine])
         if threads < 1:
             raise ConfigError(f"{threads} threads: at least 1 is needed")
+        if engine == "ftbnn" and threads > runtime.MOST_THREADS:
+            raise ConfigError(f"{threads} threads: ftbnn-runtime takes at most {runtime.MOST_THREADS}")
+        known = kernels(engine)
+        self.path, self.engine, self.kernel, self.threads = Path(path), engine, kernel or known[0], threads
+        if self.kernel not in known:
+            raise UnknownNameError("kernel", self.kernel, known)
         _check_header(self.path)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._process = subprocess.Popen(
@@ -154,22 +201,23 @@ class Interpreter:
     def _answer(self, seconds: float | None):
         readable, _, _ = select.select([self._process.stdout], [], [], seconds)
         if not readable:
-            raise ModelFileError(f"{self.path}: {self._name} did not load it within {seconds} s: is it damaged?")
+            raise ModelFileError(f"{self.path}: {self.name} did not load it within {seconds} s: is it damaged?")
         try:
             kind, value = pickle.load(self._process.stdout)
         except (EOFError, pickle.UnpicklingError) as error:
             code = self._process.wait()
             reason = signal.Signals(-code).name if code < 0 else f"exit status {code}"
             raise ModelFileError(
-                f"{self.path}: {self._name} crashed on it ({reason}): the file is damaged{self._said()}"
+                f"{self.path}: {self.name} crashed on it ({reason}): the file is damaged{self._said()}"
             ) from error
         if kind == "error":
-            raise ModelFileError(f"{self.path}: {self._name} refuses it ({value}){self._said()}")
+            raise ModelFileError(f"{self.path}: {self.name} refuses it ({value}){self._said()}")
         return value
 
     @property
-    def _name(self) -> str:
-        return f"{_NAMES[self.engine]}'s interpreter"
+    def name(self) -> str:
+        """For people."""
+        return _NAMES[self.engine]
 
     def _said(self) -> str:
         """The errors that native code wrote to standard error, on one line."""

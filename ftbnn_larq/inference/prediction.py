@@ -1,18 +1,23 @@
-"""Classify picture files with a run in Keras or a flatbuffer in LCE."""
+"""Classify picture files with a run in Keras or a flatbuffer in an interpreter."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
-from ftbnn_larq import zoo
+from ftbnn_larq import runs, zoo
 from ftbnn_larq.analysis import scores
 from ftbnn_larq.data.formats import DataConfig
 from ftbnn_larq.data.pictures import read_picture
+from ftbnn_larq.inference.interpreter import Interpreter, check_engine
+from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities
 from ftbnn_larq.zoo import trained
 
 
-def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top: int = 5) -> list[dict]:
+def predict(
+    path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top: int = 5, engine: str | None = None
+) -> list[dict]:
     """The most probable classes of picture files.
 
     Pictures are resized and normalized as in the network's training.
@@ -21,6 +26,8 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
         path: a run folder, a flatbuffer with its JSON file beside it, or NAME:DATASET for a published flatbuffer.
         images: picture files.
         top: number of classes per picture.
+        engine: what runs a flatbuffer: "ftbnn" (unless given) is ftbnn-runtime in TFLite's interpreter, "lce" LCE's
+            interpreter.
 
     Returns:
         `[{image, top: [[label, probability], ...]}]`, most probable class first.
@@ -28,25 +35,23 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
     Raises:
         RunError: `path` is not a run folder, or the run has no weights.
         ModelFileError: a file is missing or damaged.
-        ConfigError: nothing is published for DATASET.
+        UnknownNameError: there is no such engine.
+        ConfigError: nothing is published for DATASET; an engine for a run.
         DataError: a picture cannot be read.
+        ToolError: ftbnn-runtime has no library for this machine.
     """
     import numpy as np
 
-    from ftbnn_larq.inference.interpreter import Interpreter
-    from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities
-    from ftbnn_larq.runs import open_run
-
-    path = zoo.published_flatbuffer(path)
+    path = check(path, engine)
     if path.is_dir():
-        run = open_run(path)
+        run = runs.open_run(path)
         config = run.config.data
         pictures = _prepare(images, config)
         probabilities = trained.load_run(run).predict(pictures, batch_size=64, verbose=0)
     else:
         config = data_config_beside(path)
         pictures = _prepare(images, config)
-        with Interpreter(path) as interpreter:
+        with Interpreter(path, engine=engine or "ftbnn") as interpreter:
             answers = interpreter.predict(pictures)
         probabilities = scores.probabilities(answers, gives_probabilities(path))
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
@@ -54,6 +59,18 @@ def predict(path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top
         {"image": str(image), "top": [[config.labels[index], float(row[index])] for index in order]}
         for image, row, order in zip(images, probabilities, best, strict=True)
     ]
+
+
+def check(path: str | os.PathLike, engine: str | None) -> Path:
+    """Refuse what `predict` refuses before TensorFlow is loaded; gives the path of the network."""
+    path = zoo.published_flatbuffer(path)
+    if engine:
+        check_engine(engine, path if path.is_dir() else None)
+    if path.is_dir():
+        runs.open_run(path).check_weights()
+    else:
+        data_config_beside(path)
+    return path
 
 
 def _prepare(images, config: DataConfig):

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 # TensorType of the flatbuffer's schema -> TfLiteType of the C interface.
-TYPES = {0: 1, 2: 2, 3: 3, 4: 4, 6: 6, 9: 9}
+TYPES = {0: 1, 1: 10, 2: 2, 3: 3, 4: 4, 6: 6, 9: 9}
 # Fields of a builtin's options in the order of the C struct.
 FIELDS = {
     "AddOptions": ("fusedActivationFunction",),
+    "MulOptions": ("fusedActivationFunction",),
     "ConcatenationOptions": ("axis", "fusedActivationFunction"),
     "SplitOptions": ("numSplits",),
+    "StridedSliceOptions": ("beginMask", "endMask", "ellipsisMask", "newAxisMask", "shrinkAxisMask"),
     "Conv2DOptions": ("padding", "strideW", "strideH", "fusedActivationFunction", "dilationWFactor", "dilationHFactor"),
     "DepthwiseConv2DOptions": (
         *("padding", "strideW", "strideH", "depthMultiplier", "fusedActivationFunction"),
@@ -32,11 +34,14 @@ def dump(model) -> bytes:
         dims = [] if tensor.shape is None else list(map(int, tensor.shape))
         data = model.buffers[tensor.buffer].data
         content = b"" if data is None else np.asarray(data, np.uint8).tobytes()
-        quantized = tensor.quantization
-        has_scale = quantized is not None and quantized.scale is not None and len(quantized.scale) == 1
-        scale, zero = (quantized.scale[0], quantized.zeroPoint[0]) if has_scale else (0.0, 0)
-        out.append(struct.pack("<ii", TYPES.get(tensor.type, 0), len(dims)))
-        out.append(struct.pack(f"<{len(dims)}ifii", *dims, float(scale), int(zero), len(content)) + content)
+        scales, zeros, axis = [], [], 0
+        if tensor.quantization is not None and tensor.quantization.scale is not None:
+            scales, axis = tensor.quantization.scale, tensor.quantization.quantizedDimension
+            zeros = np.resize(tensor.quantization.zeroPoint, len(scales))
+        out.append(struct.pack(f"<ii{len(dims)}i", TYPES.get(tensor.type, 0), len(dims), *dims))
+        out.append(struct.pack("<ii", len(scales), axis))
+        out.append(np.asarray(scales, "<f4").tobytes() + np.asarray(zeros, "<i4").tobytes())
+        out.append(struct.pack("<i", len(content)) + content)
     out.append(struct.pack("<i", len(graph.operators)))
     for operator in graph.operators:
         code = model.operatorCodes[operator.opcodeIndex]

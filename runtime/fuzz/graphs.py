@@ -1,4 +1,7 @@
-"""Write small graphs that have every operator, for fuzz.c: python -m runtime.fuzz.graphs FOLDER."""
+"""Write graphs for fuzz.c: small ones that have every operator, and those of flatbuffers.
+
+python -m runtime.fuzz.graphs FOLDER [FILE.tflite...]
+"""
 
 from __future__ import annotations
 
@@ -33,10 +36,37 @@ def packed(sketch: Sketch) -> list[int]:
     return [last, sketch.dequantize(words, 96), sketch.dequantize(words, 96, np.int8, scale=0.02, zero_point=5)]
 
 
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+def stored(sketch: Sketch) -> list[int]:
+    """Weights in fewer bits, of each kind, and one that two convolutions read; channels that are cut; factors."""
+    x = sketch.input((1, 7, 6, 33))
+    value = sketch.window("CONV_2D", x, 64, (3, 3), (1, 1), stored=np.int8, axis=0)
+    turned = [
+        sketch.slice(value, (0, 0, 0, 32), (0,) * 4, (7, 15)),
+        sketch.slice(value, (0,) * 4, (0, 0, 0, 32), (15, 7)),
+    ]
+    words = sketch.quantize(sketch.multiply(sketch.concatenate(turned), (64,), activation=1))
+    value = sketch.bconv(words, 64, 64, groups=2)
+    value = sketch.window("DEPTHWISE_CONV_2D", value, 64, (2, 2), (1, 1), stored=np.int8, axis=3)
+    weights = sketch.graph.operators[-1].inputs[1:]
+    value = sketch.window("DEPTHWISE_CONV_2D", sketch.multiply(value, ()), 64, (2, 2), (1, 1))
+    sketch.graph.operators[-1].inputs[1:] = weights
+    value = sketch.window("CONV_2D", value, 40, (1, 1), (2, 2), stored=np.float16)
+    value = sketch.window("CONV_2D", value, 32, (1, 1), (1, 1), stored=np.int8)
+    return [value, sketch.bconv(sketch.slice(words, (0, 0, 0, -1), (0, 7, 6, 2), (1, 1), np.int32), 32, 8)]
+
+
+def write(folder: Path, flatbuffers: list[Path]) -> list[Path]:
+    """Write the graphs of all that stands here, and of flatbuffers. Gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    for make in (trunk, packed):
+    contents = {path.stem: path.read_bytes() for path in flatbuffers}
+    for make in (trunk, packed, stored):
         sketch = Sketch(0)
-        model = flatbuffer.unpack(sketch.bytes(*make(sketch)))
-        (folder / f"{make.__name__}.graph").write_bytes(dump(model))
+        contents[make.__name__] = sketch.bytes(*make(sketch))
+    paths = [folder / f"{name}.graph" for name in contents]
+    for path, content in zip(paths, contents.values(), strict=True):
+        path.write_bytes(dump(flatbuffer.unpack(content)))
+    return paths
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), list(map(Path, sys.argv[2:])))

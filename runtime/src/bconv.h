@@ -22,6 +22,8 @@ typedef struct {
   // Of zero padding: what to add to twice a filter's sum, by the class of the pixel. NULL without.
   const uint16_t *border_class;  // [pixel]
   const int32_t *border_sum;     // [class][filter]
+  int inner_class;               // of pixels at which nothing lies outside, or -1
+  bool has_odd_borders;          // whether any of these sums may be odd
 
   OutputKind kind;
   int32_t clamp_min, clamp_max;  // of twice the sum
@@ -29,6 +31,7 @@ typedef struct {
   const float *multiplier, *bias;
   const int32_t *threshold;
   const float *slope;  // of a PRELU behind it, or NULL
+  bool slopes_at_most_1;
   bool relu;           // behind PRELU and ADD
 } BConv;
 
@@ -51,30 +54,30 @@ typedef void (*BConvKernel)(const BConv *conv, const BConvIO *io, int first, int
 // Packs the signs of `pixels` pixels of `channels` floats, which lie `pitch` floats apart, and `signs_pitch` words.
 typedef void (*PackKernel)(const float *input, int pitch, int channels, int pixels, uint32_t *signs, int signs_pitch);
 
-// The taps of a float window that lie inside of the map, for one pixel.
+// Float windows of pixels side by side whose taps inside of the map are the same.
 typedef struct {
-  const float *input;  // at the first of them
-  int rows, columns;
+  const float *input;  // at the first tap of the first pixel
+  int rows, columns;   // of taps inside
   int64_t row, pitch;  // floats from tap to tap
   int kernel_w, first_tap, taps;
   int channels, filters;
+  bool is_limited;  // to `low` and `high`
   float low, high;
   // Of a depthwise convolution [tap][channel], of another one [block of 16 filters][tap][channel][16 filters].
   const float *weights, *bias;
-} FloatWindow;
+  float *output;
+  int pixels;
+  int64_t input_step, output_step;  // floats from pixel to pixel
+} FloatWindows;
 
-// Writes the channels of one pixel.
-typedef void (*WindowKernel)(const FloatWindow *window, float *output);
-
-// The same of `pixels` pixels whose windows lie inside alike: `step` floats apart in the input, `pitch` in the output.
-typedef void (*RowKernel)(const FloatWindow *window, float *output, int pixels, int64_t step, int64_t pitch);
+typedef void (*WindowKernel)(const FloatWindows *windows);
 
 typedef struct {
   const char *name;
   BConvKernel bconv;
   PackKernel pack;
+  WindowKernel conv;  // NULL where the interpreter's own is faster
   WindowKernel depthwise, average, max;
-  RowKernel conv;
 } Kernels;
 
 extern const Kernels kernels_portable;

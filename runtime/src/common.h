@@ -11,6 +11,8 @@
 enum { WORD = 32 };
 // Filters that a kernel takes together.
 enum { BLOCK = 16 };
+// A multiple of the pixels that any of them takes together.
+enum { TILE_PIXELS = 8 };
 // Sizes beyond these are refused: no product of a few of them overflows int64_t, and few overflow int.
 enum { MAX_SIDE = 1 << 14, MAX_CHANNELS = 1 << 16, MAX_KERNEL = 1 << 8 };
 // Vectors may read and write this many bytes behind the last element.

@@ -1,9 +1,9 @@
-// The external delegate: options, what is claimed, and the node that takes the place of what was claimed.
+// The external delegate: its options, and the node that takes the place of what was claimed.
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "claim.h"
 #include "graph.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -54,81 +54,12 @@ static TfLiteStatus part_invoke(TfLiteContext *context, TfLiteNode *node) {
   return part ? graph_run(part->graph, context) : kTfLiteError;
 }
 
-// Whether a node reads or writes a tensor of a claimed one.
-static bool touches(const TfLiteNode *node, const bool *is_ours, size_t count) {
-  const TfLiteIntArray *lists[] = {node->inputs, node->outputs};
-  for (int i = 0; i < 2; ++i) {
-    for (int j = 0; j < lists[i]->size; ++j) {
-      const int tensor = lists[i]->data[j];
-      if (tensor >= 0 && (size_t)tensor < count && is_ours[tensor]) return true;
-    }
-  }
-  return false;
-}
-
-static void mark(const TfLiteContext *context, const TfLiteNode *node, bool *is_ours) {
-  const TfLiteIntArray *lists[] = {node->inputs, node->outputs};
-  for (int i = 0; i < 2; ++i) {
-    for (int j = 0; j < lists[i]->size; ++j) {
-      const int tensor = lists[i]->data[j];
-      if (tensor >= 0 && (size_t)tensor < context->tensors_size && context->tensors[tensor].allocation_type != kTfLiteMmapRo)
-        is_ours[tensor] = true;
-    }
-  }
-}
-
-// LCE's operators, and what hangs on them. `claimed` holds as many as the plan has.
-static TfLiteStatus claim(TfLiteContext *context, const Delegate *delegate, const TfLiteIntArray *plan, bool *can, bool *is_ours,
-                          TfLiteIntArray *claimed) {
-  TfLiteNode *node;
-  TfLiteRegistration *registration;
-  Node read;
-  bool *is_claimed = calloc((size_t)plan->size + 1, sizeof *is_claimed);
-  if (!is_claimed) return kTfLiteError;
-  TfLiteStatus status = kTfLiteOk;
-  for (int i = 0; i < plan->size && status == kTfLiteOk; ++i) {
-    const char *why = "";
-    status = context->GetNodeAndRegistration(context, plan->data[i], &node, &registration);
-    if (status != kTfLiteOk) break;
-    can[i] = node_read(context, node, registration, &read, &why);
-    if (!node_is_lce(registration)) continue;
-    if (!can[i]) {
-      context->ReportError(context, "ftbnn-runtime: node %d, %s: %s", plan->data[i], registration->custom_name, why);
-      status = kTfLiteError;
-    }
-    is_claimed[i] = true;
-    mark(context, node, is_ours);
-  }
-  for (bool grows = !delegate->lce_only; grows && status == kTfLiteOk;) {
-    grows = false;
-    for (int i = 0; i < plan->size; ++i) {
-      if (is_claimed[i] || !can[i]) continue;
-      if (context->GetNodeAndRegistration(context, plan->data[i], &node, &registration) != kTfLiteOk) continue;
-      if (!touches(node, is_ours, context->tensors_size)) continue;
-      is_claimed[i] = grows = true;
-      mark(context, node, is_ours);
-    }
-  }
-  for (int i = 0; i < plan->size; ++i) {
-    if (is_claimed[i]) claimed->data[claimed->size++] = plan->data[i];
-  }
-  free(is_claimed);
-  return status;
-}
-
 static TfLiteStatus delegate_prepare(TfLiteContext *context, TfLiteDelegate *base) {
-  TfLiteIntArray *now;
-  if (context->GetExecutionPlan(context, &now) != kTfLiteOk) return kTfLiteError;
-  // The interpreter's own plan does not outlive the calls below.
-  const size_t bytes = sizeof *now + (size_t)now->size * sizeof(int);
-  TfLiteIntArray *plan = malloc(bytes), *claimed = calloc(1, bytes);
-  bool *can = calloc((size_t)now->size + 1, sizeof *can), *is_ours = calloc(context->tensors_size + 1, sizeof *is_ours);
-  TfLiteStatus status = kTfLiteError;
-  if (plan && claimed && can && is_ours) {
-    memcpy(plan, now, bytes);
-    status = claim(context, (const Delegate *)(const void *)base, plan, can, is_ours, claimed);
-  }
-  if (status == kTfLiteOk && claimed->size) {
+  const Delegate *delegate = (const Delegate *)(const void *)base;
+  TfLiteIntArray *claimed = claim_nodes(context, delegate->lce_only, !delegate->kernels->conv);
+  if (!claimed) return kTfLiteError;
+  TfLiteStatus status = kTfLiteOk;
+  if (claimed->size) {
     const TfLiteRegistration registration = {
         .init = part_init,
         .free = part_free,
@@ -139,10 +70,7 @@ static TfLiteStatus delegate_prepare(TfLiteContext *context, TfLiteDelegate *bas
     };
     status = context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, claimed, base);
   }
-  free(plan);
   free(claimed);
-  free(can);
-  free(is_ours);
   return status;
 }
 

@@ -36,7 +36,11 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 #define float_mask(y) _mm256_cmp_ps((__m256)(y), _mm256_setzero_ps(), _CMP_LT_OQ)
 #define where_negative(y, a) ((Floats)_mm256_blendv_ps((__m256)(y), (__m256)(a), float_mask(y)))
 #define float_bits(y) ((uint32_t)_mm256_movemask_ps(float_mask(y)))
-#define ROW 4
+#define clamped(sum, low, high) \
+  ((Ints)_mm256_max_epi32(_mm256_min_epi32((__m256i)(sum), _mm256_set1_epi32(high)), _mm256_set1_epi32(low)))
+#define CONV_PIXELS 4
+#define CONV_VECTORS 2
+#define VALUES 1
 #define multiply_add(a, b, c) ((Floats)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 
 #include "kernel.h"

@@ -23,12 +23,17 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
   if (add) acc = _mm512_add_epi32(acc, _mm512_loadu_si512(p));
   _mm512_storeu_si512(p, acc);
 }
+#define in_register(acc) ((Ints)(acc))
 #define negative_bits(v) ((uint32_t)_mm512_movepi32_mask((__m512i)(v)))
 
 #define float_mask(y) _mm512_cmp_ps_mask((__m512)(y), _mm512_setzero_ps(), _CMP_LT_OQ)
 #define where_negative(y, a) ((Floats)_mm512_mask_mov_ps((__m512)(y), float_mask(y), (__m512)(a)))
 #define float_bits(y) ((uint32_t)float_mask(y))
-#define ROW 8
+#define clamped(sum, low, high) \
+  ((Ints)_mm512_max_epi32(_mm512_min_epi32((__m512i)(sum), _mm512_set1_epi32(high)), _mm512_set1_epi32(low)))
+#define CONV_PIXELS 8
+#define CONV_VECTORS 2
+#define VALUES 1
 #define multiply_add(a, b, c) ((Floats)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 
 #include "kernel.h"

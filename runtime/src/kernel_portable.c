@@ -42,7 +42,6 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 
 #define where_negative(y, a) choose((y) < 0.0f, (a), (y))
 #define float_bits(y) negative_bits((Ints)((y) < 0.0f))
-#define ROW 4
-#define multiply_add(a, b, c) ((a) * (b) + (c))
+#define CONV_PIXELS 4
 
 #include "kernel.h"

@@ -3,10 +3,10 @@
 #ifndef FTBNN_NODE_H
 #define FTBNN_NODE_H
 
-#include "common.h"
-#include "tflite.h"
+#include "tensors.h"
 
 typedef enum {
+  NODE_CONSTANT,  // a DEQUANTIZE of a constant
   NODE_QUANTIZE,
   NODE_DEQUANTIZE,
   NODE_BCONV,
@@ -15,16 +15,12 @@ typedef enum {
   NODE_ADD,
   NODE_CONCATENATION,
   NODE_SPLIT,
+  NODE_SLICE,  // of channels
   NODE_DEPTHWISE,
   NODE_CONV,
   NODE_AVERAGE,
   NODE_MAX,
 } NodeKind;
-
-// Height, width and channels of one picture's tensor, NHWC.
-typedef struct {
-  int h, w, c;
-} Shape;
 
 // How a window moves over a map.
 typedef struct {
@@ -38,14 +34,12 @@ typedef struct {
   Window window;
   int channels_in, groups;  // of NODE_BCONV
   bool pads_with_zero;
+  int first_channel;  // of NODE_SLICE
   TfLiteFusedActivation activation;
 } Node;
 
-// Shape of a tensor of rank 4. False where it has another rank, or a side that is refused.
-bool shape_of(const TfLiteContext *context, int tensor, Shape *shape);
-
 // Reads a node. False, with a reason, where it is none of ours, or does not fit.
-bool node_read(const TfLiteContext *context, const TfLiteNode *from, const TfLiteRegistration *registration, Node *node,
+bool node_read(const Tensors *tensors, const TfLiteNode *from, const TfLiteRegistration *registration, Node *node,
                const char **why);
 
 // Whether a node is one of LCE's operators, by its name.

@@ -25,9 +25,9 @@ void pieces_free(Pieces *pieces) {
   *pieces = (Pieces){0};
 }
 
-float *prepare_floats(Pieces *pieces, const float *from, int count) {
+float *prepare_floats(Pieces *pieces, const Tensors *tensors, int tensor, int first, int count) {
   float *floats = prepare_bytes(pieces, (size_t)round_up(count, BLOCK) * sizeof *floats);
-  if (floats) memcpy(floats, from, (size_t)count * sizeof *floats);
+  if (floats) tensor_floats(tensors, tensor, first, count, floats);
   return floats;
 }
 
@@ -49,24 +49,24 @@ static void activation_range(TfLiteFusedActivation activation, int products, int
 }
 
 // Scale and bias of twice the number of bits that differ, from those of the sum of products: products - 2 * bits.
-static bool prepare_scale(Pieces *pieces, BConv *conv, const float *multiplier, const float *bias, int products, const Map *out) {
-  const size_t bytes = (size_t)round_up(conv->filters, BLOCK) * sizeof(float);
-  float *m = prepare_bytes(pieces, bytes), *b = prepare_bytes(pieces, bytes);
+static bool prepare_scale(Pieces *pieces, const Tensors *tensors, const Node *node, int first, BConv *conv, const Map *out) {
+  float *m = prepare_floats(pieces, tensors, node->inputs->data[2], first, conv->filters);
+  float *b = prepare_floats(pieces, tensors, node->inputs->data[3], first, conv->filters);
   if (!m || !b) return false;
   const bool is_int8 = out->type == kTfLiteInt8;
   const double scale = is_int8 ? out->scale : 1, zero = is_int8 ? out->zero_point : 0;
   for (int i = 0; i < conv->filters; ++i) {
-    m[i] = (float)(-(double)multiplier[i] / scale);
-    b[i] = (float)(((double)bias[i] + (double)products * multiplier[i]) / scale + zero);
+    const double multiplier = m[i];
+    m[i] = (float)(-multiplier / scale);
+    b[i] = (float)((b[i] + conv->products * multiplier) / scale + zero);
   }
   conv->multiplier = m, conv->bias = b;
   return true;
 }
 
-bool prepare_bconv(Pieces *pieces, const TfLiteContext *context, const Node *node, Step *step) {
+bool prepare_bconv(Pieces *pieces, const Tensors *tensors, const Node *node, int slope, Step *step) {
   const int *in = node->inputs->data;
-  const TfLiteTensor *filter = &context->tensors[in[1]];
-  const TfLiteTensor *made = &context->tensors[node->outputs->data[0]];
+  const TfLiteTensor *filter = tensor_at(tensors, in[1]), *made = tensor_at(tensors, node->outputs->data[0]);
   const int *f = filter->dims->data;
   const int words = f[1] * f[2] * f[3], filters = f[0] / node->groups;
   const int products = f[1] * f[2] * (node->channels_in / node->groups);
@@ -87,56 +87,68 @@ bool prepare_bconv(Pieces *pieces, const TfLiteContext *context, const Node *nod
     conv->clamp_min = products - high, conv->clamp_max = products - low;
     conv->is_clamped = node->activation != kTfLiteActNone;
     conv->relu = step->activation == kTfLiteActRelu;
-    if (step->slope) {
-      // Groups read their slopes at whole blocks.
-      conv->slope = node->groups == 1 ? step->slope : prepare_floats(pieces, step->slope + first, filters);
+    if (slope >= 0) {
+      conv->slope = prepare_floats(pieces, tensors, slope, first, filters);
       if (!conv->slope) return false;
+      conv->slopes_at_most_1 = true;
+      for (int i = 0; i < filters; ++i) conv->slopes_at_most_1 = conv->slopes_at_most_1 && conv->slope[i] <= 1;
     }
     if (made->type == kTfLiteInt32) {
       conv->kind = OUT_THRESHOLD;
-      conv->threshold = (const int32_t *)prepare_floats(pieces, (const float *)context->tensors[in[4]].data + first, filters);
-      if (!conv->threshold) return false;
+      int32_t *threshold = prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * sizeof *threshold);
+      if (!threshold) return false;
+      memcpy(threshold, (const int32_t *)tensor_at(tensors, in[4])->data + first, (size_t)filters * sizeof *threshold);
+      conv->threshold = threshold;
       continue;
     }
     conv->kind = made->type == kTfLiteInt8 ? OUT_INT8 : OUT_FLOAT;
-    const float *multiplier = context->tensors[in[2]].data, *bias = context->tensors[in[3]].data;
-    if (!prepare_scale(pieces, conv, multiplier + first, bias + first, products, &out)) return false;
+    if (!prepare_scale(pieces, tensors, node, first, conv, &out)) return false;
   }
   return true;
 }
 
 // Float weights [tap][channel], each row padded to whole blocks.
-static float *depthwise_weights(Pieces *pieces, const float *from, int taps, int channels) {
+static float *depthwise_weights(Pieces *pieces, const Tensors *tensors, int weights, int taps, int channels) {
   const int row = round_up(channels, BLOCK);
   float *to = prepare_bytes(pieces, (size_t)taps * row * sizeof *to);
-  for (int tap = 0; to && tap < taps; ++tap) memcpy(to + (size_t)tap * row, from + (size_t)tap * channels, (size_t)channels * sizeof *to);
+  if (to && tensor_is_constant(tensors, weights, kTfLiteFloat32, 1)) {
+    // A MUL by one factor for all.
+    tensor_floats(tensors, weights, 0, 1, to);
+    for (int channel = 1; channel < channels; ++channel) to[channel] = to[0];
+    return to;
+  }
+  for (int tap = 0; to && tap < taps; ++tap)
+    tensor_floats(tensors, weights, (int64_t)tap * channels, channels, to + (size_t)tap * row);
   return to;
 }
 
 // [block of 16 filters][tap][channel][16 filters] of [filter][tap][channel].
-static float *conv_weights(Pieces *pieces, const float *from, int filters, int values) {
+static float *conv_weights(Pieces *pieces, const Tensors *tensors, int weights, int filters, int values) {
   float *to = prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * values * sizeof *to);
-  for (int filter = 0; to && filter < filters; ++filter) {
+  float *row = malloc((size_t)values * sizeof *row);
+  for (int filter = 0; to && row && filter < filters; ++filter) {
+    tensor_floats(tensors, weights, (int64_t)filter * values, values, row);
     for (int value = 0; value < values; ++value)
-      to[((size_t)(filter / BLOCK) * values + value) * BLOCK + filter % BLOCK] = from[(size_t)filter * values + value];
+      to[((size_t)(filter / BLOCK) * values + value) * BLOCK + filter % BLOCK] = row[value];
   }
-  return to;
+  const bool is_made = row != NULL;
+  free(row);
+  return is_made ? to : NULL;
 }
 
-bool prepare_step(Pieces *pieces, const TfLiteContext *context, const Node *node, Step *step) {
+bool prepare_step(Pieces *pieces, const Tensors *tensors, const Node *node, Step *step) {
   const int *in = node->inputs->data;
   if (node->kind == NODE_PRELU) {
-    step->slope = prepare_floats(pieces, context->tensors[in[1]].data, step->in->shape.c);
+    step->slope = prepare_floats(pieces, tensors, in[1], 0, step->in->shape.c);
     return step->slope != NULL;
   }
   if (node->kind != NODE_DEPTHWISE && node->kind != NODE_CONV) return true;
   const int channels = step->in->shape.c, filters = step->out->shape.c;
   const int taps = node->window.kernel_h * node->window.kernel_w;
-  const float *weights = context->tensors[in[1]].data;
-  step->weights = node->kind == NODE_DEPTHWISE ? depthwise_weights(pieces, weights, taps, channels)
-                                               : conv_weights(pieces, weights, filters, taps * channels);
+  step->weights = node->kind == NODE_DEPTHWISE ? depthwise_weights(pieces, tensors, in[1], taps, channels)
+                                               : conv_weights(pieces, tensors, in[1], filters, taps * channels);
   const bool has_bias = node->inputs->size == 3 && in[2] >= 0;
-  step->bias = has_bias ? prepare_floats(pieces, context->tensors[in[2]].data, filters)
+  step->bias = has_bias ? prepare_floats(pieces, tensors, in[2], 0, filters)
                         : prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * sizeof(float));
   return step->weights && step->bias;
 }
@@ -193,6 +205,13 @@ static bool prepare_borders(Pieces *pieces, const Step *step, BConv *conv, Shape
     }
   }
   conv->border_class = class_of, conv->border_sum = sum;
+  conv->has_odd_borders = channels % 2 != 0;
+  conv->inner_class = -1;
+  for (int each = 0; each < count; ++each) {
+    const int *rows_in = y[each / column_count], *columns_in = x[each % column_count];
+    if (rows_in[0] == 0 && rows_in[1] == w->kernel_h && columns_in[0] == 0 && columns_in[1] == w->kernel_w)
+      conv->inner_class = (int)each;
+  }
   return true;
 }
 

@@ -16,14 +16,15 @@ void *prepare_bytes(Pieces *pieces, size_t bytes);
 
 void pieces_free(Pieces *pieces);
 
-// A copy, padded with zeros to whole blocks. NULL where memory is short.
-float *prepare_floats(Pieces *pieces, const float *from, int count);
+// `count` elements of a float constant from `first` on, padded with zeros to whole blocks. NULL where memory is short.
+float *prepare_floats(Pieces *pieces, const Tensors *tensors, int tensor, int first, int count);
 
-// The constants of a binary convolution, in the order in which a kernel reads them. False where memory is short.
-bool prepare_bconv(Pieces *pieces, const TfLiteContext *context, const Node *node, Step *step);
+// The constants of a binary convolution, in the order in which a kernel reads them; `slope` is the tensor of a PRELU
+// behind it, or -1. False where memory is short.
+bool prepare_bconv(Pieces *pieces, const Tensors *tensors, const Node *node, int slope, Step *step);
 
 // Those of any other step.
-bool prepare_step(Pieces *pieces, const TfLiteContext *context, const Node *node, Step *step);
+bool prepare_step(Pieces *pieces, const Tensors *tensors, const Node *node, Step *step);
 
 // The tables of a step whose maps are laid out.
 bool prepare_places(Pieces *pieces, Step *step);

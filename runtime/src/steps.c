@@ -47,7 +47,7 @@ static void run_bconv(const Step *step, const Kernels *kernels, Threads *threads
       work.io.signs_offset = step->signs_offset;
       work.io.signs_filter = filter;
     }
-    threads_run(threads, conv->pixels, bconv_pixels, &work);
+    threads_run(threads, conv->pixels, TILE_PIXELS, bconv_pixels, &work);
     filter += conv->filters;
   }
 }
@@ -171,58 +171,64 @@ static void float_limits(TfLiteFusedActivation activation, float *low, float *hi
   *high = activation == kTfLiteActReluN1To1 ? 1 : activation == kTfLiteActRelu6 ? 6 : INFINITY;
 }
 
+// The places, among `outputs`, whose windows lie inside of the map whole: `first` to `last` - 1.
+static void whole_windows(int outputs, int stride, int before, int dilation, int kernel, int side, int *first, int *last) {
+  const int room = side - 1 - (kernel - 1) * dilation + before;
+  *first = min_int(outputs, (before + stride - 1) / stride);
+  *last = room < 0 ? *first : max_int(*first, min_int(outputs, room / stride + 1));
+}
+
 static void window_rows(void *context, int first, int last) {
   const Work *work = context;
   const Step *step = work->step;
+  const Kernels *kernels = work->kernels;
   const Map *in = step->in, *out = step->out;
   const Window *w = &step->window;
-  float low, high;
-  float_limits(step->activation, &low, &high);
+  const WindowKernel kernel = step->kind == NODE_CONV        ? kernels->conv
+                              : step->kind == NODE_DEPTHWISE ? kernels->depthwise
+                              : step->kind == NODE_AVERAGE   ? kernels->average
+                                                             : kernels->max;
+  int first_whole, last_whole;
+  whole_windows(out->shape.w, w->stride_w, w->left, w->dilation_w, w->kernel_w, in->shape.w, &first_whole, &last_whole);
+  FloatWindows windows = {
+      .row = (int64_t)in->row * w->dilation_h,
+      .pitch = (int64_t)in->pitch * w->dilation_w,
+      .kernel_w = w->kernel_w,
+      .taps = w->kernel_h * w->kernel_w,
+      .channels = in->shape.c,
+      .filters = out->shape.c,
+      .weights = step->weights,
+      .bias = step->bias,
+      .input_step = (int64_t)in->pitch * w->stride_w,
+      .output_step = out->pitch,
+  };
+  windows.is_limited = step->activation != kTfLiteActNone;
+  float_limits(step->activation, &windows.low, &windows.high);
+  // Where a pixel reads the same pixel alone, rows without anything between are one.
+  const bool is_single = w->kernel_h == 1 && w->kernel_w == 1 && in->shape.h == out->shape.h && in->shape.w == out->shape.w;
+  if (is_single && in->row == in->shape.w * in->pitch && out->row == out->shape.w * out->pitch) {
+    windows.rows = windows.columns = 1;
+    windows.input = floats_at(in, first, 0);
+    windows.output = floats_to(out, first, 0);
+    windows.pixels = (last - first) * out->shape.w;
+    kernel(&windows);
+    return;
+  }
   for (int y = first; y < last; ++y) {
     int top, bottom;
     inside(y, w->stride_h, w->top, w->dilation_h, w->kernel_h, in->shape.h, &top, &bottom);
-    for (int x = 0, alike; x < out->shape.w; x += alike) {
-      int left, right, next_left, next_right;
+    windows.rows = max_int(0, bottom - top);
+    for (int x = 0; x < out->shape.w; x += windows.pixels) {
+      int left, right;
       inside(x, w->stride_w, w->left, w->dilation_w, w->kernel_w, in->shape.w, &left, &right);
-      const float *from = (const float *)in->data + in->first +
-                          (int64_t)(y * w->stride_h - w->top + top * w->dilation_h) * in->row +
-                          (int64_t)(x * w->stride_w - w->left + left * w->dilation_w) * in->pitch;
-      const FloatWindow taps = {
-          .input = from,
-          .rows = max_int(0, bottom - top),
-          .columns = max_int(0, right - left),
-          .row = (int64_t)in->row * w->dilation_h,
-          .pitch = (int64_t)in->pitch * w->dilation_w,
-          .kernel_w = w->kernel_w,
-          .taps = w->kernel_h * w->kernel_w,
-          .first_tap = top * w->kernel_w + left,
-          .channels = in->shape.c,
-          .filters = out->shape.c,
-          .low = low,
-          .high = high,
-          .weights = step->weights,
-          .bias = step->bias,
-      };
-      float *to = floats_to(out, y, x);
-      alike = 1;
-      switch (step->kind) {
-        case NODE_DEPTHWISE:
-          work->kernels->depthwise(&taps, to);
-          break;
-        case NODE_CONV:
-          // Pixels side by side share the weights that they read.
-          for (; x + alike < out->shape.w; ++alike) {
-            inside(x + alike, w->stride_w, w->left, w->dilation_w, w->kernel_w, in->shape.w, &next_left, &next_right);
-            if (next_left != left || next_right != right) break;
-          }
-          work->kernels->conv(&taps, to, alike, (int64_t)w->stride_w * in->pitch, out->pitch);
-          break;
-        case NODE_AVERAGE:
-          work->kernels->average(&taps, to);
-          break;
-        default:
-          work->kernels->max(&taps, to);
-      }
+      windows.columns = max_int(0, right - left);
+      windows.first_tap = top * w->kernel_w + left;
+      windows.input = (const float *)in->data + in->first +
+                      (int64_t)(y * w->stride_h - w->top + top * w->dilation_h) * in->row +
+                      (int64_t)(x * w->stride_w - w->left + left * w->dilation_w) * in->pitch;
+      windows.output = floats_to(out, y, x);
+      windows.pixels = x >= first_whole && x < last_whole ? last_whole - x : 1;
+      kernel(&windows);
     }
   }
 }
@@ -230,7 +236,7 @@ static void window_rows(void *context, int first, int last) {
 void step_run(const Step *step, const Kernels *kernels, Threads *threads) {
   Work work = {.step = step, .kernels = kernels};
   if (step->copies) {
-    threads_run(threads, step->in->shape.h, copy_rows, &work);
+    threads_run(threads, step->in->shape.h, 1, copy_rows, &work);
     return;
   }
   switch (step->kind) {
@@ -238,28 +244,30 @@ void step_run(const Step *step, const Kernels *kernels, Threads *threads) {
       run_bconv(step, kernels, threads);
       break;
     case NODE_QUANTIZE:
-      threads_run(threads, step->in->shape.h, quantize_rows, &work);
+      threads_run(threads, step->in->shape.h, 1, quantize_rows, &work);
       break;
     case NODE_DEQUANTIZE:
-      threads_run(threads, step->out->shape.h, dequantize_rows, &work);
+      threads_run(threads, step->out->shape.h, 1, dequantize_rows, &work);
       break;
     case NODE_BMAXPOOL:
-      threads_run(threads, step->out->shape.h, bmaxpool_rows, &work);
+      threads_run(threads, step->out->shape.h, 1, bmaxpool_rows, &work);
       break;
     case NODE_PRELU:
-      threads_run(threads, step->in->shape.h, prelu_rows, &work);
+      threads_run(threads, step->in->shape.h, 1, prelu_rows, &work);
       break;
     case NODE_ADD:
-      threads_run(threads, step->in->shape.h, add_rows, &work);
+      threads_run(threads, step->in->shape.h, 1, add_rows, &work);
       break;
     case NODE_DEPTHWISE:
     case NODE_CONV:
     case NODE_AVERAGE:
     case NODE_MAX:
-      threads_run(threads, step->out->shape.h, window_rows, &work);
+      threads_run(threads, step->out->shape.h, 1, window_rows, &work);
       break;
+    case NODE_CONSTANT:
     case NODE_CONCATENATION:
     case NODE_SPLIT:
-      break;  // views and copies
+    case NODE_SLICE:
+      break;  // constants, views and copies
   }
 }

@@ -1,4 +1,4 @@
-// The steps that a partition is compiled to, each on maps that lie somewhere. Shared by graph.c and steps.c.
+// The steps that a partition is compiled to, each on maps that lie somewhere. What steps.c runs.
 
 #ifndef FTBNN_STEPS_H
 #define FTBNN_STEPS_H

@@ -18,6 +18,7 @@ typedef enum {
   kTfLiteInt32 = 2,
   kTfLiteBool = 6,
   kTfLiteInt8 = 9,
+  kTfLiteFloat16 = 10,
 } TfLiteType;
 
 typedef enum { kTfLiteMmapRo = 1 } TfLiteAllocationType;
@@ -28,9 +29,22 @@ typedef struct {
 } TfLiteIntArray;
 
 typedef struct {
+  int size;
+  float data[];
+} TfLiteFloatArray;
+
+typedef struct {
   float scale;
   int32_t zero_point;
 } TfLiteQuantizationParams;
+
+enum { kTfLiteAffineQuantization = 1 };
+
+typedef struct {
+  TfLiteFloatArray *scale;
+  TfLiteIntArray *zero_point;
+  int32_t quantized_dimension;
+} TfLiteAffineQuantization;
 
 typedef struct {
   int type;
@@ -123,8 +137,11 @@ enum {
   kTfLiteBuiltinConcatenation = 2,
   kTfLiteBuiltinConv2d = 3,
   kTfLiteBuiltinDepthwiseConv2d = 4,
+  kTfLiteBuiltinDequantize = 6,
   kTfLiteBuiltinMaxPool2d = 17,
+  kTfLiteBuiltinMul = 18,
   kTfLiteBuiltinCustom = 32,
+  kTfLiteBuiltinStridedSlice = 45,
   kTfLiteBuiltinSplit = 49,
   kTfLiteBuiltinPrelu = 54,
 };
@@ -161,7 +178,7 @@ typedef struct {
 
 typedef struct {
   TfLiteFusedActivation activation;
-} TfLiteAddParams;
+} TfLiteAddParams, TfLiteMulParams;
 
 typedef struct {
   int axis;
@@ -169,7 +186,7 @@ typedef struct {
 } TfLiteConcatenationParams;
 
 typedef struct {
-  int num_splits;
-} TfLiteSplitParams;
+  int begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask;
+} TfLiteStridedSliceParams;
 
 #endif

@@ -1,51 +1,104 @@
 #include "threads.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
+
+// How often a thread looks for the next step before it sleeps: some 50 microseconds, in which it mostly begins. Not longer:
+// where cores are busy, whoever looks keeps others from working. To wake a thread takes as long as a step, so one that sleeps
+// does so until the next inference.
+enum { LOOKS = 1500 };
+// How often the caller looks whether the others are done. Where they still are not, one was stopped in the middle of its part,
+// for cores are busy: it sleeps, and works alone for some steps. For twice as many the next time, for half as many after
+// some steps in which all went well.
+enum { LONG = 8000, FEWEST_ALONE = 32, MOST_ALONE = 16384, WELL = 1024 };
+// Parts of a step for each thread, where there is much to do: who is held up does fewer.
+enum { PARTS = 4 };
 
 struct Threads {
   int count;
   pthread_t *started;
   pthread_mutex_t mutex;
   pthread_cond_t begins, ends;
-  unsigned round;  // of work
-  int waiting;     // threads that are not done with it
   bool closes;
-  int items, next;
+  atomic_flag is_used;  // by a caller: a second one at the same time works alone
+  int sleeping;       // threads that wait for `begins`
+  unsigned wakes;     // how often they were woken
+  bool main_sleeps;   // for `ends`
+  int alone, next_alone, well;  // steps
+  // The number of the step, and the first and the last part that nobody has taken yet. A part that is taken keeps the step
+  // from ending, so what follows here stays as it is until the part is done.
+  atomic_uint_fast64_t state;
+  atomic_int undone;  // parts
+  int items, grain, parts;
   void (*work)(void *context, int first, int last);
   void *context;
 };
 
-// The part number `part` of all items.
-static void run_part(Threads *threads, int part) {
-  const int first = (int)((long long)threads->items * part / threads->count);
-  const int last = (int)((long long)threads->items * (part + 1) / threads->count);
-  if (first < last) threads->work(threads->context, first, last);
+static void pause_a_moment(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+// 32 bits for the step, 16 for the first part, 16 for the one behind the last.
+static uint_fast64_t state_of(uint32_t step, uint32_t begin, uint32_t end) {
+  return (uint_fast64_t)step << 32 | begin << 16 | end;
+}
+static uint32_t step_of(uint_fast64_t state) { return (uint32_t)(state >> 32); }
+static uint32_t begin_of(uint_fast64_t state) { return (uint32_t)(state >> 16 & 0xffff); }
+static uint32_t end_of(uint_fast64_t state) { return (uint32_t)(state & 0xffff); }
+
+// Takes parts of the step `step` as long as there are any: the caller of the pool the first ones, others the last ones, so
+// that a thread mostly reads what it has written.
+static void take_parts(Threads *threads, uint32_t step, bool from_begin) {
+  for (;;) {
+    uint_fast64_t state = atomic_load(&threads->state), next;
+    do {
+      if (step_of(state) != step || begin_of(state) == end_of(state)) return;
+      next = from_begin ? state_of(step, begin_of(state) + 1, end_of(state)) : state_of(step, begin_of(state), end_of(state) - 1);
+    } while (!atomic_compare_exchange_weak(&threads->state, &state, next));
+    const int64_t part = from_begin ? begin_of(state) : end_of(state) - 1;
+    const int64_t grains = (threads->items + threads->grain - 1) / threads->grain;
+    const int first = (int)(grains * part / threads->parts) * threads->grain;
+    const int64_t end = (grains * (part + 1) / threads->parts) * threads->grain;
+    threads->work(threads->context, first, end < threads->items ? (int)end : threads->items);
+    if (atomic_fetch_sub(&threads->undone, 1) == 1) {
+      pthread_mutex_lock(&threads->mutex);
+      if (threads->main_sleeps) pthread_cond_signal(&threads->ends);
+      pthread_mutex_unlock(&threads->mutex);
+    }
+  }
 }
 
 static void *loop(void *argument) {
   Threads *threads = argument;
-  unsigned round = 0;
-  pthread_mutex_lock(&threads->mutex);
-  const int part = ++threads->next;
+  uint32_t step = 0;
   for (;;) {
-    while (threads->round == round && !threads->closes) pthread_cond_wait(&threads->begins, &threads->mutex);
-    if (threads->closes) break;
-    round = threads->round;
-    pthread_mutex_unlock(&threads->mutex);
-    run_part(threads, part);
-    pthread_mutex_lock(&threads->mutex);
-    if (--threads->waiting == 0) pthread_cond_signal(&threads->ends);
+    for (int i = 0; i < LOOKS && step_of(atomic_load(&threads->state)) == step; ++i) pause_a_moment();
+    if (step_of(atomic_load(&threads->state)) == step) {
+      pthread_mutex_lock(&threads->mutex);
+      ++threads->sleeping;
+      const unsigned wakes = threads->wakes;
+      while (threads->wakes == wakes && !threads->closes) pthread_cond_wait(&threads->begins, &threads->mutex);
+      --threads->sleeping;
+      const bool closes = threads->closes;
+      pthread_mutex_unlock(&threads->mutex);
+      if (closes) return NULL;
+    }
+    const uint32_t next = step_of(atomic_load(&threads->state));
+    if (next != step) take_parts(threads, step = next, false);
   }
-  pthread_mutex_unlock(&threads->mutex);
-  return NULL;
 }
 
 Threads *threads_create(int count) {
   Threads *threads = calloc(1, sizeof *threads);
   if (!threads) return NULL;
-  threads->count = 1;
+  threads->count = 1, threads->next_alone = FEWEST_ALONE;
   pthread_mutex_init(&threads->mutex, NULL);
   pthread_cond_init(&threads->begins, NULL);
   pthread_cond_init(&threads->ends, NULL);
@@ -74,19 +127,45 @@ void threads_free(Threads *threads) {
   free(threads);
 }
 
-void threads_run(Threads *threads, int items, void (*work)(void *context, int first, int last), void *context) {
-  if (threads->count == 1 || items < 2) {
+void threads_wake(Threads *threads) {
+  // Whoever works alone needs no others.
+  if (threads->count == 1 || threads->alone > 0) return;
+  pthread_mutex_lock(&threads->mutex);
+  ++threads->wakes;
+  if (threads->sleeping) pthread_cond_broadcast(&threads->begins);
+  pthread_mutex_unlock(&threads->mutex);
+}
+
+void threads_run(Threads *threads, int items, int grain, void (*work)(void *context, int first, int last), void *context) {
+  const int grains = (items + grain - 1) / grain;
+  if (threads->count == 1 || grains < 2 || atomic_flag_test_and_set(&threads->is_used)) {
     if (items > 0) work(context, 0, items);
     return;
   }
-  pthread_mutex_lock(&threads->mutex);
-  threads->items = items, threads->work = work, threads->context = context;
-  threads->waiting = threads->count - 1;
-  ++threads->round;
-  pthread_cond_broadcast(&threads->begins);
-  pthread_mutex_unlock(&threads->mutex);
-  run_part(threads, 0);
-  pthread_mutex_lock(&threads->mutex);
-  while (threads->waiting) pthread_cond_wait(&threads->ends, &threads->mutex);
-  pthread_mutex_unlock(&threads->mutex);
+  if (threads->alone > 0) {
+    --threads->alone;
+    work(context, 0, items);
+    atomic_flag_clear(&threads->is_used);
+    return;
+  }
+  const int most = grains >= 8 * PARTS * threads->count ? PARTS * threads->count : threads->count;
+  threads->items = items, threads->grain = grain, threads->work = work, threads->context = context;
+  threads->parts = grains < most ? grains : most;
+  atomic_store(&threads->undone, threads->parts);
+  const uint32_t step = step_of(atomic_load(&threads->state)) + 1;
+  atomic_store(&threads->state, state_of(step, 0, (uint32_t)threads->parts));
+  take_parts(threads, step, true);
+  for (int i = 0; i < LONG && atomic_load(&threads->undone); ++i) pause_a_moment();
+  if (!atomic_load(&threads->undone)) {
+    if (++threads->well % WELL == 0 && threads->next_alone > FEWEST_ALONE) threads->next_alone /= 2;
+  } else {
+    threads->alone = threads->next_alone, threads->well = 0;
+    threads->next_alone = threads->next_alone < MOST_ALONE ? 2 * threads->next_alone : MOST_ALONE;
+    pthread_mutex_lock(&threads->mutex);
+    threads->main_sleeps = true;
+    while (atomic_load(&threads->undone)) pthread_cond_wait(&threads->ends, &threads->mutex);
+    threads->main_sleeps = false;
+    pthread_mutex_unlock(&threads->mutex);
+  }
+  atomic_flag_clear(&threads->is_used);
 }

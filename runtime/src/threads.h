@@ -1,4 +1,4 @@
-// A pool of threads that sleep between steps. None spins: on a busy machine that would take time from the others.
+// A pool of threads. They look for the next step for a moment, then they sleep: on busy cores that leaves time to others.
 
 #ifndef FTBNN_THREADS_H
 #define FTBNN_THREADS_H
@@ -10,7 +10,11 @@ Threads *threads_create(int count);
 
 void threads_free(Threads *threads);
 
-// Calls work(context, first, last) on parts of 0 to `items`, and returns when all are done.
-void threads_run(Threads *threads, int items, void (*work)(void *context, int first, int last), void *context);
+// Several calls of `threads_run` follow.
+void threads_wake(Threads *threads);
+
+// Calls work(context, first, last) on parts of 0 to `items`, and returns when all are done. Parts begin at multiples of
+// `grain`.
+void threads_run(Threads *threads, int items, int grain, void (*work)(void *context, int first, int last), void *context);
 
 #endif

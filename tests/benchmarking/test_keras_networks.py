@@ -135,7 +135,7 @@ def test_benchmark_runs_plain_flatbuffers_in_tflite_and_lces_in_lce(files, comma
         assert 10 < row["peak_memory_mb"] < 150
     told = command("benchmark", files["float"], PLAIN, "--runs", 2)
     assert "xnnpack" in told.out
-    assert ("a ratio between the two says nothing about ARM" in told.out) == (host_kernel() == "indirect")
+    assert ("says nothing about ARM" in told.out) == (host_kernel() == "indirect")
 
 
 @pytest.mark.slow

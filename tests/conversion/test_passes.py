@@ -12,7 +12,7 @@ from ftbnn_larq.conversion.convert import convert_model
 from ftbnn_larq.conversion.converter import to_flatbuffer
 from ftbnn_larq.conversion.flatbuffer import FLOAT32, Graph
 from ftbnn_larq.errors import ConversionError, ModelFileError, UnknownNameError
-from ftbnn_larq.inference.interpreter import Interpreter
+from ftbnn_larq.inference.interpreter import Interpreter, kernels
 from ftbnn_larq.models import nonlinearities
 from ftbnn_larq.models.config import NONLINEARITIES
 from ftbnn_larq.models.layers import RepeatChannels, binary_conv
@@ -483,7 +483,7 @@ def test_conversion_lists_its_passes_and_leaves_out_what_it_is_asked_to(tmp_path
     fused = convert_model(model, tmp_path / "model.tflite", pictures, groups="fused", without=["fold"])
     assert [row["name"] for row in fused["passes"]] == ["names", "shortcuts", "int8"]
     assert fused["needs"] == "--use_indirect_bgemm=true"
-    assert list(fused["kernels"]) == ["indirect", "reference"]
+    assert list(fused["kernels"]) == ["indirect", "reference", kernels("ftbnn")[0]]
     assert fused["binary_operators"] == 5
     with pytest.raises(UnknownNameError, match="did you mean fold"):
         convert_model(model, tmp_path / "model.tflite", pictures, without=["folds"])

@@ -12,6 +12,7 @@ from ftbnn_larq.conversion import proof
 from ftbnn_larq.conversion.convert import convert_model
 from ftbnn_larq.conversion.network import Network
 from ftbnn_larq.errors import ConversionError
+from ftbnn_larq.inference.interpreter import kernels
 from ftbnn_larq.models.layers import ShuffleChannels, binary_conv
 
 assert ftbnn_larq
@@ -44,15 +45,21 @@ def pictures(nearly_zero: float) -> np.ndarray:
     ("groups", "shuffle"),
     [(1, None), *(pytest.param(2, shuffle, marks=pytest.mark.slow) for shuffle in (None, "rotate", "interleave"))],
 )
-@pytest.mark.parametrize("kernel", ["default", "indirect", "reference"])
-def test_a_sign_that_rounding_turns_is_told_and_passes(tmp_path, kernel, groups, shuffle):
+def test_a_sign_that_rounding_turns_is_told_and_passes(tmp_path, groups, shuffle):
     path = tmp_path / "model.tflite"
     assert convert_model(network(groups=groups, shuffle=shuffle), path, pictures(5e-7))["sign_ties"] == 0
-    agreement = proof.compare(
-        Network.of(network(bias=-1e-6, groups=groups, shuffle=shuffle)), path, pictures(5e-7), kernel
-    )
-    assert agreement.sign_ties == 1
-    assert agreement.max_abs_diff < proof.TOLERANCE * agreement.logits_range
+    turned = Network.of(network(bias=-1e-6, groups=groups, shuffle=shuffle))
+    for kernel in (*kernels("lce"), *kernels("ftbnn")):
+        agreement = proof.compare(turned, path, pictures(5e-7), kernel)
+        assert agreement.sign_ties == 1, kernel
+        assert agreement.max_abs_diff < proof.TOLERANCE * agreement.logits_range
+
+
+def test_where_ftbnn_runtime_is_missing_lces_kernels_alone_are_the_proof(monkeypatch):
+    small = Network.of(network())
+    assert proof.kernels(small, "split") == [*kernels("lce"), kernels("ftbnn")[0]]
+    monkeypatch.setenv("FTBNN_RUNTIME_LIBRARY", "/none.so")
+    assert proof.kernels(small, "split") == [*kernels("lce")]
 
 
 @pytest.mark.slow

@@ -23,6 +23,19 @@ def flatbuffer(tmp_path):
     return shutil.copy(PLAIN, tmp_path / "model.tflite")
 
 
+def test_an_engine_runs_flatbuffers_only(refused, command, flatbuffer, tmp_path):
+    Image.new("L", (8, 8), 99).save(tmp_path / "grey.png")
+    told = {engine: command("predict", flatbuffer, "grey.png", "--engine", engine) for engine in ("lce", "ftbnn")}
+    assert told["lce"].status == 0 and told["lce"].out == told["ftbnn"].out
+    assert "in LCE, on 360 pictures" in command("evaluate", flatbuffer, "--engine", "lce").out
+    assert "in ftbnn-runtime, on 360 pictures" in command("evaluate", flatbuffer).out
+    assert "unknown engine 'lse': did you mean lce" in refused("predict", flatbuffer, "grey.png", "--engine", "lse")
+    (tmp_path / "mine.keras").touch()
+    (tmp_path / "run").mkdir()
+    for words in (("evaluate", "mine.keras", "--dataset", "digits"), ("predict", "run", "grey.png")):
+        assert f"engine lce: {words[1]} is no flatbuffer" in refused(*words, "--engine", "lce")
+
+
 def test_scores_become_probabilities_of_labels_the_best_first(flatbuffer, tmp_path):
     value = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
     Image.fromarray(value).save(tmp_path / "one.png")
@@ -52,12 +65,12 @@ def test_an_output_of_probabilities_is_left_as_it_is(flatbuffer, tmp_path):
 
 def test_accuracy_is_that_of_the_whole_test_split_whatever_the_batches(flatbuffer):
     seen = []
-    found = evaluate(flatbuffer, batch_size=100, on_start=seen.append, on_batch=seen.append)
+    found = evaluate(flatbuffer, batch_size=100, engine="lce", on_start=seen.append, on_batch=seen.append)
     assert seen == [360, 100, 100, 100, 60]
     assert found["examples"] == 360 and found["dataset"] == "digits"
     # Random weights; top-5 of ten classes.
     assert 0 < found["top1"] < 0.4 < found["top5"] + 0.2
-    assert evaluate(flatbuffer, batch_size=360) == found
+    assert evaluate(flatbuffer, batch_size=360) == {**found, "engine": "ftbnn"}
 
 
 def test_photographs_are_not_all_held_at_once(flatbuffer, tmp_path):

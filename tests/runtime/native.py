@@ -24,13 +24,9 @@ def isas() -> tuple[str, ...]:
     return tuple(found)
 
 
-def run(flatbuffer: bytes, arrays, *, isa=None, claim="all", threads=1) -> list[np.ndarray]:
+def run(flatbuffer: bytes, arrays, **options) -> list[np.ndarray]:
     """What TensorFlow's interpreter answers with the delegate, its inputs resized to the number of pictures."""
-    import tensorflow as tf
-
-    options = {"claim": claim, "num_threads": str(threads), **({"isa": isa} if isa else {})}
-    delegate = tf.lite.experimental.load_delegate(str(library()), options)
-    interpreter = tf.lite.Interpreter(model_content=flatbuffer, experimental_delegates=[delegate])
+    interpreter = load(flatbuffer, **options)
     inputs = interpreter.get_input_details()
     if len(arrays[0]) != 1:
         for each, array in zip(inputs, arrays, strict=True):
@@ -40,3 +36,22 @@ def run(flatbuffer: bytes, arrays, *, isa=None, claim="all", threads=1) -> list[
         interpreter.set_tensor(each["index"], array)
     interpreter.invoke()
     return [interpreter.get_tensor(each["index"]) for each in interpreter.get_output_details()]
+
+
+def load(flatbuffer: bytes, *, isa=None, claim="all", threads=1, others=True):
+    """TensorFlow's interpreter with the delegate. XNNPACK takes what that leaves, unless `others` is False."""
+    import tensorflow as tf
+
+    options = {"claim": claim, "num_threads": str(threads), **({"isa": isa} if isa else {})}
+    delegate = tf.lite.experimental.load_delegate(str(library()), options)
+    resolver = tf.lite.experimental.OpResolverType
+    return tf.lite.Interpreter(
+        model_content=flatbuffer,
+        experimental_delegates=[delegate],
+        experimental_op_resolver_type=resolver.AUTO if others else resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+
+
+def parts(flatbuffer: bytes) -> int:
+    """The number of parts that the delegate takes."""
+    return [each["op_name"] for each in load(flatbuffer, others=False)._get_ops_details()].count("DELEGATE")

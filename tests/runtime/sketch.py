@@ -8,7 +8,8 @@ from flatbuffers import flexbuffers
 from ftbnn_larq.conversion import flatbuffer as fb
 
 WORD = 32
-_TYPES = {np.float32: fb.FLOAT32, np.int32: fb.INT32, np.int8: fb.INT8}
+FLOAT16 = 1  # TensorType of schema.fbs
+_TYPES = {np.float32: fb.FLOAT32, np.float16: FLOAT16, np.int32: fb.INT32, np.int8: fb.INT8}
 
 
 def words_of(channels: int) -> int:
@@ -35,7 +36,7 @@ class Sketch:
         self.graph.tensors, self.graph.operators, self.graph.inputs, self.graph.outputs = [], [], [], []
         self.shapes: list[tuple[int, ...]] = []
 
-    def tensor(self, shape, kind=np.float32, content: np.ndarray | None = None, scale=0.0, zero_point=0) -> int:
+    def tensor(self, shape, kind=np.float32, content: np.ndarray | None = None, scale=0.0, zero_point=0, axis=0) -> int:
         schema = fb._schema()
         tensor = schema.TensorT()
         tensor.shape, tensor.type, tensor.name = list(map(int, shape)), _TYPES[kind], f"t{len(self.shapes)}".encode()
@@ -45,15 +46,32 @@ class Sketch:
             buffer.data = np.frombuffer(np.ascontiguousarray(content, kind).tobytes(), np.uint8)
             self.model.buffers.append(buffer)
             tensor.buffer = len(self.model.buffers) - 1
-        if scale:
+        scales = np.atleast_1d(np.asarray(scale, np.float32))
+        if scales.any():
+            # Several lie along `axis`.
             tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [zero_point]
+            tensor.quantization.scale, tensor.quantization.quantizedDimension = scales, axis
+            tensor.quantization.zeroPoint = np.broadcast_to(np.asarray(zero_point, np.int64), scales.shape)
         self.graph.tensors.append(tensor)
         self.shapes.append(tuple(shape))
         return len(self.shapes) - 1
 
     def constant(self, content: np.ndarray) -> int:
         return self.tensor(content.shape, content.dtype.type, content)
+
+    def stored(self, content: np.ndarray, kind, axis: int | None = None) -> int:
+        """Floats stored as int8, with a scale for each place along `axis` or one for all, or as float16."""
+        if kind is np.float32:
+            return self.constant(content)
+        quantized = {}
+        if kind is np.int8:
+            others = tuple(each for each in range(content.ndim) if each != axis)
+            scale = np.abs(content).max(axis=others if axis is not None else None, keepdims=True) / 127
+            content = np.round(content / scale)
+            zero_point = 0 if axis is not None else 3
+            quantized = {"scale": scale.ravel(), "zero_point": zero_point, "axis": axis or 0}
+        small = self.tensor(content.shape, kind, content, **quantized)
+        return self.operator("DEQUANTIZE", [small], [self.tensor(content.shape)])
 
     def input(self, shape, kind=np.float32, **quantized) -> int:
         self.graph.inputs.append(self.tensor(shape, kind, **quantized))
@@ -146,14 +164,19 @@ class Sketch:
         out = self.tensor((1, *sizes, channels), np.int32)
         return self.operator("LceBMaxPool2d", [words], [out], options)
 
-    def prelu(self, values: int) -> int:
-        channels = self.shapes[values][-1]
-        slopes = self.constant(self.random.normal(0.2, 0.5, (1, 1, channels)).astype(np.float32))
+    def prelu(self, values: int, shape=None) -> int:
+        shape = shape or (1, 1, self.shapes[values][-1])
+        slopes = self.constant(self.random.normal(0.2, 0.5, shape).astype(np.float32))
         return self.operator("PRELU", [values, slopes], [self.tensor(self.shapes[values])])
 
     def add(self, one: int, other: int, activation: int = 0) -> int:
         options = {"fusedActivationFunction": activation}
         return self.operator("ADD", [one, other], [self.tensor(self.shapes[one])], options, of="AddOptions")
+
+    def multiply(self, values: int, shape, activation: int = 0) -> int:
+        factors = self.constant(self.random.standard_normal(shape).astype(np.float32))
+        options = {"fusedActivationFunction": activation}
+        return self.operator("MUL", [values, factors], [self.tensor(self.shapes[values])], options, of="MulOptions")
 
     def split(self, whole: int, parts: int, kind=np.float32) -> list[int]:
         *rest, channels = self.shapes[whole]
@@ -162,18 +185,32 @@ class Sketch:
         self.operator("SPLIT", [axis, whole], outputs, {"numSplits": parts}, of="SplitOptions")
         return outputs
 
+    def slice(self, whole: int, begin: tuple, end: tuple, masks=(7, 7), kind=np.float32) -> int:
+        """STRIDED_SLICE with strides of 1. `masks` say of which dimensions `begin` and `end` are not read."""
+        index = tuple(
+            slice(None if masks[0] >> i & 1 else begin[i], None if masks[1] >> i & 1 else end[i]) for i in range(4)
+        )
+        shape = np.empty(self.shapes[whole], bool)[index].shape
+        limits = [self.constant(np.array(each, np.int32)) for each in (begin, end, (1, 1, 1, 1))]
+        options = {"beginMask": masks[0], "endMask": masks[1]}
+        return self.operator(
+            "STRIDED_SLICE", [whole, *limits], [self.tensor(shape, kind)], options, of="StridedSliceOptions"
+        )
+
     def concatenate(self, parts: list[int], kind=np.float32) -> int:
         *rest, _ = self.shapes[parts[0]]
         out = self.tensor((*rest, sum(self.shapes[part][-1] for part in parts)), kind)
         return self.operator("CONCATENATION", parts, [out], {"axis": 3}, of="ConcatenationOptions")
 
-    def window(self, kind: str, values: int, filters: int, kernel, stride, same: bool = True) -> int:
-        """CONV_2D or DEPTHWISE_CONV_2D with random float filters and biases."""
+    def window(
+        self, kind: str, values: int, filters: int, kernel, stride, same: bool = True, stored=np.float32, axis=None
+    ) -> int:
+        """CONV_2D or DEPTHWISE_CONV_2D with random float filters and biases; see `stored`."""
         random, (_, height, width, channels) = self.random, self.shapes[values]
         depthwise = kind == "DEPTHWISE_CONV_2D"
         shape = (1, *kernel, channels) if depthwise else (filters, *kernel, channels)
-        weights = self.constant(random.standard_normal(shape).astype(np.float32))
-        bias = self.constant(random.standard_normal(filters).astype(np.float32))
+        weights = self.stored(random.standard_normal(shape).astype(np.float32), stored, axis)
+        bias = self.stored(random.standard_normal(filters).astype(np.float32), stored)
         options = {"padding": 0 if same else 1, "strideH": stride[0], "strideW": stride[1]}
         if depthwise:
             options["depthMultiplier"] = 1
@@ -181,11 +218,13 @@ class Sketch:
         of = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
         return self.operator(kind, [values, weights, bias], [out], options, of=of)
 
-    def pool(self, kind: str, values: int, window=(2, 2), stride=(2, 2), same: bool = False) -> int:
+    def pool(
+        self, kind: str, values: int, window=(2, 2), stride=(2, 2), same: bool = False, activation: int = 0
+    ) -> int:
         """MAX_POOL_2D or AVERAGE_POOL_2D."""
         _, height, width, channels = self.shapes[values]
         options = {"padding": 0 if same else 1, "strideH": stride[0], "strideW": stride[1]}
-        options |= {"filterHeight": window[0], "filterWidth": window[1]}
+        options |= {"filterHeight": window[0], "filterWidth": window[1], "fusedActivationFunction": activation}
         out = self.tensor((1, *self._sizes(height, width, window, stride, same), channels))
         return self.operator(kind, [values], [out], options, of="Pool2DOptions")
 

@@ -13,6 +13,7 @@ from ftbnn_larq import zoo
 from ftbnn_larq.analysis.counts import count
 from ftbnn_larq.conversion.convert import convert_model
 from ftbnn_larq.errors import ConfigError, UnknownNameError
+from ftbnn_larq.inference.interpreter import Interpreter, kernels
 from ftbnn_larq.models.ends import up_to_logits
 from ftbnn_larq.models.layers import is_binary
 
@@ -155,6 +156,11 @@ def test_a_training_step_in_mixed_precision_moves_every_kind_of_weight(name):
     assert still == []
 
 
+def answers(path, kernel) -> np.ndarray:
+    with Interpreter(path, kernel=kernel) as interpreter:
+        return interpreter.predict(pictures(32))
+
+
 @pytest.mark.slow
 @over_kinds
 def test_a_flatbuffer_is_binary_throughout_and_agrees_with_keras_on_every_kernel(name, tmp_path):
@@ -164,7 +170,11 @@ def test_a_flatbuffer_is_binary_throughout_and_agrees_with_keras_on_every_kernel
     groups = {layer.name: layer.groups for layer in model.layers if is_binary(layer)}
     assert document["operators"]["LceBconv2d"] == sum(groups[layer["name"]] for layer in binary)
     assert document["binary_layers"] == document["binary_operators"]
-    assert set(document["kernels"]) == {"default", "indirect", "reference"}
+    assert list(document["kernels"]) == [*kernels("lce"), kernels("ftbnn")[0]]
     for agreement in document["kernels"].values():
         assert agreement["pictures"] == 8
         assert agreement["top1_agreement"] == 1
+    expected, *found = (answers(tmp_path / "model.tflite", kernel) for kernel in ("reference", *kernels("ftbnn")))
+    for scores in found:
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5 * np.ptp(expected))
+        np.testing.assert_array_equal(scores.argmax(1), expected.argmax(1))

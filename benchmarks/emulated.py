@@ -185,9 +185,7 @@ def _qemu_version() -> str:
 
 def _run(command: list, env: dict[str, str] | None = None) -> str:
     try:
-        done = subprocess.run(
-            [*map(str, command)], env=env, capture_output=True, text=True, errors="replace", timeout=600
-        )
+        done = subprocess.run([*map(str, command)], env=env, capture_output=True, text=True, errors="replace", timeout=600)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ToolError(f"{command[0]}: {error}") from error
     if done.returncode:

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from ftbnn_larq import documents
 from ftbnn_larq.benchmarking.figures import operators_figure
 from ftbnn_larq.report import report as write
 from ftbnn_larq.report.figures import pareto_front, scatter
@@ -19,9 +20,14 @@ def a_run(folder, name: str, top1: float, /, **model):
     path = folder / "runs" / name
     path.mkdir(parents=True)
     network = {"name": "ftbnn_r18", "options": {"width": 16}, "input_shape": [8, 8, 1], "classes": 10, **model}
-    (path / "config.json").write_text(json.dumps({"model": network, "data": {"name": "digits"}}))
+    data = {"name": "digits", "input_shape": network["input_shape"], "labels": list("0123456789")}
+    (path / "config.json").write_text(json.dumps({"model": network, "data": data}))
     (path / "metrics.csv").write_text("epoch,loss,top1,val_loss,val_top1\n1,2.0,0.3,1.9,0.35\n2,nan,0.6,1.2,0.62\n")
-    (path / "result.json").write_text(json.dumps({"top1": top1, "top5": 0.99, "seconds": 12.5}))
+    scores = documents.Scores(top1, 0.99)
+    documents.write(
+        path / "result.json",
+        documents.Result(str(path), "ftbnn_r18", "digits", 2, 360, top1, 0.99, last=scores, seconds=12.5),
+    )
     (path / "model.json").write_text(json.dumps({"bytes": 213_490, "sha256": name}))
     return path
 
@@ -197,6 +203,15 @@ def test_nothing_to_tell_and_nowhere_to_write(refused, told, tmp_path):
 def test_the_front_is_what_nothing_beats_in_both():
     assert pareto_front([(3, 0.9), (1, 0.5), (2, 0.4), (3, 0.8), (4, 0.9)]) == [1, 0]
     assert pareto_front([]) == []
+
+
+def test_names_are_no_formulas(told):
+    odd = "$\\frac{1}{$"
+    operators = [{"type": odd, "count": 1, "ms": 1.0}]
+    layers = [{"layer": odd, "type": odd, "ms": 1.0, "calls": 1}]
+    a_measurement(told, "second", 5.0, path=odd, device={"cpu": odd}, operators=operators, layers=layers)
+    a_run(told, odd, 0.7, name=odd)
+    assert "frac" in written(told)
 
 
 def test_the_legend_of_operators_stays_within_the_picture():

@@ -17,7 +17,8 @@ typedef struct {
   const int32_t *run_offset;  // words from a pixel's first tap to each run
   const uint32_t *weights;    // [block of 16 filters][run][word][16 filters]
   int pixels;
-  const int32_t *input_offset;  // words from the frame's begin to each pixel's first tap
+  int64_t input_first;          // words from the frame's begin to the first pixel's first tap
+  const int32_t *input_offset;  // and from there to each pixel's
 
   // Of zero padding: what to add to twice a filter's sum, by the class of the pixel. NULL without.
   const uint16_t *border_class;  // [pixel]

@@ -33,6 +33,7 @@ struct Graph {
   int tensor_count;
   Value *values;
   int value_count, value_room;
+  int *made, made_count;  // constants that another part or a person reads: tensors
   Step *steps;
   int step_count;
   bool *is_fused;  // [node]: another step does its work

@@ -10,14 +10,14 @@
 //   STEPS          how often `count` may be called before a lane is full; 0 for always
 //   store_sums(acc, p, add)  writes the LANES sums, or adds them
 //   TAIL           floats in a vector
-//   CONV_PIXELS    of a float window's tile
+//   WINDOW_PIXELS  of a tile of a float window, which has BLOCK channels
 //   where_negative(y, a)  lane by lane a where y < 0, else y; -0.0 is not below 0
 //   float_bits(y)         bit i tells whether lane i of y is below 0
 //   in_register(acc)      the sums as TAIL int32_t, where Acc is that; else not defined
 //   negative_bits(v)      bit i tells whether lane i of a vector of TAIL int32_t is negative
 // It may define what float convolutions take; else they are left to the interpreter:
 //   multiply_add(a, b, c)  a * b + c of float vectors, rounded once
-//   CONV_VECTORS   of filters in a tile; CONV_VECTORS * TAIL is BLOCK or a multiple
+//   CONV_PIXELS, CONV_VECTORS  of a tile; CONV_VECTORS * TAIL is BLOCK or a multiple
 //   VALUES         floats of a pixel that are read together
 // It may define faster ways:
 //   clamped(sum, low, high)                        a vector of TAIL int32_t between two numbers

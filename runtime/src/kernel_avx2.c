@@ -41,6 +41,7 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 #define CONV_PIXELS 4
 #define CONV_VECTORS 2
 #define VALUES 1
+#define WINDOW_PIXELS 4
 #define multiply_add(a, b, c) ((Floats)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 
 #include "kernel.h"

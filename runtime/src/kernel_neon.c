@@ -38,6 +38,9 @@ ALWAYS_INLINE uint32_t lane_bits(uint32x4_t mask) {
 #define CONV_PIXELS 4
 #define CONV_VECTORS 4
 #define VALUES 4
+#define WINDOW_PIXELS 2
+#define larger(a, b) ((Floats)vmaxq_f32((float32x4_t)(a), (float32x4_t)(b)))
+#define smaller(a, b) ((Floats)vminq_f32((float32x4_t)(a), (float32x4_t)(b)))
 #define multiply_add(a, b, c) ((Floats)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
 
 // A lane of 16 bits counts two bytes of each word: it is full after this many.
@@ -138,7 +141,7 @@ ALWAYS_INLINE void finish_4x16(const Following *following, uint32x4_t limit, con
                                bool relu, bool slopes, bool limits, bool writes) {
   uint32x4_t negative[4];
 #pragma GCC unroll 4
-  for (int p = 0; p < 4; ++p, sums += 16, added += added_pitch, output += output_pitch) {
+  for (int p = 0; p < 4; ++p, sums += 16, output += output_pitch) {
     float32x4_t y[4];
 #pragma GCC unroll 4
     for (int part = 0; part < 4; ++part) {
@@ -147,12 +150,20 @@ ALWAYS_INLINE void finish_4x16(const Following *following, uint32x4_t limit, con
       y[part] = vaddq_f32(vmulq_f32(vcvtq_f32_u32(sum), following->multiplier[part]), following->bias[part]);
       // Slopes are at most 1.
       if (slopes) y[part] = vmaxq_f32(y[part], vmulq_f32(y[part], following->slope[part]));
-      y[part] = vaddq_f32(y[part], vld1q_f32(added + 4 * part));
     }
+    if (added) {
 #pragma GCC unroll 4
-    for (int part = 0; !slopes && relu && part < 4; ++part) y[part] = vmaxq_f32(y[part], vdupq_n_f32(0));
+      for (int part = 0; part < 4; ++part) y[part] = vaddq_f32(y[part], vld1q_f32(added + 4 * part));
+      added += added_pitch;
+    }
+    if (!slopes && relu) {
 #pragma GCC unroll 4
-    for (int part = 0; writes && part < 4; ++part) vst1q_f32(output + 4 * part, y[part]);
+      for (int part = 0; part < 4; ++part) y[part] = vmaxq_f32(y[part], vdupq_n_f32(0));
+    }
+    if (writes) {
+#pragma GCC unroll 4
+      for (int part = 0; part < 4; ++part) vst1q_f32(output + 4 * part, y[part]);
+    }
     negative[p] = signs_of(y[0], y[1], y[2], y[3]);
   }
   if (!signs) return;
@@ -183,7 +194,7 @@ ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, in
   const uint32_t *weights = c.weights + (size_t)filter * c.runs * c.run_words, *input = io->input;
   const uint32x4_t limit = vdupq_n_u32((uint32_t)c.clamp_max / 2);
   const int64_t added_pitch = io->added_pitch, output_pitch = io->output_pitch;
-  const float *added = io->added + first * added_pitch + filter;
+  const float *added = io->added ? io->added + first * added_pitch + filter : NULL;
   float *output = writes ? io->output + first * output_pitch + filter : NULL;
   uint16_t *signs = io->signs ? (uint16_t *)io->signs + (io->signs_filter + filter) / BLOCK : NULL;
   const int32_t *signs_offset = signs ? io->signs_offset + first : NULL;
@@ -200,7 +211,7 @@ ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, in
     if (c.border_class) add_borders(&c, sums, pixel, filter);
     finish_4x16(&following, limit, sums, added, added_pitch, output, output_pitch, signs, signs_offset, c.relu, slopes,
                 limits, writes);
-    added += 4 * added_pitch;
+    if (added) added += 4 * added_pitch;
     if (writes) output += 4 * output_pitch;
     if (signs) signs_offset += 4;
   }
@@ -210,7 +221,7 @@ ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, in
 // The same where what follows is as usual; `first` where not.
 #define usual_tiles(conv, io, first, last, filter) usual_4x16(conv, io, first, last, filter)
 static int usual_4x16(const BConv *conv, const BConvIO *io, int first, int last, int filter) {
-  if (conv->kind != OUT_FLOAT || !io->added || conv->runs * conv->run_words > MOST_WORDS) return first;
+  if (conv->kind != OUT_FLOAT || conv->runs * conv->run_words > MOST_WORDS) return first;
   if (conv->slope && (conv->is_clamped || conv->relu || !conv->slopes_at_most_1)) return first;
   // What is clamped, and what a border adds, is twice a sum: half of it has to be whole.
   if (conv->is_clamped && (conv->clamp_min > 0 || conv->clamp_max % 2)) return first;

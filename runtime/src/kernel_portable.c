@@ -42,6 +42,6 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 
 #define where_negative(y, a) choose((y) < 0.0f, (a), (y))
 #define float_bits(y) negative_bits((Ints)((y) < 0.0f))
-#define CONV_PIXELS 4
+#define WINDOW_PIXELS 1
 
 #include "kernel.h"

@@ -24,7 +24,7 @@ bool read_bconv(const Tensors *tensors, const TfLiteNode *from, Node *node, cons
   const TfLiteTensor *filter = tensor_at(tensors, in[1]), *output = tensor_at(tensors, out);
   Shape input, map;
   if (!is_packed(tensors, in[0]) || !tensor_shape(tensors, in[0], &input)) REFUSE("its input is no map of packed signs");
-  if (!output || !tensor_shape(tensors, out, &map)) REFUSE("its output is no map");
+  if (!output || tensor_is_known(tensors, out) || !tensor_shape(tensors, out, &map)) REFUSE("its output is no map");
   if (!filter || !filter->dims || filter->dims->size != 4) REFUSE("its filters have not four dimensions");
   const int *f = filter->dims->data;
   for (int i = 0; i < 4; ++i) {

@@ -215,39 +215,45 @@ static bool prepare_borders(Pieces *pieces, const Step *step, BConv *conv, Shape
   return true;
 }
 
+static const int32_t *prepare_offsets(Pieces *pieces, int h, int w, int64_t row, int64_t column) {
+  for (const Offsets *known = pieces->offsets; known; known = known->next) {
+    if (known->h == h && known->w == w && known->row == row && known->column == column) return known->at;
+  }
+  Offsets *made = prepare_bytes(pieces, sizeof *made + (size_t)h * w * sizeof *made->at);
+  if (!made) return NULL;
+  made->h = h, made->w = w, made->row = row, made->column = column;
+  for (int i = 0; i < h * w; ++i) made->at[i] = (int32_t)(i / w * row + i % w * column);
+  made->next = pieces->offsets;
+  pieces->offsets = made;
+  return made->at;
+}
+
 bool prepare_places(Pieces *pieces, Step *step) {
   if (step->copies || step->kind != NODE_BCONV) return true;
   const Map *in = step->in, *signs = step->signs;
   const Window *w = &step->window;
   const Shape out = step->out ? step->out->shape : signs->shape;
-  const int pixels = out.h * out.w, words = in->shape.c / step->groups;
+  const int words = in->shape.c / step->groups;
   // Rows of taps are runs where nothing lies between their words.
   const bool joined = words == in->pitch && w->dilation_w == 1;
   const int runs = joined ? w->kernel_h : w->kernel_h * w->kernel_w;
   int32_t *run_offset = prepare_bytes(pieces, (size_t)runs * sizeof *run_offset);
-  if (!run_offset) return false;
+  const int32_t *offset =
+      prepare_offsets(pieces, out.h, out.w, (int64_t)w->stride_h * in->row, (int64_t)w->stride_w * in->pitch);
+  if (!run_offset || !offset) return false;
   for (int run = 0; run < runs; ++run) {
     const int ky = joined ? run : run / w->kernel_w, kx = joined ? 0 : run % w->kernel_w;
     run_offset[run] = ky * w->dilation_h * in->row + kx * w->dilation_w * in->pitch;
   }
   for (int group = 0; group < step->groups; ++group) {
     BConv *conv = &step->convs[group];
-    int32_t *offset = prepare_bytes(pieces, (size_t)pixels * sizeof *offset);
-    if (!offset) return false;
-    for (int i = 0; i < pixels; ++i) {
-      const int y = i / out.w * w->stride_h - w->top, x = i % out.w * w->stride_w - w->left;
-      offset[i] = (int32_t)in->first + y * in->row + x * in->pitch + group * words;
-    }
-    conv->pixels = pixels;
+    conv->pixels = out.h * out.w;
+    conv->input_first = in->first - (int64_t)w->top * in->row - (int64_t)w->left * in->pitch + group * words;
     conv->input_offset = offset;
     conv->runs = runs, conv->run_words = joined ? words * w->kernel_w : words;
     conv->run_offset = run_offset;
     if (conv->pads_with_zero && !prepare_borders(pieces, step, conv, out)) return false;
   }
-  if (signs) {
-    step->signs_offset = prepare_bytes(pieces, (size_t)pixels * sizeof *step->signs_offset);
-    if (!step->signs_offset) return false;
-    for (int i = 0; i < pixels; ++i) step->signs_offset[i] = i / out.w * signs->row + i % out.w * signs->pitch;
-  }
-  return true;
+  if (signs) step->signs_offset = prepare_offsets(pieces, out.h, out.w, signs->row, signs->pitch);
+  return !signs || step->signs_offset;
 }

@@ -37,7 +37,7 @@ static void run_bconv(const Step *step, const Kernels *kernels, Threads *threads
     const BConv *conv = &step->convs[group];
     const Map *in = step->in, *out = step->out, *signs = step->signs;
     Work work = {.step = step, .kernels = kernels, .conv = conv};
-    work.io.input = (const uint32_t *)in->data;
+    work.io.input = (const uint32_t *)in->data + conv->input_first;
     if (out && out->type == kTfLiteFloat32) work.io.output = floats_to(out, 0, 0) + filter;
     if (out && out->type == kTfLiteInt8) work.io.output8 = bytes_at(out, 0, 0) + filter;
     if (out) work.io.output_pitch = out->pitch;

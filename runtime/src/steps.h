@@ -27,7 +27,7 @@ typedef struct {
   // Of a binary convolution, one of each group.
   BConv *convs;
   int groups;
-  int32_t *signs_offset;
+  const int32_t *signs_offset;
   // Of PRELU, and of float convolutions: prepared.
   float *slope, *weights, *bias;
 } Step;

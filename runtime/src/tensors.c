@@ -4,15 +4,22 @@
 #include <string.h>
 
 bool tensors_create(Tensors *tensors, TfLiteContext *context) {
-  *tensors = (Tensors){context, malloc((context->tensors_size + 1) * sizeof(int))};
-  for (size_t i = 0; tensors->origin && i < context->tensors_size; ++i) tensors->origin[i] = -1;
+  const size_t count = context->tensors_size;
+  *tensors = (Tensors){context, count, malloc((count + 1) * sizeof(int))};
+  for (size_t i = 0; tensors->origin && i < count; ++i) tensors->origin[i] = -1;
   return tensors->origin != NULL;
+}
+
+bool tensors_copy(Tensors *tensors, const Tensors *from) {
+  if (!tensors_create(tensors, from->context)) return false;
+  memcpy(tensors->origin, from->origin, (from->count < tensors->count ? from->count : tensors->count) * sizeof(int));
+  return true;
 }
 
 void tensors_free(Tensors *tensors) { free(tensors->origin); }
 
 const TfLiteTensor *tensor_at(const Tensors *tensors, int index) {
-  return index >= 0 && (size_t)index < tensors->context->tensors_size ? &tensors->context->tensors[index] : NULL;
+  return index >= 0 && (size_t)index < tensors->count ? &tensors->context->tensors[index] : NULL;
 }
 
 bool tensor_is_known(const Tensors *tensors, int index) {
@@ -76,6 +83,12 @@ void tensors_learn(Tensors *tensors, const TfLiteNode *node, const TfLiteRegistr
       memcmp(out->dims->data, in->dims->data, (size_t)in->dims->size * sizeof(int)) != 0)
     return;
   tensors->origin[to] = from;
+}
+
+int64_t tensor_made(const Tensors *tensors, int index) {
+  if (tensors->origin[index] < 0) return -1;
+  const TfLiteTensor *t = &tensors->context->tensors[tensors->origin[index]];
+  return (int64_t)(t->bytes / size_of(t->type));
 }
 
 static float from_half(uint16_t half) {

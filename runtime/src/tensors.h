@@ -14,11 +14,14 @@ typedef struct {
 // Converters store float weights in 8 or 16 bits, and a DEQUANTIZE behind them. What it makes counts as a constant too.
 typedef struct {
   TfLiteContext *context;
+  size_t count;
   int *origin;  // [tensor] the constant that a DEQUANTIZE makes this one of, or -1
 } Tensors;
 
-// False where memory is short.
+// No constants are known yet. False where memory is short.
 bool tensors_create(Tensors *tensors, TfLiteContext *context);
+
+bool tensors_copy(Tensors *tensors, const Tensors *from);
 
 void tensors_free(Tensors *tensors);
 
@@ -36,6 +39,9 @@ bool tensor_shape(const Tensors *tensors, int index, Shape *shape);
 
 // Whether a tensor is a constant of this type and as many elements, of which the buffer holds all.
 bool tensor_is_constant(const Tensors *tensors, int index, TfLiteType type, int64_t count);
+
+// Elements of a constant that a DEQUANTIZE makes; -1 where it makes none.
+int64_t tensor_made(const Tensors *tensors, int index);
 
 // Elements `first` to `first` + `count` - 1 of a float constant.
 void tensor_floats(const Tensors *tensors, int index, int64_t first, int64_t count, float *to);

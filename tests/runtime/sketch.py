@@ -169,6 +169,10 @@ class Sketch:
         slopes = self.constant(self.random.normal(0.2, 0.5, shape).astype(np.float32))
         return self.operator("PRELU", [values, slopes], [self.tensor(self.shapes[values])])
 
+    def negate(self, values: int) -> int:
+        """NEG, which the delegate leaves to the interpreter."""
+        return self.operator("NEG", [values], [self.tensor(self.shapes[values])])
+
     def add(self, one: int, other: int, activation: int = 0) -> int:
         options = {"fusedActivationFunction": activation}
         return self.operator("ADD", [one, other], [self.tensor(self.shapes[one])], options, of="AddOptions")

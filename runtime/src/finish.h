@@ -85,7 +85,7 @@ typedef struct {
 // A whole block of filters, as trunks have them. What belongs to a filter stays in registers from pixel to pixel.
 typedef struct {
   Floats multiplier[BLOCK / TAIL], bias[BLOCK / TAIL], slope[BLOCK / TAIL];
-  bool is_clamped;
+  bool is_clamped, relu;
   int32_t low, high;
   const float *added;
   float *output;
@@ -95,7 +95,7 @@ typedef struct {
 } Finish;
 
 INLINE Finish finish_from(const BConv *conv, const BConvIO *io, int pixel, int filter, Flags has) {
-  Finish f = {.is_clamped = conv->is_clamped, .low = conv->clamp_min, .high = conv->clamp_max};
+  Finish f = {.is_clamped = conv->is_clamped, .relu = conv->relu, .low = conv->clamp_min, .high = conv->clamp_max};
 #pragma GCC unroll 4
   for (int part = 0; part < BLOCK / TAIL; ++part) {
     f.multiplier[part] = load_floats(conv->multiplier + filter + part * TAIL);
@@ -120,6 +120,7 @@ INLINE void finish_pixel(const Finish *f, int p, const Ints *sums, Flags has) {
     y += f->bias[part];
     if (has.slope) y = where_negative(y, y * f->slope[part]);
     if (has.added) y += load_floats(f->added + p * f->added_pitch + part * TAIL);
+    if (f->relu) y = where_negative(y, (Floats){0});
     if (has.output) memcpy(f->output + p * f->output_pitch + part * TAIL, &y, sizeof y);
     if (has.signs) bits |= float_bits(y) << part * TAIL;
   }
@@ -158,7 +159,7 @@ INLINE bool are_whole(const BConv *conv, const BConvIO *io, int filter, int filt
 
 // Whether `finish_block` does for them.
 INLINE bool is_usual(const BConv *conv, const BConvIO *io, int filter, int filters) {
-  return conv->kind == OUT_FLOAT && !conv->border_class && !conv->relu && are_whole(conv, io, filter, filters);
+  return conv->kind == OUT_FLOAT && !conv->border_class && are_whole(conv, io, filter, filters);
 }
 
 // All of a tile. One copy of it in the library is enough, where there are many of `sum_tile`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -13,6 +14,11 @@ from ftbnn_larq.errors import DataError
 from ftbnn_larq.files import write_json
 
 FOLDER = "measurements"
+
+
+def as_text(name: str) -> str:
+    """A name for a page. Names of files are any bytes, and a page is text."""
+    return name.encode(errors="replace").decode()
 
 
 class Journal:
@@ -40,11 +46,11 @@ def read_all(folder: str | os.PathLike = FOLDER) -> tuple[list[dict], list[str]]
     found, damaged = [], []
     for path in sorted(Path(folder).glob("*.json")):
         try:
-            rows = documents.load(path, DataError)
+            rows = json.loads(as_text(json.dumps(documents.load(path, DataError), ensure_ascii=False)))
             rows = rows if isinstance(rows, list) else [rows]
             documents.check(rows, list[Measurement], path, DataError)
-        except (OSError, DataError):
-            damaged.append(str(path))
+        except (OSError, DataError, RecursionError):
+            damaged.append(as_text(str(path)))
         else:
             found += rows
     return found, damaged

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ftbnn_larq import documents
 from ftbnn_larq import runs as run_folders
-from ftbnn_larq.benchmarking.measurements import read_all
+from ftbnn_larq.benchmarking.measurements import as_text, read_all
 from ftbnn_larq.boards import device
 from ftbnn_larq.errors import FtbnnError, RunError
 
@@ -123,7 +123,7 @@ def gather(runs: str | os.PathLike, measurements: str | os.PathLike, *, ops: boo
         try:
             found.append(_run(run_folders.open_run(config.parent)))
         except (RunError, OSError, ValueError, csv.Error):
-            left_out.append(str(config.parent))
+            left_out.append(as_text(str(config.parent)))
     documents, damaged = read_all(measurements)
     if not found and not documents:
         raise RunError(
@@ -166,9 +166,9 @@ def _run(run: run_folders.Run) -> tuple[RunRow, documents.Network]:
     result = _document(run.path / run_folders.RESULT, documents.Result)
     converted = _document(run.path / "model.json", documents.Sidecar)
     row = RunRow(
-        name=run.path.name,
-        model=run.model_name,
-        dataset=run.config.data.name,
+        name=as_text(run.path.name),
+        model=as_text(run.model_name),
+        dataset=as_text(run.config.data.name),
         input="x".join(map(str, run.config.model.input_shape)),
         history=_history(run.path / run_folders.METRICS),
         top1=result and result.top1,

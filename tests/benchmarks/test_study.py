@@ -16,7 +16,7 @@ from PIL import Image
 
 import ftbnn_larq
 from benchmarks import publish, results, study
-from ftbnn_larq import recipe, runs, zoo
+from ftbnn_larq import documents, recipe, runs, zoo
 from ftbnn_larq.errors import ConfigError, ConversionError, DataError, UnknownNameError
 from ftbnn_larq.inference.evaluation import evaluate
 from ftbnn_larq.models.weights import read_description, save_compact
@@ -188,8 +188,9 @@ def test_an_edited_recipe_is_told_with_the_commit(tmp_path, monkeypatch):
 def begun(here):
     """A job, its row, and its run without a line yet; data are nowhere."""
     (job, *_) = study.read(here / "tiny.toml")
-    model = {"name": job.model, "options": {**job.options, "width": 16}, "input_shape": [8, 8, 1], "classes": 10}
-    run = runs.create_run(here / "runs", {"model": model, "data": {"name": "digits", "data_dir": "old"}})
+    network = documents.Network(job.model, {**job.options, "width": 16}, (8, 8, 1), classes=10)
+    data = documents.DataConfig("digits", (8, 8, 1), tuple("0123456789"), data_dir="old")
+    run = runs.create_run(here / "runs", documents.Training(network, data))
     recipe.Recipe().save(run.path / runs.RECIPE)
     (run.path / "checkpoints").mkdir()
     build_run(run).save_weights(run.path / "checkpoints" / "1.weights.h5")

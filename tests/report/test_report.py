@@ -205,6 +205,12 @@ def test_the_front_is_what_nothing_beats_in_both():
     assert pareto_front([]) == []
 
 
+def test_names_of_any_bytes_are_told_as_text(told):
+    a_run(told, "caf\udce9", 0.7)
+    a_measurement(told, "second", 5.0, path="caf\udce9/model.tflite")
+    assert "caf?" in written(told)
+
+
 def test_names_are_no_formulas(told):
     odd = "$\\frac{1}{$"
     operators = [{"type": odd, "count": 1, "ms": 1.0}]
@@ -217,7 +223,9 @@ def test_names_are_no_formulas(told):
 def test_the_legend_of_operators_stays_within_the_picture():
     types = ["Convolution (NHWC, F32) IGEMM", "Fully Connected (NC, F32) GEMM", "T" * 80, *"abcdefgh"]
     operators = [{"type": kind, "count": 1, "ms": 1.0} for kind in types]
-    figure = operators_figure([{"path": "a" * 100, "threads": 1, "layers": [], "operators": operators}])
+    figure = operators_figure(
+        [{"path": "a" * 100, "threads": 1, "kernel": "default", "layers": [], "operators": operators}]
+    )
     figure.draw_without_rendering()
     drawn = [figure.legends[0], *figure.axes[0].texts]
     assert all(figure.bbox.contains(*corner) for each in drawn for corner in each.get_window_extent().corners())

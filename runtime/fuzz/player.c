@@ -1,5 +1,5 @@
-// The interpreter. Each tensor has exactly the memory that its type and shape need, so that AddressSanitizer sees whatever
-// is read or written beside it.
+// The interpreter. Each tensor has exactly the memory that its type and shape need, so that AddressSanitizer sees
+// whatever is read or written beside it.
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,7 +32,9 @@ static TfLiteIntArray *array_of(const int *values, int count) {
 }
 
 static size_t bytes_of(const TfLiteTensor *tensor) {
-  uint64_t count = tensor->type == kTfLiteInt8 || tensor->type == kTfLiteBool ? 1 : tensor->type == kTfLiteFloat16 ? 2 : 4;
+  uint64_t count = tensor->type == kTfLiteInt8 || tensor->type == kTfLiteBool ? 1
+                   : tensor->type == kTfLiteFloat16                           ? 2
+                                                                              : 4;
   for (int i = 0; i < tensor->dims->size; ++i) {
     if (tensor->dims->data[i] <= 0) return 0;
     count *= (uint64_t)tensor->dims->data[i];
@@ -77,7 +79,8 @@ static void collect(const TfLiteIntArray *list, char *flags, int count) {
 }
 
 // Sets what a part of the claimed nodes reads from outside, and makes for it.
-static void set_borders(const Player *player, const TfLiteIntArray *part, TfLiteIntArray *inputs, TfLiteIntArray *outputs) {
+static void set_borders(const Player *player, const TfLiteIntArray *part, TfLiteIntArray *inputs,
+                        TfLiteIntArray *outputs) {
   const int count = player->graph->tensor_count;
   char *made = calloc((size_t)count, 1), *read = calloc((size_t)count, 1), *wanted = calloc((size_t)count, 1);
   for (int i = 0, next = 0; i < player->graph->node_count; ++i) {
@@ -155,7 +158,8 @@ static void set_scales(TfLiteTensor *to, const Tensor *from) {
   affine->zero_point->size = from->zero_count;
   affine->quantized_dimension = from->axis;
   for (int i = 0; i < from->scale_count; ++i) affine->scale->data[i] = i < from->stored_scales ? from->scales[i] : 1;
-  for (int i = 0; i < from->zero_count; ++i) affine->zero_point->data[i] = i < from->stored_scales ? from->zero_points[i] : -i;
+  for (int i = 0; i < from->zero_count; ++i)
+    affine->zero_point->data[i] = i < from->stored_scales ? from->zero_points[i] : -i;
   to->quantization.type = kTfLiteAffineQuantization;
   to->quantization.params = affine;
 }
@@ -218,7 +222,8 @@ int play(const Graph *graph, const char *isa) {
   need(delegate != NULL);
   delegate->Prepare(&player.context, delegate);
   tflite_plugin_destroy_delegate(delegate);
-  for (int i = 0; i < graph->tensor_count; ++i) free_scales(&player.tensors[i]), free(player.tensors[i].dims), free(player.tensors[i].data);
+  for (int i = 0; i < graph->tensor_count; ++i)
+    free_scales(&player.tensors[i]), free(player.tensors[i].dims), free(player.tensors[i].data);
   for (int i = 0; i < graph->node_count; ++i) {
     free(player.nodes[i].inputs), free(player.nodes[i].outputs), free(player.nodes[i].builtin_data);
     free((void *)player.nodes[i].custom_initial_data);

@@ -15,7 +15,8 @@ typedef struct {
 } Claim;
 
 static bool node_at(const Claim *claim, int place, TfLiteNode **node, TfLiteRegistration **registration) {
-  return claim->context->GetNodeAndRegistration(claim->context, claim->plan->data[place], node, registration) == kTfLiteOk;
+  return claim->context->GetNodeAndRegistration(claim->context, claim->plan->data[place], node, registration) ==
+         kTfLiteOk;
 }
 
 // A constant that a node of the interpreter's reads too stays with it, and all that read it.
@@ -49,7 +50,8 @@ static bool read_plan(Claim *claim) {
       if (claim->can[i] && claim->leaves_conv && read.kind == NODE_CONV) claim->can[i] = false;
       if (claim->can[i]) continue;
       if (node_is_lce(registration)) {
-        context->ReportError(context, "ftbnn-runtime: node %d, %s: %s", claim->plan->data[i], registration->custom_name, why);
+        context->ReportError(context, "ftbnn-runtime: node %d, %s: %s", claim->plan->data[i], registration->custom_name,
+                             why);
         return false;
       }
       again = forget_constants(claim, node) || again;
@@ -91,7 +93,8 @@ static void take_all(Claim *claim, bool lce_only) {
   for (bool grows = !lce_only; grows;) {
     grows = false;
     for (int i = 0; i < claim->plan->size; ++i) {
-      if (claim->is_claimed[i] || !claim->can[i] || !node_at(claim, i, &node, &registration) || !touches(claim, node)) continue;
+      if (claim->is_claimed[i] || !claim->can[i] || !node_at(claim, i, &node, &registration) || !touches(claim, node))
+        continue;
       take(claim, i, node);
       grows = true;
     }
@@ -114,8 +117,8 @@ bool claim_nodes(TfLiteContext *context, bool lce_only, bool leaves_conv, Claime
       .is_ours = calloc(context->tensors_size + 1, sizeof(bool)),
   };
   claimed->nodes = calloc(1, bytes);
-  bool is_made = tensors_create(claim.tensors, context) && claim.plan && claim.can && claim.is_claimed && claim.is_ours &&
-                 claimed->nodes;
+  bool is_made = tensors_create(claim.tensors, context) && claim.plan && claim.can && claim.is_claimed &&
+                 claim.is_ours && claimed->nodes;
   if (is_made) {
     memcpy(claim.plan, now, bytes);
     is_made = read_plan(&claim);

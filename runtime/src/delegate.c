@@ -59,8 +59,7 @@ static TfLiteStatus delegate_prepare(TfLiteContext *context, TfLiteDelegate *bas
   Delegate *delegate = (Delegate *)(void *)base;
   Claimed claimed;
   const bool leaves_conv = !delegate->kernels->conv;
-  TfLiteStatus status =
-      claim_nodes(context, delegate->lce_only, leaves_conv, &claimed) ? kTfLiteOk : kTfLiteError;
+  TfLiteStatus status = claim_nodes(context, delegate->lce_only, leaves_conv, &claimed) ? kTfLiteOk : kTfLiteError;
   if (status == kTfLiteOk && claimed.nodes->size) {
     const TfLiteRegistration registration = {
         .init = part_init,

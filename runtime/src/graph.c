@@ -5,7 +5,8 @@
 
 #include "compile.h"
 
-Graph *graph_create(const Tensors *tensors, const TfLiteDelegateParams *params, const Kernels *kernels, Threads *threads) {
+Graph *graph_create(const Tensors *tensors, const TfLiteDelegateParams *params, const Kernels *kernels,
+                    Threads *threads) {
   Graph *graph = calloc(1, sizeof *graph);
   if (!graph) return NULL;
   TfLiteContext *context = tensors->context;
@@ -27,8 +28,8 @@ Graph *graph_create(const Tensors *tensors, const TfLiteDelegateParams *params, 
   graph->steps = calloc((size_t)graph->node_count + (size_t)graph->value_room + 1, sizeof *graph->steps);
   graph->value_of = malloc(((size_t)graph->tensor_count + 1) * sizeof *graph->value_of);
   graph->made = malloc(((size_t)params->output_tensors->size + 1) * sizeof *graph->made);
-  bool is_made = tensors_copy(&graph->tensors, tensors) && graph->nodes && graph->is_fused && graph->values && graph->steps &&
-                 graph->value_of && graph->made;
+  bool is_made = tensors_copy(&graph->tensors, tensors) && graph->nodes && graph->is_fused && graph->values &&
+                 graph->steps && graph->value_of && graph->made;
   if (is_made) {
     for (int i = 0; i < graph->tensor_count; ++i) graph->value_of[i] = -1;
     is_made = values_read(graph, params);
@@ -71,7 +72,8 @@ static int pictures(const Graph *graph) {
     if (is_copy) continue;
     const TfLiteTensor *tensor = tensor_at(&graph->tensors, value->tensor);
     Shape shape;
-    if (!tensor_shape(&graph->tensors, value->tensor, &shape) || memcmp(&shape, &value->map.shape, sizeof shape) != 0) return 0;
+    if (!tensor_shape(&graph->tensors, value->tensor, &shape) || memcmp(&shape, &value->map.shape, sizeof shape) != 0)
+      return 0;
     if (count && tensor->dims->data[0] != count) return 0;
     count = tensor->dims->data[0];
   }

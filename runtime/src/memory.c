@@ -97,8 +97,8 @@ static bool lay_out(Graph *graph) {
 }
 
 static bool is_like(const Value *a, const Value *b) {
-  return a->map.type == b->map.type && a->bytes == b->bytes && a->map.row == b->map.row && a->map.pitch == b->map.pitch &&
-         a->top == b->top && a->left == b->left;
+  return a->map.type == b->map.type && a->bytes == b->bytes && a->map.row == b->map.row &&
+         a->map.pitch == b->map.pitch && a->top == b->top && a->left == b->left;
 }
 
 // Whether a step adds `other` to what it writes as `value`, both whole: pixel by pixel the sum may take its place.
@@ -116,7 +116,8 @@ static bool is_placed(const Graph *graph, int i) {
   return value->root == i && !value->is_external && value->last_step >= 0;
 }
 
-// Whether the root `i` can lie at `place` beside the roots before it; where not, the place behind one that is in its way.
+// Whether the root `i` can lie at `place` beside the roots before it; where not, the place behind one that is in its
+// way.
 static bool is_free(Graph *graph, int i, size_t place, size_t *behind) {
   const Value *value = &graph->values[i];
   for (int j = 0; j < i; ++j) {
@@ -134,8 +135,8 @@ static bool is_free(Graph *graph, int i, size_t place, size_t *behind) {
   return true;
 }
 
-// Places of roots in the arena. Maps whose lives do not overlap may share one; packed ones only with their like, so that
-// frames, which are written once, stay. A sum first tries the place of what is added: that is in the caches.
+// Places of roots in the arena. Maps whose lives do not overlap may share one; packed ones only with their like, so
+// that frames, which are written once, stay. A sum first tries the place of what is added: that is in the caches.
 static bool place_roots(Graph *graph) {
   for (int i = 0; i < graph->value_count; ++i) {
     if (!is_placed(graph, i)) continue;

@@ -36,7 +36,8 @@ static uint32_t *packed_filters(Pieces *pieces, const uint32_t *from, int first,
   uint32_t *to = prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * (size_t)words * sizeof *to);
   for (int filter = 0; to && filter < filters; ++filter) {
     for (int word = 0; word < words; ++word)
-      to[((size_t)(filter / BLOCK) * words + word) * BLOCK + filter % BLOCK] = from[(size_t)(first + filter) * words + word];
+      to[((size_t)(filter / BLOCK) * words + word) * BLOCK + filter % BLOCK] =
+          from[(size_t)(first + filter) * words + word];
   }
   return to;
 }
@@ -49,7 +50,8 @@ static void activation_range(TfLiteFusedActivation activation, int products, int
 }
 
 // Scale and bias of twice the number of bits that differ, from those of the sum of products: products - 2 * bits.
-static bool prepare_scale(Pieces *pieces, const Tensors *tensors, const Node *node, int first, BConv *conv, const Map *out) {
+static bool prepare_scale(Pieces *pieces, const Tensors *tensors, const Node *node, int first, BConv *conv,
+                          const Map *out) {
   float *m = prepare_floats(pieces, tensors, node->inputs->data[2], first, conv->filters);
   float *b = prepare_floats(pieces, tensors, node->inputs->data[3], first, conv->filters);
   if (!m || !b) return false;
@@ -154,7 +156,8 @@ bool prepare_step(Pieces *pieces, const Tensors *tensors, const Node *node, Step
 }
 
 // For each place of a window: the first tap inside and the one behind the last, as a class of its own for each pair.
-static int classes_of(int outputs, int stride, int before, int dilation, int kernel, int side, int *of, int (*pairs)[2]) {
+static int classes_of(int outputs, int stride, int before, int dilation, int kernel, int side, int *of,
+                      int (*pairs)[2]) {
   int count = 0;
   for (int i = 0; i < outputs; ++i) {
     const int begin = i * stride - before;
@@ -177,8 +180,9 @@ static int classes_of(int outputs, int stride, int before, int dilation, int ker
 static bool prepare_borders(Pieces *pieces, const Step *step, BConv *conv, Shape out) {
   const Window *w = &step->window;
   const Shape in = step->in->shape;
-  int *rows = prepare_bytes(pieces, (size_t)out.h * sizeof *rows), *columns = prepare_bytes(pieces, (size_t)out.w * sizeof *columns);
-  int(*y)[2] = prepare_bytes(pieces, MAX_KERNEL * sizeof *y), (*x)[2] = prepare_bytes(pieces, MAX_KERNEL * sizeof *x);
+  int *rows = prepare_bytes(pieces, (size_t)out.h * sizeof *rows),
+      *columns = prepare_bytes(pieces, (size_t)out.w * sizeof *columns);
+  int (*y)[2] = prepare_bytes(pieces, MAX_KERNEL * sizeof *y), (*x)[2] = prepare_bytes(pieces, MAX_KERNEL * sizeof *x);
   if (!rows || !columns || !y || !x) return false;
   const int row_count = classes_of(out.h, w->stride_h, w->top, w->dilation_h, w->kernel_h, in.h, rows, y);
   const int column_count = classes_of(out.w, w->stride_w, w->left, w->dilation_w, w->kernel_w, in.w, columns, x);
@@ -195,7 +199,8 @@ static bool prepare_borders(Pieces *pieces, const Step *step, BConv *conv, Shape
     const uint32_t *weights = conv->weights + (size_t)(filter / BLOCK) * taps * words * BLOCK + filter % BLOCK;
     for (int tap = 0; tap < taps; ++tap) {
       int negative = 0;
-      for (int word = 0; word < words; ++word) negative += __builtin_popcount(weights[((size_t)tap * words + word) * BLOCK]);
+      for (int word = 0; word < words; ++word)
+        negative += __builtin_popcount(weights[((size_t)tap * words + word) * BLOCK]);
       for (int each = 0; each < count; ++each) {
         const int *rows_in = y[each / column_count], *columns_in = x[each % column_count];
         const int ky = tap / w->kernel_w, kx = tap % w->kernel_w;

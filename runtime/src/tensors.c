@@ -51,7 +51,8 @@ bool tensor_is_constant(const Tensors *tensors, int index, TfLiteType type, int6
 // Scales along a dimension, or NULL where a tensor has one scale.
 static const TfLiteAffineQuantization *scales_of(const TfLiteTensor *t) {
   const TfLiteAffineQuantization *affine = t->quantization.params;
-  const bool several = t->quantization.type == kTfLiteAffineQuantization && affine && affine->scale && affine->scale->size > 1;
+  const bool several =
+      t->quantization.type == kTfLiteAffineQuantization && affine && affine->scale && affine->scale->size > 1;
   return several ? affine : NULL;
 }
 
@@ -73,13 +74,12 @@ static bool is_readable(const TfLiteTensor *t) {
 }
 
 void tensors_learn(Tensors *tensors, const TfLiteNode *node, const TfLiteRegistration *registration) {
-  if (registration->builtin_code != kTfLiteBuiltinDequantize || node->inputs->size != 1 ||
-      node->outputs->size != 1)
+  if (registration->builtin_code != kTfLiteBuiltinDequantize || node->inputs->size != 1 || node->outputs->size != 1)
     return;
   const int from = node->inputs->data[0], to = node->outputs->data[0];
   const TfLiteTensor *in = tensor_at(tensors, from), *out = tensor_at(tensors, to);
-  if (!in || !out || tensors->origin[to] >= 0 || tensor_is_known(tensors, to) || out->type != kTfLiteFloat32 || !out->dims ||
-      !is_readable(in) || out->dims->size != in->dims->size ||
+  if (!in || !out || tensors->origin[to] >= 0 || tensor_is_known(tensors, to) || out->type != kTfLiteFloat32 ||
+      !out->dims || !is_readable(in) || out->dims->size != in->dims->size ||
       memcmp(out->dims->data, in->dims->data, (size_t)in->dims->size * sizeof(int)) != 0)
     return;
   tensors->origin[to] = from;

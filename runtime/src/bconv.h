@@ -33,7 +33,7 @@ typedef struct {
   const int32_t *threshold;
   const float *slope;  // of a PRELU behind it, or NULL
   bool slopes_at_most_1;
-  bool relu;           // behind PRELU and ADD
+  bool relu;  // behind PRELU and ADD
 } BConv;
 
 // Where one inference reads and writes.

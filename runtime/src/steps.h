@@ -10,17 +10,17 @@
 // A map of one picture in memory. Elements are floats, packed words, int8 or bool.
 typedef struct {
   TfLiteType type;
-  Shape shape;           // c counts words where signs are packed
-  int pitch, row;        // elements from pixel to pixel, and from row to row
-  int64_t first;         // elements from the root's begin to the first pixel
-  char *data;            // the root's begin, once a picture is run
-  float scale;           // of int8
+  Shape shape;     // c counts words where signs are packed
+  int pitch, row;  // elements from pixel to pixel, and from row to row
+  int64_t first;   // elements from the root's begin to the first pixel
+  char *data;      // the root's begin, once a picture is run
+  float scale;     // of int8
   int zero_point;
 } Map;
 
 typedef struct {
   NodeKind kind;
-  bool copies;  // a copy, whatever `kind` says
+  bool copies;                          // a copy, whatever `kind` says
   const Map *in, *other, *out, *signs;  // `other` is added; `signs` are packed by the way
   Window window;
   TfLiteFusedActivation activation;

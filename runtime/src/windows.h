@@ -17,8 +17,10 @@ INLINE int tile_at(const FloatWindows *w, int pixel, int most, int *pixels) {
 
 typedef enum { WEIGH, ADD, LARGEST } WindowKind;
 
-// `vectors` of channels, of which `present` exist; 1 where not all do. All numbers but places are constants once inlined.
-INLINE void window_tile(const FloatWindows *w, WindowKind kind, int pixel, int pixels, int channel, int vectors, int present) {
+// `vectors` of channels, of which `present` exist; 1 where not all do. All numbers but places are constants once
+// inlined.
+INLINE void window_tile(const FloatWindows *w, WindowKind kind, int pixel, int pixels, int channel, int vectors,
+                        int present) {
   const int64_t stride = round_up(w->channels, BLOCK), step = w->input_step;
   const float *input = w->input + pixel * step + channel;
   Floats result[WINDOW_PIXELS][BLOCK / TAIL];
@@ -26,8 +28,8 @@ INLINE void window_tile(const FloatWindows *w, WindowKind kind, int pixel, int p
   for (int p = 0; p < pixels; ++p) {
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
-      // A convolution begins with the bias and rounds each product, as TFLite's own on x86-64: what is zero but for rounding
-      // gets the same sign then.
+      // A convolution begins with the bias and rounds each product, as TFLite's own on x86-64: what is zero but for
+      // rounding gets the same sign then.
       result[p][v] = kind == WEIGH     ? load_floats(w->bias + channel + v * TAIL)
                      : kind == LARGEST ? read_part(input + p * step + v * TAIL, present)
                                        : (Floats){0};
@@ -94,8 +96,8 @@ static void max_window(const FloatWindows *w) { windows(w, LARGEST); }
 typedef float Values __attribute__((vector_size(4 * VALUES)));
 
 // `count` values of each pixel, times their weights; 1 or VALUES. All numbers are constants once inlined.
-INLINE void multiply(const float *input, const int64_t *place, const float *weights, size_t block, int pixels, int vectors,
-                     int count, Floats (*sum)[CONV_VECTORS]) {
+INLINE void multiply(const float *input, const int64_t *place, const float *weights, size_t block, int pixels,
+                     int vectors, int count, Floats (*sum)[CONV_VECTORS]) {
   Values values[CONV_PIXELS];
 #pragma GCC unroll 16
   for (int p = 0; p < pixels; ++p) memcpy(&values[p], input + place[p], (size_t)count * sizeof(float));
@@ -129,7 +131,8 @@ INLINE void conv_tile(const FloatWindows *w, int pixel, int pixels, int filter, 
     for (int v = 0; v < vectors; ++v) sum[p][v] = load_floats(w->bias + filter + v * TAIL);
   }
   for (int y = 0; y < w->rows; ++y) {
-    const float *weights = w->weights + filter / BLOCK * block + (size_t)(w->first_tap + y * w->kernel_w) * w->channels * BLOCK;
+    const float *weights =
+        w->weights + filter / BLOCK * block + (size_t)(w->first_tap + y * w->kernel_w) * w->channels * BLOCK;
     for (int x = 0; x < runs; ++x) {
       const float *input = w->input + y * w->row + x * w->pitch + pixel * w->input_step;
       int i = 0;

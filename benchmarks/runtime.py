@@ -136,7 +136,7 @@ def table() -> list[str]:
         memory = row[isas[0]]["memory_mb"] / row["lce"]["memory_mb"]
         two = [f"{row['threads'][cores]:.2f}" for cores in ("idle", "busy")]
         rows.append([f"`{name}`", *(f"{row[isa]['ratio']:.1f}" for isa in isas), *two, f"{memory:.2f}"])
-    columns = [*(f"{isa}, speed / LCE" for isa in isas), "2 threads / 1", "the same on busy cores", "memory / LCE"]
+    columns = [*(f"{isa}, speed / LCE" for isa in isas), "2 threads / 1", "the same on busy cores", "memory of the process / LCE"]
     reference = together[FLOATS[0]]["milliseconds"]
     beside = [
         [

@@ -73,11 +73,27 @@ typedef struct {
 
 typedef void (*WindowKernel)(const FloatWindows *windows);
 
+// A dense layer of one pixel, with filters of 8 bits.
+typedef struct {
+  const float *input;
+  int channels, filters;
+  const int8_t *weights;      // [block of 16 filters][channel][16 filters]
+  const float *scale, *bias;  // [filter]
+  bool is_limited;            // to `low` and `high`
+  float low, high;
+  float *output;
+} Dense;
+
+// Computes filters `first` to `last` - 1; `first` is a multiple of BLOCK.
+typedef void (*DenseKernel)(const Dense *dense, int first, int last);
+
 typedef struct {
   const char *name;
   BConvKernel bconv;
   PackKernel pack;
-  WindowKernel conv;  // NULL where the interpreter's own is faster
+  // NULL where the interpreter's own are faster.
+  WindowKernel conv;
+  DenseKernel dense;
   WindowKernel depthwise, average, max;
 } Kernels;
 

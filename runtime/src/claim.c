@@ -47,7 +47,8 @@ static bool read_plan(Claim *claim) {
       const char *why = "";
       if (!node_at(claim, i, &node, &registration)) return false;
       claim->can[i] = node_read(claim->tensors, node, registration, &read, &why);
-      if (claim->can[i] && claim->leaves_conv && read.kind == NODE_CONV) claim->can[i] = false;
+      if (claim->can[i] && claim->leaves_conv && (read.kind == NODE_CONV || read.kind == NODE_DENSE))
+        claim->can[i] = false;
       if (claim->can[i]) continue;
       if (node_is_lce(registration)) {
         context->ReportError(context, "ftbnn-runtime: node %d, %s: %s", claim->plan->data[i], registration->custom_name,

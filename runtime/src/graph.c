@@ -91,11 +91,11 @@ TfLiteStatus graph_prepare(Graph *graph, TfLiteContext *context) {
     if (graph->value_of[i] < 0 || !graph->values[graph->value_of[i]].is_output) continue;
     TfLiteTensor *tensor = &context->tensors[i];
     if (tensor->dims->data[0] == count) continue;
-    TfLiteIntArray *dims = malloc(sizeof *dims + 4 * sizeof(int));
+    const size_t bytes = sizeof *tensor->dims + (size_t)tensor->dims->size * sizeof(int);
+    TfLiteIntArray *dims = malloc(bytes);
     if (!dims) return kTfLiteError;
-    const Shape shape = graph->values[graph->value_of[i]].map.shape;
-    dims->size = 4;
-    dims->data[0] = count, dims->data[1] = shape.h, dims->data[2] = shape.w, dims->data[3] = shape.c;
+    memcpy(dims, tensor->dims, bytes);
+    dims->data[0] = count;
     if (context->ResizeTensor(context, tensor, dims) != kTfLiteOk) return kTfLiteError;
   }
   return kTfLiteOk;

@@ -209,4 +209,4 @@ static void pack(const float *input, int pitch, int channels, int pixels, uint32
 
 #include "windows.h"
 
-const Kernels JOIN(kernels_, NAME) = {TEXT(NAME), bconv, pack, CONV, depthwise, average, max_window};
+const Kernels JOIN(kernels_, NAME) = {TEXT(NAME), bconv, pack, CONV, DENSE, depthwise, average, max_window};

@@ -82,6 +82,8 @@ bool node_read(const Tensors *tensors, const TfLiteNode *from, const TfLiteRegis
       READ(NODE_DEPTHWISE, read_conv(tensors, from, node, why));
     case kTfLiteBuiltinConv2d:
       READ(NODE_CONV, read_conv(tensors, from, node, why));
+    case kTfLiteBuiltinFullyConnected:
+      READ(NODE_DENSE, read_dense(tensors, from, node, why));
     case kTfLiteBuiltinAveragePool2d:
       READ(NODE_AVERAGE, read_pool(tensors, from, node, why));
     case kTfLiteBuiltinMaxPool2d:

@@ -160,6 +160,23 @@ bool read_conv(const Tensors *tensors, const TfLiteNode *from, Node *node, const
   return true;
 }
 
+// Filters of 8 bits alone: those of floats are the interpreter's.
+bool read_dense(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why) {
+  Shape in, out;
+  const TfLiteFullyConnectedParams *params = from->builtin_data;
+  if (!params || !float_maps(tensors, from, &in, &out) || from->inputs->size < 2 || from->inputs->size > 3 ||
+      in.h * in.w != 1 || out.h * out.w != 1)
+    REFUSE("it is no dense layer of a map of one pixel");
+  if (params->weights_format != 0) REFUSE("its filters lie in another order");
+  if (!tensor_bytes(tensors, from->inputs->data[1], out.c, in.c)) REFUSE("its filters are not stored in 8 bits");
+  if (from->inputs->size == 3 && from->inputs->data[2] >= 0 &&
+      !tensor_is_constant(tensors, from->inputs->data[2], kTfLiteFloat32, out.c))
+    REFUSE("its biases do not fit its filters");
+  node->activation = params->activation;
+  if (node->activation > kTfLiteActRelu6) REFUSE("its activation is unknown");
+  return true;
+}
+
 bool read_pool(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why) {
   Shape in, out;
   const TfLitePoolParams *p = from->builtin_data;

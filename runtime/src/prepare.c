@@ -138,21 +138,41 @@ static float *conv_weights(Pieces *pieces, const Tensors *tensors, int weights, 
   return is_made ? to : NULL;
 }
 
+// The same of filters of 8 bits, and their scales.
+static bool prepare_dense(Pieces *pieces, const Tensors *tensors, int weights, Step *step) {
+  const int channels = step->in->shape.c, filters = step->out->shape.c;
+  const int8_t *from = tensor_bytes(tensors, weights, filters, channels);
+  step->bytes = prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * channels);
+  step->scale = prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * sizeof *step->scale);
+  if (!step->bytes || !step->scale) return false;
+  for (int filter = 0; filter < filters; ++filter) {
+    step->scale[filter] = tensor_scale(tensors, weights, filter);
+    for (int channel = 0; channel < channels; ++channel)
+      step->bytes[((size_t)(filter / BLOCK) * channels + channel) * BLOCK + filter % BLOCK] =
+          from[(size_t)filter * channels + channel];
+  }
+  return true;
+}
+
 bool prepare_step(Pieces *pieces, const Tensors *tensors, const Node *node, Step *step) {
   const int *in = node->inputs->data;
   if (node->kind == NODE_PRELU) {
     step->slope = prepare_floats(pieces, tensors, in[1], 0, step->in->shape.c);
     return step->slope != NULL;
   }
-  if (node->kind != NODE_DEPTHWISE && node->kind != NODE_CONV) return true;
+  if (node->kind != NODE_DEPTHWISE && node->kind != NODE_CONV && node->kind != NODE_DENSE) return true;
   const int channels = step->in->shape.c, filters = step->out->shape.c;
   const int taps = node->window.kernel_h * node->window.kernel_w;
-  step->weights = node->kind == NODE_DEPTHWISE ? depthwise_weights(pieces, tensors, in[1], taps, channels)
-                                               : conv_weights(pieces, tensors, in[1], filters, taps * channels);
+  bool is_made = true;
+  if (node->kind == NODE_DENSE)
+    is_made = prepare_dense(pieces, tensors, in[1], step);
+  else
+    step->weights = node->kind == NODE_DEPTHWISE ? depthwise_weights(pieces, tensors, in[1], taps, channels)
+                                                 : conv_weights(pieces, tensors, in[1], filters, taps * channels);
   const bool has_bias = node->inputs->size == 3 && in[2] >= 0;
   step->bias = has_bias ? prepare_floats(pieces, tensors, in[2], 0, filters)
                         : prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * sizeof(float));
-  return step->weights && step->bias;
+  return is_made && (step->weights || step->bytes) && step->bias;
 }
 
 // For each place of a window: the first tap inside and the one behind the last, as a class of its own for each pair.

@@ -236,6 +236,23 @@ static void window_rows(void *context, int first, int last) {
   }
 }
 
+static void dense_filters(void *context, int first, int last) {
+  const Work *work = context;
+  const Step *step = work->step;
+  Dense dense = {
+      .input = floats_at(step->in, 0, 0),
+      .channels = step->in->shape.c,
+      .filters = step->out->shape.c,
+      .weights = step->bytes,
+      .scale = step->scale,
+      .bias = step->bias,
+      .is_limited = step->activation != kTfLiteActNone,
+      .output = floats_to(step->out, 0, 0),
+  };
+  float_limits(step->activation, &dense.low, &dense.high);
+  work->kernels->dense(&dense, first, last);
+}
+
 void step_run(const Step *step, const Kernels *kernels, Threads *threads) {
   Work work = {.step = step, .kernels = kernels};
   if (step->copies) {
@@ -266,6 +283,9 @@ void step_run(const Step *step, const Kernels *kernels, Threads *threads) {
     case NODE_AVERAGE:
     case NODE_MAX:
       threads_run(threads, step->out->shape.h, 1, window_rows, &work);
+      break;
+    case NODE_DENSE:
+      threads_run(threads, step->out->shape.c, 4 * BLOCK, dense_filters, &work);
       break;
     case NODE_CONSTANT:
     case NODE_CONCATENATION:

@@ -30,6 +30,9 @@ typedef struct {
   const int32_t *signs_offset;
   // Of PRELU, and of float convolutions: prepared.
   float *slope, *weights, *bias;
+  // Of a dense layer.
+  int8_t *bytes;
+  float *scale;
 } Step;
 
 // Runs a step on one picture.

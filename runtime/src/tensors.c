@@ -28,8 +28,10 @@ bool tensor_is_known(const Tensors *tensors, int index) {
 
 bool tensor_shape(const Tensors *tensors, int index, Shape *shape) {
   const TfLiteTensor *t = tensor_at(tensors, index);
-  if (!t || !t->dims || t->dims->size != 4) return false;
-  const int *d = t->dims->data;
+  if (!t || !t->dims || (t->dims->size != 4 && t->dims->size != 2)) return false;
+  const int *sides = t->dims->data;
+  const int d[] = {sides[0], t->dims->size == 4 ? sides[1] : 1, t->dims->size == 4 ? sides[2] : 1,
+                   sides[t->dims->size - 1]};
   if (d[0] < 1 || d[1] < 1 || d[2] < 1 || d[3] < 1) return false;
   if (d[0] > MAX_SIDE || d[1] > MAX_SIDE || d[2] > MAX_SIDE || d[3] > MAX_CHANNELS) return false;
   *shape = (Shape){d[1], d[2], d[3]};
@@ -89,6 +91,25 @@ int64_t tensor_made(const Tensors *tensors, int index) {
   if (tensors->origin[index] < 0) return -1;
   const TfLiteTensor *t = &tensors->context->tensors[tensors->origin[index]];
   return (int64_t)(t->bytes / size_of(t->type));
+}
+
+const int8_t *tensor_bytes(const Tensors *tensors, int index, int filters, int channels) {
+  if (!tensor_at(tensors, index) || tensors->origin[index] < 0) return NULL;
+  const TfLiteTensor *t = &tensors->context->tensors[tensors->origin[index]];
+  if (t->type != kTfLiteInt8 || t->dims->size != 2 || t->dims->data[0] != filters || t->dims->data[1] != channels)
+    return NULL;
+  const TfLiteAffineQuantization *affine = scales_of(t);
+  if (affine && affine->quantized_dimension != 0) return NULL;
+  for (int i = 0; i < (affine ? filters : 1); ++i) {
+    if (affine ? affine->zero_point->data[i] : t->params.zero_point) return NULL;
+  }
+  return t->data;
+}
+
+float tensor_scale(const Tensors *tensors, int index, int filter) {
+  const TfLiteTensor *t = &tensors->context->tensors[tensors->origin[index]];
+  const TfLiteAffineQuantization *affine = scales_of(t);
+  return affine ? affine->scale->data[filter] : t->params.scale;
 }
 
 static float from_half(uint16_t half) {

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 // How often a thread looks for the next step before it sleeps: some 50 microseconds, in which it mostly begins. Not
 // longer: where cores are busy, whoever looks keeps others from working. To wake a thread takes as long as a step, so
@@ -28,11 +29,12 @@ struct Threads {
   unsigned wakes;               // how often they were woken
   bool main_sleeps;             // for `ends`
   int alone, next_alone, well;  // steps
+  // What threads write while others look has a cache line of its own.
   // The number of the step, and the first and the last part that nobody has taken yet. A part that is taken keeps the
   // step from ending, so what follows here stays as it is until the part is done.
-  atomic_uint_fast64_t state;
-  atomic_int undone;  // parts
-  int items, grain, parts;
+  _Alignas(64) atomic_uint_fast64_t state;
+  _Alignas(64) atomic_int undone;  // parts
+  _Alignas(64) int items, grain, parts;
   void (*work)(void *context, int first, int last);
   void *context;
 };
@@ -97,8 +99,9 @@ static void *loop(void *argument) {
 }
 
 Threads *threads_create(int count) {
-  Threads *threads = calloc(1, sizeof *threads);
-  if (!threads) return NULL;
+  void *place;
+  if (posix_memalign(&place, 64, sizeof(Threads)) != 0) return NULL;
+  Threads *threads = memset(place, 0, sizeof *threads);
   threads->count = 1, threads->next_alone = FEWEST_ALONE;
   pthread_mutex_init(&threads->mutex, NULL);
   pthread_cond_init(&threads->begins, NULL);

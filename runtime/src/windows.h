@@ -5,9 +5,9 @@ INLINE Floats larger(Floats a, Floats b) { return choose(a > b, a, b); }
 INLINE Floats smaller(Floats a, Floats b) { return choose(a < b, a, b); }
 #endif
 
-INLINE Floats limited(const FloatWindows *w, Floats v) {
-  return w->is_limited ? smaller(splat(w->high), larger(splat(w->low), v)) : v;
-}
+INLINE Floats between(float low, float high, Floats v) { return smaller(splat(high), larger(splat(low), v)); }
+
+INLINE Floats limited(const FloatWindows *w, Floats v) { return w->is_limited ? between(w->low, w->high, v) : v; }
 
 // Where the tile that holds `pixel` begins, and its pixels. The last one begins earlier, so that it is whole too.
 INLINE int tile_at(const FloatWindows *w, int pixel, int most, int *pixels) {
@@ -93,6 +93,8 @@ static void average(const FloatWindows *w) { windows(w, ADD); }
 static void max_window(const FloatWindows *w) { windows(w, LARGEST); }
 
 #ifdef multiply_add
+enum { DENSE_BLOCKS = 4 };
+
 typedef float Values __attribute__((vector_size(4 * VALUES)));
 
 // `count` values of each pixel, times their weights; 1 or VALUES. All numbers are constants once inlined.
@@ -177,7 +179,49 @@ static void conv(const FloatWindows *given) {
   }
 }
 
+// `blocks` of filters at a time, so that additions need not wait for each other. It is a constant once inlined.
+INLINE void dense_tile(const Dense *d, int filter, int blocks) {
+  typedef int8_t Bytes __attribute__((vector_size(TAIL)));
+  const size_t block = (size_t)d->channels * BLOCK;
+  const int8_t *weights = d->weights + filter / BLOCK * block;
+  Floats sum[DENSE_BLOCKS][BLOCK / TAIL];
+#pragma GCC unroll 4
+  for (int b = 0; b < blocks; ++b) {
+#pragma GCC unroll 4
+    for (int part = 0; part < BLOCK / TAIL; ++part) sum[b][part] = (Floats){0};
+  }
+  for (int channel = 0; channel < d->channels; ++channel, weights += BLOCK) {
+    const Floats value = splat(d->input[channel]);
+#pragma GCC unroll 4
+    for (int b = 0; b < blocks; ++b) {
+#pragma GCC unroll 4
+      for (int part = 0; part < BLOCK / TAIL; ++part) {
+        Bytes bytes;
+        memcpy(&bytes, weights + b * block + part * TAIL, sizeof bytes);
+        sum[b][part] = multiply_add(value, __builtin_convertvector(bytes, Floats), sum[b][part]);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int b = 0; b < blocks; ++b) {
+#pragma GCC unroll 4
+    for (int part = 0; part < BLOCK / TAIL; ++part) {
+      const int at = filter + b * BLOCK + part * TAIL;
+      const Floats y = multiply_add(sum[b][part], load_floats(d->scale + at), load_floats(d->bias + at));
+      write_part(d->output + at, d->is_limited ? between(d->low, d->high, y) : y, d->filters - at);
+    }
+  }
+}
+
+static void dense(const Dense *d, int first, int last) {
+  int filter = first;
+  for (; filter + DENSE_BLOCKS * BLOCK <= last; filter += DENSE_BLOCKS * BLOCK) dense_tile(d, filter, DENSE_BLOCKS);
+  for (; filter < last; filter += BLOCK) dense_tile(d, filter, 1);
+}
+
 #define CONV conv
+#define DENSE dense
 #else
 #define CONV NULL
+#define DENSE NULL
 #endif

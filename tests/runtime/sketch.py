@@ -222,6 +222,15 @@ class Sketch:
         of = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
         return self.operator(kind, [values, weights, bias], [out], options, of=of)
 
+    def dense(self, values: int, filters: int, stored=np.float32, axis=None, activation: int = 0) -> int:
+        """FULLY_CONNECTED of a map of one pixel; see `stored`."""
+        channels = self.shapes[values][-1]
+        weights = self.stored(self.random.standard_normal((filters, channels)).astype(np.float32), stored, axis)
+        bias = self.constant(self.random.standard_normal(filters).astype(np.float32))
+        options = {"fusedActivationFunction": activation}
+        out = self.tensor((1, filters))
+        return self.operator("FULLY_CONNECTED", [values, weights, bias], [out], options, of="FullyConnectedOptions")
+
     def pool(
         self, kind: str, values: int, window=(2, 2), stride=(2, 2), same: bool = False, activation: int = 0
     ) -> int:

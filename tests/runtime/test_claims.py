@@ -37,6 +37,26 @@ def test_weights_stored_in_fewer_bits(kind, axis):
     compare(sketch, sketch.bconv(sketch.quantize(value), 33, 32), taken=1)
 
 
+@pytest.mark.parametrize("kind, axis", [*STORED, (np.float32, None)])
+@pytest.mark.parametrize("filters, activation", [(10, 0), (133, 1)])
+def test_dense_layers(kind, axis, filters, activation):
+    """Filters stored in 8 bits stay so in memory; those in floats, or with a zero point, are the interpreter's."""
+    sketch = Sketch(5)
+    x = sketch.input((1, 4, 4, 40))
+    value = sketch.pool("AVERAGE_POOL_2D", sketch.bconv(sketch.quantize(x), 40, 40), (4, 4), (4, 4))
+    compare(sketch, sketch.dense(value, filters, kind, axis, activation), taken=1)
+
+
+def test_dense_layers_of_several_pictures():
+    sketch = Sketch(6)
+    x = sketch.input((1, 4, 4, 32))
+    value = sketch.pool("MAX_POOL_2D", sketch.bconv(sketch.quantize(x), 32, 32), (4, 4), (4, 4))
+    flatbuffer = sketch.bytes(sketch.dense(value, 17, np.int8, 0))
+    pictures = np.random.default_rng(1).standard_normal((3, 4, 4, 32)).astype(np.float32)
+    one_by_one = np.concatenate([run(flatbuffer, [each[None]])[0] for each in pictures])
+    np.testing.assert_array_equal(run(flatbuffer, [pictures])[0], one_by_one)
+
+
 def test_weights_that_another_node_reads_too():
     """The interpreter keeps them, and the convolution: what a DEQUANTIZE makes is no constant for it."""
     sketch = Sketch(2)

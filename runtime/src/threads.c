@@ -14,7 +14,7 @@ enum { LOOKS = 1500 };
 // How often the caller looks whether the others are done. Where they still are not, one was stopped in the middle of
 // its part, for cores are busy: it sleeps, and works alone for some steps. For twice as many the next time, for half as
 // many after some steps in which all went well.
-enum { LONG = 8000, FEWEST_ALONE = 32, MOST_ALONE = 16384, WELL = 1024 };
+enum { LONG = 8000, FEWEST_ALONE = 32, MOST_ALONE = 1024, WELL = 256 };
 // Parts of a step for each thread, where there is much to do: who is held up does fewer.
 enum { PARTS = 4 };
 

@@ -25,6 +25,7 @@ from ftbnn_larq.models.weights import load_weights
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import checkpoints, convertible, distribution, precision, sources
 from ftbnn_larq.training.optimization import create_optimizer, use_averages
+from ftbnn_larq.training.parts import Part, parts
 from ftbnn_larq.training.student import Student
 from ftbnn_larq.training.watching import BOARD, Watcher, draw_curves
 from ftbnn_larq.zoo import networks, peers
@@ -149,24 +150,6 @@ def _check(data: Data, how: Recipe, strategy: tf.distribute.Strategy) -> None:
     distribution.check_batch(how, strategy)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """A part of a training, with an optimizer and a schedule of its own.
-
-    Attributes:
-        first, last: epochs before it, and after it.
-        head_only: whether only the head learns.
-        binary: whether its weights are binary.
-        is_last: whether nothing follows.
-    """
-
-    first: int
-    last: int
-    head_only: bool = False
-    binary: bool = True
-    is_last: bool = False
-
-
 class _Training:
     """A training: network, teacher, data and recipe. Nothing is written before `run_in`."""
 
@@ -224,19 +207,9 @@ class _Training:
                     f"then type ftbnn-larq train --resume {source.path}"
                 ) from error
 
-    def _parts(self) -> list[_Part]:
-        how = self.how
-        head, floats = how.head_epochs, how.head_epochs + how.float_weights_epochs
-        parts = [
-            _Part(0, head, head_only=True),
-            _Part(head, floats, binary=False),
-            _Part(floats, how.epochs, is_last=True),
-        ]
-        return [part for part in parts if part.first < part.last]
-
-    def _restored(self, source: runs.Run, record: documents.Checkpoint | None) -> dict[_Part, Student]:
+    def _restored(self, source: runs.Run, record: documents.Checkpoint | None) -> dict[Part, Student]:
         """The model of the part that a checkpoint is of, with its weights."""
-        for part in self._parts() if record else ():
+        for part in parts(self.how) if record else ():
             if part.first < record.epoch <= part.last:
                 model = self._compiled(part)
                 with self.strategy.scope():
@@ -246,19 +219,17 @@ class _Training:
 
     def _train(self, target, restored: dict[tuple, Student], history, callbacks) -> None:
         how = self.how
-        for part in self._parts():
+        for part in parts(self.how):
             begun = len(history)
             if begun > part.last:
                 continue
             model = restored.get(part) or self._compiled(part)
-            # No patience before the last part: the next one starts where the schedule of this one ends.
-            patience = how.patience if part.is_last else 0
-            if begun < part.last and not checkpoints.has_stopped(history, patience, part.first):
-                self._fit(model, target, history, part, patience, callbacks)
+            if begun < part.last and not checkpoints.has_stopped(history, part.recipe.patience, part.first):
+                self._fit(model, target, history, part, callbacks)
             if how.ema:
                 use_averages(model)
 
-    def _compiled(self, part: _Part) -> Student:
+    def _compiled(self, part: Part) -> Student:
         how = self.how
         train_with(self.network, **precision.attributes(how.precision), binary_weights=part.binary)
         logits = ends.up_to_logits(self.network)
@@ -267,7 +238,7 @@ class _Training:
             model.learn_from(self.teacher, how)
             model.learn_only(sources.head(self.network) if part.head_only else None)
             model.compile(
-                optimizer=create_optimizer(how, model, (part.last - part.first) * self.steps, self.steps),
+                optimizer=create_optimizer(part.recipe, model, (part.last - part.first) * self.steps, self.steps),
                 loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=how.label_smoothing),
                 metrics=[tf.keras.metrics.CategoricalAccuracy(name="top1")],
             )
@@ -275,7 +246,7 @@ class _Training:
             model.optimizer.build(model.trainable_variables)
         return model
 
-    def _fit(self, model: Student, target, history: list[dict], part: _Part, patience: int, callbacks):
+    def _fit(self, model: Student, target, history: list[dict], part: Part, callbacks):
         config, how, done = self.data.config, self.how, len(history)
         classes = len(config.labels)
         validation = pipeline.batches(self.data.validation, config, how.batch_size)
@@ -287,7 +258,7 @@ class _Training:
             steps=self.steps,
             first=part.first,
             last=part.last,
-            patience=patience,
+            patience=part.recipe.patience,
             averaged=bool(how.ema),
         )
         # A result of fewer epochs, which is no longer that of the folder's weights.

@@ -81,9 +81,6 @@ class Recipe:
         "number of first epochs in which only the head learns, and batch norms get to know the pictures",
         _not_negative,
     )
-    head_rate: float = _key(
-        1.0, "learning rate of the head while it learns alone, as a multiple of the learning rate", _above
-    )
     init_from: str = _key(
         "", "start from the weights of a run, NAME:DATASET or Keras file; with other classes the head starts at random"
     )

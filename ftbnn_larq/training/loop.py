@@ -224,7 +224,7 @@ class _Training:
             if begun > part.last:
                 continue
             model = restored.get(part) or self._compiled(part)
-            if begun < part.last and not checkpoints.has_stopped(history, part.recipe.patience, part.first):
+            if begun < part.last and not checkpoints.has_stopped(history, part.patience, part.first):
                 self._fit(model, target, history, part, callbacks)
             if how.ema:
                 use_averages(model)
@@ -238,7 +238,7 @@ class _Training:
             model.learn_from(self.teacher, how)
             model.learn_only(sources.head(self.network) if part.head_only else None)
             model.compile(
-                optimizer=create_optimizer(part.recipe, model, (part.last - part.first) * self.steps, self.steps),
+                optimizer=create_optimizer(how, model, (part.last - part.first) * self.steps, self.steps),
                 loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=how.label_smoothing),
                 metrics=[tf.keras.metrics.CategoricalAccuracy(name="top1")],
             )
@@ -258,7 +258,7 @@ class _Training:
             steps=self.steps,
             first=part.first,
             last=part.last,
-            patience=part.recipe.patience,
+            patience=part.patience,
             averaged=bool(how.ema),
         )
         # A result of fewer epochs, which is no longer that of the folder's weights.

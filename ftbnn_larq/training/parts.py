@@ -13,14 +13,14 @@ class Part:
 
     Attributes:
         first, last: epochs before it, and after it.
-        recipe: that of the training, with this part's learning rate and patience.
+        patience: as in a recipe.
         head_only: whether only the head learns.
         binary: whether its weights are binary.
     """
 
     first: int
     last: int
-    recipe: Recipe
+    patience: int = 0
     head_only: bool = False
     binary: bool = True
 
@@ -29,10 +29,9 @@ def parts(how: Recipe) -> list[Part]:
     """The head alone, all layers with float weights, all layers with binary weights; the first two may be missing."""
     head, floats = how.head_epochs, how.head_epochs + how.float_weights_epochs
     # No patience before the last part: the next one starts where the schedule of this one ends.
-    early = how.replace(patience=0)
     found = [
-        Part(0, head, early.replace(learning_rate=how.learning_rate * how.head_rate), head_only=True),
-        Part(head, floats, early, binary=False),
-        Part(floats, how.epochs, how),
+        Part(0, head, head_only=True),
+        Part(head, floats, binary=False),
+        Part(floats, how.epochs, patience=how.patience),
     ]
     return [part for part in found if part.first < part.last]

@@ -225,7 +225,7 @@ def _model(file: str, folder: str, input_size: int, classes: int, on_event) -> M
 
 
 def _test_pictures(model: Model, count: int):
-    from ftbnn_larq.benchmarking.agreement import test_pictures
+    from ftbnn_larq.inference.agreement import test_pictures
 
     return test_pictures(model.path, count)
 
@@ -288,6 +288,10 @@ def _inspected(job: _Job, seen: dict) -> dict:
 
 
 def _agreement(machine, job: _Job, pictures) -> dict:
-    from ftbnn_larq.benchmarking.agreement import agreement
+    from ftbnn_larq.benchmarking.host import Host
+    from ftbnn_larq.inference.agreement import agreement
 
-    return agreement(job.model, machine.answers(job.model, job.kernel, pictures), pictures)
+    with Host() as host:
+        expected = host.answers(job.model, job.model.kernel(host.fastest)[0], pictures)
+    advice = "try --kernel default, or another build of the tool"
+    return agreement(job.model.path, expected, machine.answers(job.model, job.kernel, pictures), advice)

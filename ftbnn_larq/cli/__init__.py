@@ -13,6 +13,7 @@ from ftbnn_larq.cli.analyze import analyze
 from ftbnn_larq.cli.benchmark import benchmark
 from ftbnn_larq.cli.compare import compare
 from ftbnn_larq.cli.convert import convert
+from ftbnn_larq.cli.deploy import deploy
 from ftbnn_larq.cli.evaluate import evaluate
 from ftbnn_larq.cli.list import list_models
 from ftbnn_larq.cli.predict import predict
@@ -36,7 +37,20 @@ def commands():
     """
 
 
-for command in (list_models, summary, compare, train, evaluate, convert, benchmark, tool, report, predict, analyze):
+for command in (
+    list_models,
+    summary,
+    compare,
+    train,
+    evaluate,
+    convert,
+    benchmark,
+    tool,
+    report,
+    predict,
+    deploy,
+    analyze,
+):
     commands.add_command(command)
 
 

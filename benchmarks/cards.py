@@ -40,7 +40,7 @@ def card(name: str) -> str:
 def epochs_of(description: dict) -> str:
     """Those of a published network, in parts where its run's length was changed: "18 + 10", or "12/30 + 8"."""
     parts, done = [], 0
-    for each in description.get("length_changed", []):
+    for each in description["length_changed"]:
         after, of = each["after"], each["of"]
         parts.append(f"{after - done}" if after == of else f"{after - done}/{of}")
         done = after
@@ -49,7 +49,7 @@ def epochs_of(description: dict) -> str:
 
 def published(file: Path) -> dict:
     """What the card tells of a published file; `changed` are the options in which it is not the model as it stands."""
-    flatbuffer, description = file.with_suffix(".tflite"), read_description(file)
+    flatbuffer, description = file.with_suffix(".tflite"), dataclasses.asdict(read_description(file))
     described = description["recipe"]
     checksums = read_json(zoo.WEIGHTS / zoo.CHECKSUMS)
     chosen, standing = description["model"]["options"], zoo.entry(description["model"]["name"]).config

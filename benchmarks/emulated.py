@@ -1,8 +1,8 @@
 """An aarch64 Linux with Python and a stock TFLite interpreter, which qemu-user runs on this machine.
 
-It is made of the packages that apt has for arm64 and of wheels from PyPI, in a folder that is kept; nothing is installed,
-and no right of root is needed. A plugin of qemu counts the instructions that are executed: the same count each time,
-where times in an emulator mean nothing.
+It is made of the packages that apt has for arm64 and of wheels from PyPI, in a folder that is kept. Nothing is
+installed, and no right of root is needed. A plugin of qemu counts the executed instructions: the same
+number each time, where times in an emulator mean nothing.
 """
 
 from __future__ import annotations
@@ -185,7 +185,9 @@ def _qemu_version() -> str:
 
 def _run(command: list, env: dict[str, str] | None = None) -> str:
     try:
-        done = subprocess.run([*map(str, command)], env=env, capture_output=True, text=True, errors="replace", timeout=600)
+        done = subprocess.run(
+            [*map(str, command)], env=env, capture_output=True, text=True, errors="replace", timeout=600
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ToolError(f"{command[0]}: {error}") from error
     if done.returncode:

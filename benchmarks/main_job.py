@@ -63,7 +63,7 @@ def measure(folder: str, avx2: bool = False) -> dict:
     config = runs.open_run(os.path.join(folder, trained["run"])).config
     return {
         "model": trained["model"],
-        "width": config["model"]["options"]["width"],
+        "width": config.model.options["width"],
         "dataset": trained["dataset"],
         "epochs": trained["epochs"],
         "seeds": SEEDS,

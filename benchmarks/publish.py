@@ -6,6 +6,7 @@ python -m benchmarks.publish zoo/results/weights/STUDY/NAME.npz --data-dir DIR
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 import time
@@ -14,11 +15,11 @@ from pathlib import Path
 import click
 
 from benchmarks import results, study
-from ftbnn_larq import cli, runs, zoo
+from ftbnn_larq import cli, documents, runs, zoo
 from ftbnn_larq.cli.output import load_tensorflow, say
+from ftbnn_larq.documents import Training, Weights
 from ftbnn_larq.errors import ConfigError
 from ftbnn_larq.files import read_json, sha256, write_json
-from ftbnn_larq.recipe import tomllib
 from ftbnn_larq.zoo import trained
 
 
@@ -36,25 +37,27 @@ def publish(run_path: str | Path, here: Path | None = None) -> Path:
     here = here or zoo.WEIGHTS
     here.mkdir(parents=True, exist_ok=True)
     run = runs.open_run(run_path)
-    data = {**run.config["data"], "data_dir": None}
-    name = f"{run.model_name}-{data['name']}.npz"
+    data = dataclasses.replace(run.config.data, data_dir=None)
+    name = f"{run.model_name}-{data.name}.npz"
     with tempfile.TemporaryDirectory(prefix=".publishing-", dir=here) as folder:
         target = Path(folder) / name
         flatbuffer, sidecar = target.with_suffix(".tflite"), target.with_suffix(".json")
         convert(run.path, output=flatbuffer)
-        write_json(sidecar, {**read_json(sidecar), "path": flatbuffer.name, "run": None, "data": data})
-        data_dir = run.config["data"]["data_dir"]
-        description = {
-            "model": run.config["model"],
-            "data": data,
-            "seed": run.config["seed"],
-            "recipe": tomllib.loads((run.path / runs.RECIPE).read_text()),
-            "length_changed": run.config.get("length_changed", []),
-            "versions": run.config["versions"],
-            "date": time.strftime("%Y-%m-%d"),
-            "keras": _accuracy(evaluate(run.path)),
-            "lce": _accuracy(evaluate(flatbuffer, data_dir=data_dir, engine="lce")),
-        }
+        write_json(
+            sidecar, {**read_json(sidecar), "path": flatbuffer.name, "run": None, "data": dataclasses.asdict(data)}
+        )
+        data_dir = run.config.data.data_dir
+        description = Weights(
+            model=run.config.model,
+            data=data,
+            seed=run.config.seed,
+            recipe=documents.read_toml(run.path / runs.RECIPE, ConfigError),
+            length_changed=run.config.length_changed,
+            versions=run.config.versions,
+            date=time.strftime("%Y-%m-%d"),
+            keras=_accuracy(evaluate(run.path)),
+            lce=_accuracy(evaluate(flatbuffer, data_dir=data_dir, engine="lce")),
+        )
         save_compact(trained.load_run(run), target, description)
         checksums = read_json(here / zoo.CHECKSUMS) if (here / zoo.CHECKSUMS).is_file() else {}
         checksums |= {file.name: sha256(file) for file in (target, flatbuffer, sidecar)}
@@ -76,8 +79,9 @@ def run_of_line(weights: Path, output: str | Path, data_dir: str | None) -> Path
     row = lines.get(results.HERE / "weights" / weights.parent.name / weights.name)
     if row is None:
         raise ConfigError(f"{weights}: weights of no line of {results.path(weights.parent.name)}")
-    config = read_description(weights)
-    run = runs.create_run(output, {**config, "data": {**config["data"], "data_dir": data_dir}})
+    described = read_description(weights)
+    data = dataclasses.replace(described.data, data_dir=data_dir)
+    run = runs.create_run(output, Training(described.model, data, described.seed, described.versions))
     told = dict(each.split(" ") for each in row["versions"].split("; "))
     how = study.recipe_of(row["recipe"], row["epochs"])
     how.replace(precision=told.get("precision")).save(run.path / runs.RECIPE)

@@ -19,11 +19,10 @@ from pathlib import Path
 import click
 
 from benchmarks import results
-from ftbnn_larq import cli, recipe, runs, zoo
+from ftbnn_larq import cli, documents, recipe, runs, zoo
 from ftbnn_larq.cli.output import load_tensorflow, say
+from ftbnn_larq.documents import DataConfig
 from ftbnn_larq.errors import ConfigError, ConversionError, TrainingError, UnknownNameError, one_line
-from ftbnn_larq.files import read_text
-from ftbnn_larq.recipe import tomllib
 from ftbnn_larq.zoo import networks, peers, trained
 
 _KEYS = {"study": str, "dataset": str, "recipe": str, "epochs": int, "width": int, "seeds": list, "variant": list}
@@ -61,8 +60,8 @@ def read(path: str | Path) -> list[Job]:
             option or recipe.
     """
     try:
-        document = tomllib.loads(read_text(path))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        document = documents.read_toml(path, ConfigError)
+    except OSError as error:
         raise ConfigError(f"{path}: no study file: {one_line(error)}") from error
     _check(document, _KEYS, path, optional=())
     recipe_of(document["recipe"], document["epochs"])
@@ -106,10 +105,7 @@ def recipe_of(words: str, epochs: int) -> recipe.Recipe:
     known = [file.stem for file in (zoo.HERE / "recipes").glob("*.toml")]
     if name not in known:
         raise UnknownNameError("recipe", name, known)
-    try:
-        table = tomllib.loads("\n".join(changes))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"recipe {words!r}: give its name, then KEY=VALUE ({error})") from error
+    table = documents.parse_toml("\n".join(changes), f"recipe {words!r}, NAME and then KEY=VALUE", ConfigError)
     if "epochs" in table:
         raise ConfigError(f"recipe {words!r}: a study's `epochs` say how long all of its variants are trained")
     base = recipe.read(zoo.HERE / "recipes" / f"{name}.toml")
@@ -172,7 +168,7 @@ def train(job: Job, folder: Path, data_dir: str | None, pictures: str | None = N
         row |= {"top1": result["last"]["top1"], "seconds": result["seconds"]}
         run = runs.open_run(result["run"])
         row |= measure(run, job, data_dir)
-        if run.config["data"]["name"].startswith("folder:"):
+        if run.config.data.name.startswith("folder:"):
             versions["pictures"] = "folder"
         versions["precision"] = recipe.read(run.path / runs.RECIPE).precision
     except TrainingError as error:
@@ -193,13 +189,13 @@ def measure(run: runs.Run, job: Job, data_dir: str | None) -> dict:
     load_weights(network, sorted((run.path / "checkpoints").glob("*.weights.h5"))[-1])
     if job.model not in peers.NAMES:
         # Where the pictures were on this machine is nobody's concern.
-        data = {**run.config["data"], "name": job.dataset, "data_dir": None}
-        save_compact(network, results.weights_path(job.key), {**run.config, "data": data})
+        data = dataclasses.replace(run.config.data, name=job.dataset, data_dir=None)
+        save_compact(network, results.weights_path(job.key), dataclasses.replace(run.config, data=data))
     counted = count(network)
     params = counted["params"]
     row = {"ops": counted["ops"], "params_binary": params["binary"], "params_float": params["float"]}
-    described = run.config["data"]
-    return {**row, **flatbuffer(network, described, data_dir or described["data_dir"])}
+    described = run.config.data
+    return {**row, **flatbuffer(network, described, data_dir or described.data_dir)}
 
 
 def again(row: dict, data_dir: str | None, pictures: str | None = None) -> dict:
@@ -210,13 +206,13 @@ def again(row: dict, data_dir: str | None, pictures: str | None = None) -> dict:
     if not path.is_file():
         return row
     described = read_description(path)
-    network = networks.rebuild(described["model"])
+    network = networks.rebuild(described.model)
     load_weights(network, path)
-    data = {**described["data"], "name": pictures or described["data"]["name"]}
+    data = dataclasses.replace(described.data, name=pictures or described.data.name)
     return {**row, **flatbuffer(network, data, data_dir)}
 
 
-def flatbuffer(network, data: dict, data_dir: str | None) -> dict:
+def flatbuffer(network, data: DataConfig, data_dir: str | None) -> dict:
     """Bytes and top-1 of a network's flatbuffer on the test split of the data set that it was trained on.
 
     Both are None where the conversion is refused.
@@ -225,11 +221,11 @@ def flatbuffer(network, data: dict, data_dir: str | None) -> dict:
 
     from ftbnn_larq.analysis.accuracy import accuracy
     from ftbnn_larq.conversion.convert import convert_model
-    from ftbnn_larq.data import DataConfig, load, pipeline
+    from ftbnn_larq.data import load, pipeline
     from ftbnn_larq.inference.interpreter import Interpreter
     from ftbnn_larq.models import ends
 
-    described = DataConfig.from_json({**data, "data_dir": data_dir})
+    described = dataclasses.replace(data, data_dir=data_dir)
     data = load(described.name, data_dir=data_dir, config=described)
     batches = pipeline.batches(data.test, described, 128)
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import answers, cards, options, pictures, results, runtime, summary
+from benchmarks import aarch64, answers, cards, options, pictures, results, runtime, summary
 from benchmarks.deployment import FILE as DEPLOYMENT
 from benchmarks.deployment import PEERS
 from benchmarks.linearity import FILE as LINEARITY
@@ -263,6 +263,7 @@ TABLES: dict[str, tuple[Path, Callable[[], list[str]]]] = {
     "training": (DOCS / "speed.md", training),
     "deployment": (DOCS / "speed.md", deployment),
     "runtime": (DOCS / "runtime.md", runtime.table),
+    "aarch64": (DOCS / "runtime.md", aarch64.table),
     "path": (DOCS / "ideas.md", path),
     "search": (DOCS / "ideas.md", search),
     "nonlinearity": (DOCS / "ideas.md", nonlinearity),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -11,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ftbnn_larq.errors import ConfigError
+SCRATCH = ".writing-"
 
 
 @contextlib.contextmanager
@@ -25,28 +27,46 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=path.parent))
+    # Held as long as this process lives, so that others know whether it still writes.
+    held = os.open(scratch, os.O_RDONLY)
     try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         temporary = scratch / path.name
         yield temporary
         if path.is_dir() and temporary.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
     finally:
+        os.close(held)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def read_text(path: str | os.PathLike) -> str:
-    """Text that people wrote: in UTF-8, with or without a byte order mark, with the line ends of any system.
+@contextlib.contextmanager
+def written_together(path: str | os.PathLike, beside: str | os.PathLike) -> Iterator[tuple[Path, Path]]:
+    """`written_whole` for a file and what is told of it in a file `beside`.
 
-    Raises:
-        ConfigError: it is not UTF-8.
-        OSError: the file cannot be read.
+    No reader finds the one of before with the other of after: for a moment there is none `beside`.
     """
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8") from error
+    with written_whole(beside) as told, written_whole(path) as temporary:
+        yield temporary, told
+        if not (temporary.is_file() and told.is_file()):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(temporary))
+        Path(beside).unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | os.PathLike) -> None:
+    """Remove what processes that were killed left half-written below a folder."""
+    for scratch in list(Path(folder).rglob(f"{SCRATCH}*")):
+        # A file system without locks does not tell whether it is in use: it stays.
+        with contextlib.suppress(OSError):
+            held = os.open(scratch, os.O_RDONLY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(scratch, ignore_errors=True)
+            finally:
+                os.close(held)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
-from ftbnn_larq.errors import ConfigError, UnknownNameError
-from ftbnn_larq.files import read_text, write_text
+from ftbnn_larq import documents
+from ftbnn_larq.errors import ConfigError, FtbnnError, UnknownNameError
+from ftbnn_larq.files import write_text
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+# No number of a recipe is larger: a count, such as epochs or pictures of a step; a float32.
+MOST = {int: 10**6, float: 1e38}
 
 
 def _above(value):
@@ -96,17 +94,24 @@ class Recipe:
             value, expected = getattr(self, field.name), type(field.default)
             whole_for_float = expected is float and isinstance(value, int) and not isinstance(value, bool)
             if not (type(value) is expected or whole_for_float):
-                raise ConfigError(f"recipe: {field.name} = {value!r} is not of type {expected.__name__}")
+                raise ConfigError(f"{field.name} = {value!r} is not of type {expected.__name__}")
             choices = field.metadata["choices"]
             if choices and value not in choices:
                 raise UnknownNameError(field.name.replace("_", " "), value, choices)
             if expected is not str:
-                verdict = field.metadata["check"](value) if math.isfinite(value) else "is not finite"
+                most = MOST[expected]
+                # An integer of many digits is finite, but no float.
+                if isinstance(value, float) and not math.isfinite(value):
+                    verdict = "is not finite"
+                else:
+                    verdict = field.metadata["check"](value) if value <= most else f"must be at most {most:,}"
                 if verdict is not True:
-                    raise ConfigError(f"recipe: {field.name} = {value} {verdict}")
+                    raise ConfigError(f"{field.name} = {documents.quoted(value)} {verdict}")
+            elif "\0" in value:
+                raise ConfigError(f"{field.name} = {value!r} has a character 0")
         if self.float_weights_epochs >= self.epochs:
             raise ConfigError(
-                f"recipe: float_weights_epochs = {self.float_weights_epochs} leaves none of the {self.epochs} epochs "
+                f"float_weights_epochs = {self.float_weights_epochs} leaves none of the {self.epochs} epochs "
                 "for binary weights: take a smaller number"
             )
 
@@ -139,12 +144,9 @@ def read(path: str | Path) -> Recipe:
         ConfigError: the file does not exist, is not TOML in UTF-8, or a value cannot be used.
     """
     try:
-        document: dict[str, Any] = tomllib.loads(read_text(path))
+        return from_table(documents.read_toml(path, ConfigError), path)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such recipe file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
-    return from_table(document, path)
 
 
 def from_table(table: dict[str, Any], source: str | Path, base: Recipe | None = None) -> Recipe:
@@ -163,4 +165,8 @@ def from_table(table: dict[str, Any], source: str | Path, base: Recipe | None = 
     for key in table:
         if key not in known:
             raise UnknownNameError(f"key in {source}:", key, known)
-    return dataclasses.replace(base or Recipe(), **table)
+    try:
+        return dataclasses.replace(base or Recipe(), **table)
+    except FtbnnError as error:
+        error.args = (f"{source}: {error}",)
+        raise

@@ -17,14 +17,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ftbnn_larq import documents
 from ftbnn_larq.errors import RunError
-from ftbnn_larq.files import write_json
 
 CONFIG = "config.json"
 WEIGHTS = "best.weights.h5"
@@ -40,13 +39,11 @@ class Run:
 
     Attributes:
         path: the folder.
-        config: the content of config.json: `model` (name, options, input_shape, classes), `data`, `seed`, `versions`.
-            If the number of epochs was changed by a resume, also `length_changed`, a list of `{after, of}`: after
-            `after` epochs, the planned number was changed from `of`.
+        config: the content of config.json.
     """
 
     path: Path
-    config: dict
+    config: documents.Training
 
     @property
     def weights(self) -> Path:
@@ -56,21 +53,20 @@ class Run:
     @property
     def model_name(self) -> str:
         """Name of the model, such as "ftbnn_r18"."""
-        return self.config["model"]["name"]
+        return self.config.model.name
 
     def change_length(self, after: int, of: int) -> Run:
         """The run with a note in its configuration: after `after` epochs the planned number changed from `of`."""
-        changes = self.config.get("length_changed", [])
-        if any(each["after"] == after for each in changes):
+        changes = self.config.length_changed
+        if any(each.after == after for each in changes):
             # No epoch was trained under the plan of `of` epochs.
             return self
-        return dataclasses.replace(
-            self, config={**self.config, "length_changed": [*changes, {"after": after, "of": of}]}
-        )
+        changes = (*changes, documents.LengthChange(after, of))
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, length_changed=changes))
 
     def save_config(self) -> None:
         """Write config.json."""
-        write_json(self.path / CONFIG, self.config)
+        documents.write(self.path / CONFIG, self.config)
 
     def check_weights(self) -> None:
         """Refuse a run without weights.
@@ -92,27 +88,23 @@ def open_run(path: str | os.PathLike) -> Run:
     if not path.is_dir():
         raise RunError(f"{path}: no such run folder")
     try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        config["model"]["name"], config["data"]["name"]
+        return Run(path, documents.read(path / CONFIG, documents.Training, RunError))
     except FileNotFoundError as error:
         raise RunError(f"{path} is not a run: it has no {CONFIG}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}/{CONFIG} is damaged: {error}") from error
-    return Run(path, config)
 
 
-def create_run(output: str | os.PathLike, config: dict) -> Run:
+def create_run(output: str | os.PathLike, config: documents.Training) -> Run:
     """Create a run folder below `output`, named after model, data set and time.
 
     Arguments:
         output: the folder for runs.
-        config: the content of config.json, see `Run`.
+        config: the content of config.json.
 
     Raises:
         RunError: no free name was found.
     """
-    dataset = Path(config["data"]["name"].removeprefix("folder:").replace(":", "-")).name
-    name = f"{config['model']['name']}-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    dataset = Path(config.data.name.removeprefix("folder:").replace(":", "-")).name
+    name = f"{config.model.name}-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
     for attempt in range(1, 100):
         path = Path(output) / (name if attempt == 1 else f"{name}-{attempt}")
         try:

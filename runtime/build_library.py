@@ -27,7 +27,9 @@ FUZZER = SOURCES.parent / "fuzz"
 ZIG = {"x86_64": "x86_64-linux-gnu.2.17", "aarch64": "aarch64-linux-gnu.2.17"}
 
 # LCE multiplies, then adds: a fused multiply-add rounds otherwise, and flips signs.
-COMPILE = ["-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-psabi"]
+COMPILE = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-psabi"]
+# What runs for each pixel is made fast, the rest small.
+FAST = ("kernel_", "steps")
 LINK = ["-pthread", "-lm"]
 LINK_LIBRARY = ["-shared", "-s", "-Wl,--no-undefined"]
 # AddressSanitizer and UndefinedBehaviorSanitizer: a program stops at the first thing that C does not allow.
@@ -126,7 +128,8 @@ def _build(files: list[Path], link: list[str], made: Path, command: list[str], f
 
         def compile_one(source: Path) -> Path:
             target = Path(scratch) / f"{source.stem}.o"
-            run(*COMPILE, *KERNELS.get(source.name, ("", []))[1], "-c", source, "-o", target)
+            optimize = "-O3" if source.stem.startswith(FAST) else "-Os"
+            run(*COMPILE, optimize, *KERNELS.get(source.name, ("", []))[1], "-c", source, "-o", target)
             return target
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:

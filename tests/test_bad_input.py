@@ -52,10 +52,32 @@ def test_unknown_names_come_with_the_nearest(refused):
         (("--set", "group_channels=16"), "multiple of 32"),
         (("--set", "widening=1.3"), "widening"),
         (("--set", "units=2,0,2,2"), "at least 1"),
+        (("--set", "units=18446744073709551616,1"), "none of them beyond 1,000,000"),
+        (("--set", "units=1000,1"), "all have at most 500"),
+        (("--set", "widening=1e308"), "none of them beyond 1,000,000"),
+        (("--set", "widening=999999"), "take at most 32768"),
+        (("--width", "1" + 400 * "0"), "a number of more than 20 digits"),
+        (("--epochs", "1" + 400 * "0"), "must be at most 1,000,000"),
+        (("--input-size", 5_000), "at most 4096 a side"),
+        (("--input-size", "1" + 400 * "0"), "need more memory than the"),
     ],
 )
 def test_values_that_cannot_be_used(refused, arguments, words):
     assert words in refused(*train(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("summary", "ftbnn_r18", "--classes", 10**12), "--classes"),
+        (("compare", "ftbnn_r18", "--input-size", 10**6), "--input-size"),
+        (("benchmark", "ftbnn_r18", "--threads", 10**6), "1024 are the most"),
+        (("benchmark", "ftbnn_r18", "--runs", "1" + 400 * "0"), "1,000,000 are the most"),
+        (("summary", "larq_zoo:BiRealNet", "--width", "1" + 400 * "0"), "from 1 to 32768"),
+    ],
+)
+def test_absurd_sizes_are_refused_before_anything_is_built(refused, arguments, words):
+    assert words in refused(*arguments)
 
 
 def test_a_recipe_with_an_unknown_key_names_the_nearest(refused, tmp_path):

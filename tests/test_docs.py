@@ -32,6 +32,8 @@ NOT_OURS = {
     "pip install": "minutes of downloads; CI runs it",
     "python -m pytest": "these tests",
     "ruff": "CI runs it",
+    "clang-format": "CI runs it",
+    "ftbnn-classify": "the tests in runtime/ run it",
     "mkdocs build": "CI runs it",
     "checkout=": "the shell's own",
     "cd": "the shell's own",

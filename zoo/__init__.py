@@ -6,6 +6,7 @@ zoo does not load TensorFlow; building a model does.
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import inspect
 import os
@@ -71,9 +72,9 @@ def _model(config: ResNetConfig):
 
             file = None if weights is None else _weights_file(name, weights)
             if file is not None and is_compact(file):
-                theirs = read_description(file)["model"]
-                if theirs["name"] != name:
-                    raise ModelFileError(f"{file}: weights of {theirs['name']}, not of {name}")
+                theirs = read_description(file).model
+                if theirs.name != name:
+                    raise ModelFileError(f"{file}: weights of {theirs.name}, not of {name}")
                 shape = input_shape if input_tensor is None else tuple(input_tensor.shape[1:])
                 fit.check(
                     name,
@@ -83,9 +84,13 @@ def _model(config: ResNetConfig):
                     classes=num_classes if include_top else None,
                     is_published=weights in published_weights(name),
                 )
-                options = {**theirs["options"], **options}
-                input_shape = input_shape or (None if input_tensor is not None else tuple(theirs["input_shape"]))
-                num_classes = num_classes or theirs["classes"]
+                try:
+                    config.replace(**theirs.options)
+                except (ConfigError, UnknownNameError) as error:
+                    raise ModelFileError(f"{file}: damaged: {error}") from error
+                options = {**theirs.options, **options}
+                input_shape = input_shape or (None if input_tensor is not None else theirs.input_shape)
+                num_classes = num_classes or theirs.classes
             model = resnet.build(
                 config.replace(**options),
                 input_shape=input_shape,
@@ -322,7 +327,7 @@ def pretrained(name: str, dataset: str):
     """
     from ftbnn_larq.models.weights import read_description
 
-    return create_model(name, weights=dataset), read_description(published(name, dataset))["data"]
+    return create_model(name, weights=dataset), dataclasses.asdict(read_description(published(name, dataset)).data)
 
 
 def _weights_file(name: str, weights: str) -> Path:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from ftbnn_larq import documents
 from ftbnn_larq.errors import ConfigError
 
 
 def check(
-    name: str, weights: str, theirs: dict, *, shape: tuple | None, classes: int | None, is_published: bool
+    name: str, weights: str, theirs: documents.Network, *, shape: tuple | None, classes: int | None, is_published: bool
 ) -> None:
     """Refuse weights that do not fit.
 
     Arguments:
         name: the model.
         weights: as they were named.
-        theirs: what their file says of the model: `input_shape` and `classes`.
+        theirs: the model that their file describes.
         shape: wanted, (h, w, c); None for theirs.
         classes: wanted; None for theirs.
         is_published: whether `weights` is the name of a data set.
@@ -21,7 +22,7 @@ def check(
     Raises:
         ConfigError: they do not fit. The message says how they can be used.
     """
-    given, own = f"{name}'s weights {weights!r}", tuple(theirs["input_shape"])
+    given, own = f"{name}'s weights {weights!r}", theirs.input_shape
     if shape and shape[-1] != own[-1]:
         raise ConfigError(f"{given} take pictures of {own[-1]} channels, not {shape[-1]}: convert the pictures")
     if shape and _is_photograph(shape) != _is_photograph(own):
@@ -30,10 +31,10 @@ def check(
             f"{given} are of pictures of {own}, and those of {tuple(shape)} need another stem, with or without the "
             f"top: give an input_shape of {advice}"
         )
-    if classes and classes != theirs["classes"]:
+    if classes and classes != theirs.classes:
         way = f", or train with init_from={name}:{weights}, which begins with a new head" if is_published else ""
         raise ConfigError(
-            f"{given} are for {theirs['classes']} classes, not {classes}: take include_top=False and put a head on the "
+            f"{given} are for {theirs.classes} classes, not {classes}: take include_top=False and put a head on the "
             f"features{way}"
         )
 

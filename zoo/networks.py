@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from ftbnn_larq import zoo
+from ftbnn_larq import documents, zoo
 from ftbnn_larq.errors import ConfigError, UnknownNameError
+from ftbnn_larq.models.config import check_size
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.zoo import applications, peers
 
@@ -76,14 +77,16 @@ def whole_configuration(name: str, options: dict) -> dict:
 def create(name: str, **arguments):
     """Build the network called `name`. Arguments as for `zoo.create_model`, `peers.create`, `applications.create`."""
     others = _others(name)
+    check_size(arguments.get("input_shape") or (), arguments.get("num_classes") or 1)
     return others.create(name, **arguments) if others else zoo.create_model(name, **arguments)
 
 
-def rebuild(described: dict):
+def rebuild(described: documents.Network):
     """Build the network that a run or a weights file describes, with random weights.
 
-    Arguments:
-        described: dict with `name`, `options`, `input_shape` (height, width, channels) and `classes`.
+    Raises:
+        UnknownNameError, ConfigError: there is no such network any more, or it cannot be built with these options.
     """
-    shape = {"input_shape": tuple(described["input_shape"]), "num_classes": described["classes"]}
-    return create(described["name"], **shape, **described["options"])
+    check(described.name, described.options)
+    shape = {"input_shape": described.input_shape, "num_classes": described.classes}
+    return create(described.name, **shape, **described.options)

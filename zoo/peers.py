@@ -7,7 +7,9 @@ import functools
 import importlib
 import logging
 
+from ftbnn_larq.documents import quoted
 from ftbnn_larq.errors import ConfigError, UnknownNameError, one_line
+from ftbnn_larq.models.config import MOST_CHANNELS
 
 PREFIX = "larq_zoo:"
 
@@ -57,8 +59,10 @@ def check_options(name: str, options: dict) -> None:
                 f"{option} {value}: leave it out, {name} is built as published"
                 f"{', except for its width' if known else ''}"
             )
-        if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{option} {value!r} is not a number of filters: give a whole number, 1 or more")
+        if not isinstance(value, int) or not 1 <= value <= MOST_CHANNELS:
+            raise ConfigError(
+                f"{option} {quoted(value)} is not a number of filters: give a whole number from 1 to {MOST_CHANNELS}"
+            )
 
 
 def create(

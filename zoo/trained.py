@@ -6,9 +6,9 @@ import dataclasses
 import os
 from pathlib import Path
 
-from ftbnn_larq import runs, zoo
-from ftbnn_larq.data import DataConfig
-from ftbnn_larq.errors import RunError
+from ftbnn_larq import documents, runs, zoo
+from ftbnn_larq.documents import DataConfig
+from ftbnn_larq.errors import ConfigError, RunError, UnknownNameError
 from ftbnn_larq.models import keras_files
 from ftbnn_larq.models.weights import load_weights, read_description
 from ftbnn_larq.zoo import networks
@@ -29,8 +29,8 @@ class Trained:
     published: tuple[str, str] | None = None
 
     @property
-    def description(self) -> dict | None:
-        """The document that names its model and data; None for a Keras file."""
+    def description(self) -> documents.Training | None:
+        """What names its model and data; None for a Keras file."""
         if self.published:
             return read_description(zoo.published(*self.published))
         return self.run and self.run.config
@@ -38,7 +38,7 @@ class Trained:
     @property
     def data(self) -> DataConfig | None:
         """What it was trained on; None for a Keras file, which does not say."""
-        return DataConfig.from_json(self.description["data"]) if self.description else None
+        return self.description.data if self.description else None
 
     def load(self):
         """The network with its weights. Raises ModelFileError: a file is damaged, or Keras cannot build it."""
@@ -73,9 +73,18 @@ def find(reference: str | os.PathLike) -> Trained:
     return Trained(text, run=run)
 
 
+def check(run: runs.Run) -> None:
+    """Raise RunError if the configuration of a run's network cannot be used. Needs no TensorFlow."""
+    try:
+        networks.check(run.model_name, run.config.model.options)
+    except (ConfigError, UnknownNameError) as error:
+        raise RunError(f"{run.path / runs.CONFIG}: damaged: {error}") from error
+
+
 def build(run: runs.Run):
-    """A run's network with random weights."""
-    return networks.rebuild(run.config["model"])
+    """A run's network with random weights. Raises RunError as `check` does."""
+    check(run)
+    return networks.rebuild(run.config.model)
 
 
 def load_run(run: runs.Run):

@@ -87,7 +87,7 @@ def draw_linearity(document: dict, path: str | os.PathLike, subject: str) -> Non
 
     words.axis("off")
     text = "\n\n".join(textwrap.fill(part, 50) for part in (subject, document["verdict"], LEGEND))
-    figure.text(0.02, words.get_position().y1 - 0.02, text, va="top", fontsize=9.5)
+    figure.text(0.02, words.get_position().y1 - 0.02, text, va="top", fontsize=9.5, parse_math=False)
     with written_whole(path) as temporary:
         figure.savefig(temporary, dpi=130, format="png")
 

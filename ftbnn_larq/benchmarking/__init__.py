@@ -12,8 +12,11 @@ from ftbnn_larq.benchmarking.models import Model, read_model
 from ftbnn_larq.benchmarking.statistics import SCATTER, Timing, combine, ratio, split
 from ftbnn_larq.boards import device
 from ftbnn_larq.boards.targets import Target, parse_target
+from ftbnn_larq.documents import quoted
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.inference.interpreter import ENGINES, check_engine, engine_of, kernels
+
+MOST_RUNS, MOST_THREADS = 10**6, 1_024
 
 
 @dataclasses.dataclass
@@ -33,8 +36,8 @@ class _Job:
         latency = combine(self.rounds)
         count = sum(each.count for each in self.rounds)
         warnings = list(self.warnings)
-        scatter = latency["std"] / latency["mean"]
-        if scatter > SCATTER:
+        if latency["std"] > SCATTER * latency["mean"]:
+            scatter = latency["std"] / max(latency["mean"], 1e-4)
             warnings.append(
                 f"{self.model.name}, {self.threads} thread(s): the runs scatter by {scatter:.0%} of their mean: is "
                 "something else running there?"
@@ -192,10 +195,15 @@ def check(
     verify,
 ) -> None:
     """Raises ConfigError or UnknownNameError for arguments of `benchmark` that cannot be used."""
-    if runs < 1 or warmup < 0:
-        raise ConfigError(f"{runs} runs after {warmup} for warm-up: at least 1 run is needed")
-    if not threads or min(threads) < 1:
-        raise ConfigError(f"{', '.join(map(str, threads)) or 'no'} threads: at least 1 is needed")
+    if not (1 <= runs <= MOST_RUNS and 0 <= warmup <= MOST_RUNS):
+        raise ConfigError(
+            f"{quoted(runs)} runs after {quoted(warmup)} for warm-up: at least 1 run is needed, and {MOST_RUNS:,} are "
+            "the most"
+        )
+    if not threads or min(threads) < 1 or max(threads) > MOST_THREADS:
+        raise ConfigError(
+            f"{', '.join(map(quoted, threads)) or 'no'} threads: at least 1 is needed, and {MOST_THREADS} are the most"
+        )
     for engine in engines:
         check_engine(engine)
     if not engines or len(set(engines)) < len(engines):

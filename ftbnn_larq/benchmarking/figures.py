@@ -44,7 +44,10 @@ def operators_figure(results: list[dict]):
     axes.set_ylim(len(shown) - 0.6, -0.8)
     axes.set_xlabel("ms of one inference, by operator")
     axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    legend = figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    for text in legend.get_texts():
+        # Names are text, and no formulas.
+        text.set_parse_math(False)
     return figure
 
 

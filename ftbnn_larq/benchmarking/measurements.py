@@ -8,10 +8,17 @@ import re
 import time
 from pathlib import Path
 
-from ftbnn_larq.boards.device import describe
+from ftbnn_larq import documents
+from ftbnn_larq.documents.measurement import Measurement
+from ftbnn_larq.errors import DataError
 from ftbnn_larq.files import write_json
 
 FOLDER = "measurements"
+
+
+def as_text(name: str) -> str:
+    """A name for a page. Names of files are any bytes, and a page is text."""
+    return name.encode(errors="replace").decode()
 
 
 class Journal:
@@ -29,9 +36,9 @@ class Journal:
             attempt += 1
             self.path = Path(folder) / f"{name}-{attempt}.json"
 
-    def keep(self, documents: list[dict]) -> None:
+    def keep(self, results: list[dict]) -> None:
         """Raises OSError if the folder cannot be written."""
-        write_json(self.path, documents)
+        write_json(self.path, results)
 
 
 def read_all(folder: str | os.PathLike = FOLDER) -> tuple[list[dict], list[str]]:
@@ -39,24 +46,11 @@ def read_all(folder: str | os.PathLike = FOLDER) -> tuple[list[dict], list[str]]
     found, damaged = [], []
     for path in sorted(Path(folder).glob("*.json")):
         try:
-            documents = json.loads(path.read_text(encoding="utf-8"))
-            documents = documents if isinstance(documents, list) else [documents]
-            for document in documents:
-                _check(document)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            damaged.append(str(path))
+            rows = json.loads(as_text(json.dumps(documents.load(path, DataError), ensure_ascii=False)))
+            rows = rows if isinstance(rows, list) else [rows]
+            documents.check(rows, list[Measurement], path, DataError)
+        except (OSError, DataError, RecursionError):
+            damaged.append(as_text(str(path)))
         else:
-            found += documents
+            found += rows
     return found, damaged
-
-
-def _check(document: dict) -> None:
-    """Raises what comes of it where a document of `benchmark` lacks a figure or name, or has one of another type."""
-    latency = document["latency_ms"]
-    profile = [*document["operators"], *document["layers"]] if "layers" in document else []
-    figures = [document[name] for name in ("threads", "runs", "ratio", "bytes")]
-    figures += [latency[name] for name in ("mean", "median", "min", "std")]
-    sum([*figures, document["peak_memory_mb"] or 0, *(each["ms"] for each in profile)])
-    names = [document[name] for name in ("path", "on", "when", "kernel")]
-    "".join([*names, *document["warnings"], *(each["type"] for each in profile)])
-    describe(document["device"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import functools
 import hashlib
+import math
 import os
 import re
 from collections.abc import Iterable
@@ -15,6 +15,7 @@ from ftbnn_larq import zoo
 from ftbnn_larq.benchmarking.output import Row
 from ftbnn_larq.conversion import census
 from ftbnn_larq.conversion import flatbuffer as fb
+from ftbnn_larq.documents import MOST_CLASSES, MOST_SIDE
 from ftbnn_larq.errors import ModelFileError
 from ftbnn_larq.inference.interpreter import ENGINES
 
@@ -84,7 +85,8 @@ class Model:
             return "several" if row.calls > 1 else row.name or row.type
         fitting = [
             layer
-            for index, (operator, layer) in enumerate(zip(self.operators, self.layers, strict=True))
+            # The first graph's come first, and its layers alone are known.
+            for index, (operator, layer) in enumerate(zip(self.operators, self.layers, strict=False))
             if operator.output.startswith(match[1]) and (match[2] is None or int(match[2]) == index)
         ]
         return fitting[0] if len(fitting) == 1 else ", ".join(layers_named(match[1]))
@@ -167,8 +169,13 @@ def read_model(path: str | os.PathLike, name: str | None = None) -> Model:
     except Exception as error:  # a damaged file can break the reader anywhere
         raise ModelFileError(f"{path}: damaged flatbuffer ({type(error).__name__}: {error})") from error
     if len(inputs) != 1 or len(outputs) != 1 or len(shapes[0]) != 4:
-        raise ModelFileError(f"{path}: not a classifier of pictures: its inputs and outputs are {shapes}")
-    classes = functools.reduce(int.__mul__, shapes[1], 1)
+        raise ModelFileError(f"{path}: not a classifier of pictures: its inputs and outputs are {str(shapes)[:200]}")
+    classes = math.prod(shapes[1])
+    if not all(1 <= side <= MOST_SIDE for side in shapes[0]) or not 1 <= classes <= MOST_CLASSES:
+        raise ModelFileError(
+            f"{path}: its input and output are {shapes}: pictures have at most {MOST_SIDE} pixels a side here, and "
+            f"{MOST_CLASSES:,} classes are the most"
+        )
     digest = hashlib.sha256(flatbuffer).hexdigest()
     # Results are text, names of files any bytes.
     name = name.encode(errors="replace").decode()

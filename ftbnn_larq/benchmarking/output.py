@@ -14,6 +14,8 @@ from ftbnn_larq.errors import ToolError
 
 _NUMBER = r"-?\d+(?:\.\d*)?(?:[eE][-+]?\d\d?)?"
 _SHARE = rf"(?:{_NUMBER}|-?nan|-?inf)%?"
+# No time in microseconds, nor memory in MB, is larger: it is a number that overflowed.
+_MOST = 1e15
 # The oldest builds tell `curr` before `count`.
 _STATISTICS = re.compile(r"\b(?:count=\S+ (?:first|curr)=.*|count=0\s*$|curr=\S+ count=.*)")
 _STATISTICS_KEYS = {"count", "first", "curr", "min", "max", "avg", "std", "p5", "median", "p95"}
@@ -67,7 +69,7 @@ def parse(text: str) -> Output:
     rows, timing = _profile(lines)
     results = [line for line in lines if _STATISTICS.search(line) and not _OF_PROFILE.search(line)]
     if len(results) > 2:
-        raise ToolError(f"output of more than one benchmark: a third result in {results[2].strip()!r}")
+        raise ToolError(f"output of more than one benchmark: a third result in {_short(results[2])}")
     timings = [_timing(line) for line in results]
     # The first is the warm-up; of a single one the average at the end says whether it is the measurement.
     average = _first(_AVERAGE, lines)
@@ -90,7 +92,18 @@ def complaint(text: str) -> str:
 
 
 def _first(pattern: re.Pattern, lines: list[str]) -> float | None:
-    return next((float(match[1]) for line in lines if (match := pattern.search(line))), None)
+    return next((_number(match[1], line) for line in lines if (match := pattern.search(line))), None)
+
+
+def _number(text: str, line: str, least: float = -_MOST) -> float:
+    """The number in a part of a line. Raises ToolError if it can be none of a measurement."""
+    if least <= (value := float(text)) <= _MOST:
+        return value
+    raise ToolError(f"no measurement, {text[:40]} in this line of the benchmark tool: {_short(line)}")
+
+
+def _short(line: str) -> str:
+    return repr(line.strip()[:300])
 
 
 def _why_no_result(lines: list[str]) -> str:
@@ -112,8 +125,8 @@ def _timing(line: str) -> Timing:
     if re.fullmatch(r"-?nan|-\d+", values.get("std", "")):
         values["std"] = "0"
     if not values.keys() <= _STATISTICS_KEYS or not all(re.fullmatch(_NUMBER, value) for value in values.values()):
-        raise ToolError(f"cannot read this line of the benchmark tool: {line.strip()!r}")
-    values = {key: float(value) / 1e3 for key, value in values.items()}
+        raise ToolError(f"cannot read this line of the benchmark tool: {_short(line)}")
+    values = {key: _number(value, line, 0) / 1e3 for key, value in values.items()}
     count = round(values.pop("count") * 1e3)
     if count == 0:
         return Timing(0, 0.0, 0.0, 0.0, 0.0)
@@ -121,7 +134,9 @@ def _timing(line: str) -> Timing:
     if values.keys() <= {"curr", "p5", "median", "p95"}:
         values = {**dict.fromkeys(("avg", "min", "max", "median", "p95"), values["curr"]), "std": 0.0}
     if not {"avg", "min", "max", "std"} <= values.keys():
-        raise ToolError(f"cannot read this line of the benchmark tool, it lacks a figure: {line.strip()!r}")
+        raise ToolError(f"cannot read this line of the benchmark tool, it lacks a figure: {_short(line)}")
+    if 0 in (values["avg"], values.get("median")):
+        raise ToolError(f"no measurement, a time of 0 in this line of the benchmark tool: {_short(line)}")
     spread = values.get("median"), values.get("p95")
     return Timing(count, values["avg"], values["min"], values["max"], values["std"], *spread)
 
@@ -146,9 +161,9 @@ def _profile(lines: list[str]) -> tuple[list[Row], Timing | None]:
         elif "=====" in line:
             in_order, columns = "Run Order" in line, None
         elif match := re.search(r"Number of nodes executed: (\d+)", line):
-            if int(match[1]) != len(rows):
+            if match[1] != str(len(rows)):
                 raise ToolError(
-                    f"the profile lists {len(rows)} operators but says {match[0]!r}: part of the output is missing"
+                    f"the profile lists {len(rows)} operators but says {match[0][:80]!r}: part of the output is missing"
                 )
         elif "Timings (microseconds): count=" in line:
             timing = timing or _timing(line)
@@ -165,7 +180,7 @@ def _columns(header: str) -> list[str]:
     names = re.findall(r"\[([^\]]*)\]", text) if text.startswith("[") else text.split(",")
     names = [name.strip().replace("_", " ") for name in names]
     if names[0] != "node type" or names[-1] != "name" or "avg ms" not in names:
-        raise ToolError(f"cannot read this header of the benchmark tool's profile: {header.strip()!r}")
+        raise ToolError(f"cannot read this header of the benchmark tool's profile: {_short(header)}")
     return names
 
 
@@ -177,9 +192,9 @@ def _row(line: str, columns: list[str]) -> Row | None:
     if not match:
         # Standard error may come between any two lines; a row it is not.
         if len(re.findall(r"\d%", line)) > 1:
-            raise ToolError(f"cannot read this row of the benchmark tool's profile: {line.strip()!r}")
+            raise ToolError(f"cannot read this row of the benchmark tool's profile: {_short(line)}")
         return None
     values = dict(zip(columns, match.groups(), strict=True))
-    calls = max(1, int(float(values.get("times called") or 1)))
+    calls = max(1, int(_number(values.get("times called") or "1", line, 0)))
     # The average is that of a call, not of an inference.
-    return Row(values["node type"], (values["name"] or "").strip(), float(values["avg ms"]) * calls, calls)
+    return Row(values["node type"], (values["name"] or "").strip(), _number(values["avg ms"], line, 0) * calls, calls)

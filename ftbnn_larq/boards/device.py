@@ -76,7 +76,8 @@ def parse_facts(text: str) -> dict:
     said = {key: value.strip() for key, _, value in (line.partition("=") for line in text.splitlines())}
 
     def number(key: str, factor: float = 1.0) -> float | None:
-        match = re.search(r"-?\d+(\.\d+)?", said.get(key, ""))
+        # A longer one is no number of these.
+        match = re.search(r"(?<!\d)-?\d{1,12}(?!\d)(\.\d+)?", said.get(key, ""))
         return float(match[0]) * factor if match else None
 
     # In degrees or thousandths of a degree. Some sensors of phones give nonsense.

@@ -57,7 +57,7 @@ class _Threads(click.ParamType):
 @click.option("--runner", default="", help="A command in front of the tool, such as qemu-aarch64.")
 @click.option("--keep", is_flag=True, help="Leave tool and models on the board for the next time.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0.1), default=600, show_default=True, help="Seconds a run may take."
+    "--timeout", type=click.FloatRange(0.1, 1e6), default=600, show_default=True, help="Seconds a run may take."
 )
 @size_options
 @json_option

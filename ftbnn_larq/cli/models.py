@@ -6,6 +6,7 @@ import fnmatch
 
 import click
 
+from ftbnn_larq.documents import MOST_CLASSES, MOST_SIDE
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.zoo import applications, networks
 
@@ -14,13 +15,17 @@ def size_options(command):
     """The options `input_size`, the side of a square picture in pixels, and `classes`."""
     size = click.option(
         "--input-size",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, MOST_SIDE),
         default=224,
         show_default=True,
         help="Side of the square picture, in pixels.",
     )
     classes = click.option(
-        "--classes", type=click.IntRange(min=1), default=1000, show_default=True, help="Classes to tell apart."
+        "--classes",
+        type=click.IntRange(1, MOST_CLASSES),
+        default=1000,
+        show_default=True,
+        help="Classes to tell apart.",
     )
     return size(classes(command))
 

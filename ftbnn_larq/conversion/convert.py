@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq import runs
+from ftbnn_larq import documents, runs
 from ftbnn_larq.analysis import zero_padding
 from ftbnn_larq.conversion import census, explain, passes, proof, source
 from ftbnn_larq.conversion.converter import to_flatbuffer
@@ -21,7 +21,7 @@ from ftbnn_larq.conversion.network import Network, prepared
 from ftbnn_larq.conversion.passes import int8
 from ftbnn_larq.conversion.plan import Plan, plan
 from ftbnn_larq.errors import ConversionError
-from ftbnn_larq.files import sha256, write_json, written_whole
+from ftbnn_larq.files import sha256, write_json, written_together, written_whole
 from ftbnn_larq.inference.sidecar import sidecar_path
 from ftbnn_larq.quiet import quiet_native_stderr
 
@@ -95,16 +95,24 @@ def carry_out(order: Plan, on_event: Callable[[str], None] = lambda line: None) 
     if order.to != "tflite":
         return _saved(order)
     loaded = source.load(order, on_event)
-    document = _converted(loaded.network, order.path, loaded.pictures(), order.groups, order.passes)
     proven_on = "noise" if loaded.data is None else loaded.data.config.name
-    document |= {"top1": None, "proven_on": proven_on, "preprocessing": None, "no_data": None, **loaded.details}
-    document["versions"] = runs.versions()
-    # At once, for until top-1 is measured an older one would tell of another flatbuffer.
-    write_json(sidecar_path(order.path), document)
+    told = {"top1": None, "proven_on": proven_on, "preprocessing": None, "no_data": None, **loaded.details}
+    told["versions"] = runs.versions()
+    sidecar = sidecar_path(order.path)
+    with written_together(order.path, sidecar) as (flatbuffer, beside):
+        document = _converted(loaded.network, flatbuffer, loaded.pictures(), order.groups, order.passes)
+        document |= {"path": str(order.path), **told}
+        # Both at once, for measuring top-1 takes a while.
+        _write(beside, document)
     if loaded.data is not None:
         document["top1"] = loaded.top1(order.path)
-        write_json(sidecar_path(order.path), document)
+        _write(sidecar, document)
     return document
+
+
+def _write(path: Path, document: dict) -> None:
+    documents.check(document, documents.Sidecar, path, ConversionError)
+    write_json(path, document)
 
 
 def _saved(order: Plan) -> dict:
@@ -147,7 +155,10 @@ def convert_model(
         UnknownNameError: no such pass or way with groups.
         ConversionError: LCE refuses the model, a binary layer stayed float, or the answers differ.
     """
-    return _converted(Network.of(prepared(model)), Path(path), pictures, groups, passes.chosen(groups, without))
+    chosen = passes.chosen(groups, without)
+    with written_whole(path) as temporary:
+        document = _converted(Network.of(prepared(model)), temporary, pictures, groups, chosen)
+    return {**document, "path": str(path)}
 
 
 def _converted(
@@ -157,16 +168,16 @@ def _converted(
         raise ConversionError(
             f"{layer} with all its kernels but the reference one. Train it with pad_values=1.0, or on larger pictures"
         )
-    with written_whole(path) as temporary, _answers(network, pictures, chosen) as answers:
+    with _answers(network, pictures, chosen) as answers:
         converted = to_flatbuffer(network.model)
         graph = Graph(converted.flatbuffer)
         _check(network, census.of(graph.model), converted.said)
         rewritten = passes.run(graph, chosen)
-        temporary.write_bytes(rewritten.flatbuffer)
+        path.write_bytes(rewritten.flatbuffer)
         proof.check_census(network, rewritten.operators, split=groups == passes.SPLIT)
-        agreements = proof.prove(network, temporary, pictures, answers.expected, groups)
+        agreements = proof.prove(network, path, pictures, answers.expected, groups)
         document = _document(network, rewritten, agreements, groups)
-        return {"path": str(path), "bytes": len(rewritten.flatbuffer), "sha256": sha256(temporary)} | {
+        return {"path": str(path), "bytes": len(rewritten.flatbuffer), "sha256": sha256(path)} | {
             **document,
             "int8": answers.in_8_bits,
         }

@@ -95,7 +95,7 @@ def _data(plan: Plan, model: tf.keras.Model, on_event: Callable[[str], None]) ->
             data = load_data(own.name, data_dir=plan.data_dir or own.data_dir, config=own, download=False)
         except (DataError, UnknownNameError) as error:
             # It can be converted on a machine that does not hold its pictures.
-            return None, {"data": own.to_json(), "no_data": str(error)}
+            return None, {"data": dataclasses.asdict(own), "no_data": str(error)}
         return data, _described(data, preprocessing.chosen(data, "training"))
     if plan.dataset is None:
         return None, {}
@@ -114,7 +114,7 @@ def _data(plan: Plan, model: tf.keras.Model, on_event: Callable[[str], None]) ->
 
 
 def _described(data: Data, choice: preprocessing.Choice) -> dict:
-    return {"data": data.config.to_json(), "preprocessing": dataclasses.asdict(choice)}
+    return {"data": dataclasses.asdict(data.config), "preprocessing": dataclasses.asdict(choice)}
 
 
 def _origin(plan: Plan, model: tf.keras.Model) -> dict:
@@ -124,5 +124,5 @@ def _origin(plan: Plan, model: tf.keras.Model) -> dict:
     if source.published:
         return {"model": {"name": source.published[0], "weights": source.published[1]}}
     if source.run:
-        return {"model": source.run.config["model"], "run": str(source.run.path)}
+        return {"model": dataclasses.asdict(source.run.config.model), "run": str(source.run.path)}
     return {"model": {"name": model.name, "file": source.reference}}

@@ -6,42 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from ftbnn_larq.documents import DataConfig
 from ftbnn_larq.errors import DataError, ModelFileError
-
-
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """Preprocessing and labels of a data set.
-
-    It is stored with every run, so that evaluation, prediction and conversion prepare pictures as training did.
-
-    Attributes:
-        name: `digits`, a TFDS name, or `folder:PATH`.
-        input_shape: (height, width, channels) of the network's input.
-        labels: class names, in the order of the network's outputs.
-        mean: mean per channel on the training split, of pixel values from 0 to 1.
-        std: standard deviation per channel, likewise.
-        crop: data augmentation: "pad" (shift by up to an eighth of the side), "resized" (a random part, resized),
-            "jitter" (shift and zoom by fractions of a pixel) or "none".
-        flip: whether half of the training pictures are mirrored.
-        data_dir: the folder of TFDS's data sets; None for TFDS's default.
-    """
-
-    name: str
-    input_shape: tuple[int, int, int]
-    labels: tuple[str, ...]
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    crop: str = "pad"
-    flip: bool = True
-    data_dir: str | None = None
-
-    @classmethod
-    def from_json(cls, document: dict) -> DataConfig:
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in document.items()})
-
-    def to_json(self) -> dict:
-        return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ in the cache, made by Pillow and named after the picture's content.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from ftbnn_larq import documents
 from ftbnn_larq.data.listing import File
 from ftbnn_larq.data.pictures import look, read_picture
 from ftbnn_larq.errors import ConfigError, DataError
@@ -22,6 +24,8 @@ from ftbnn_larq.files import user_cache, write_text, written_whole
 from ftbnn_runtime.formats import SUFFIXES
 
 FORMAT = 1
+# Of an index: some ten million pictures.
+MOST_BYTES = 1 << 30
 # Reading fewer takes a second or two.
 WORTH_A_BAR = 1_000
 
@@ -50,6 +54,13 @@ class Record(NamedTuple):
     def path(self, own: str) -> str:
         """What TensorFlow reads for the file `own`."""
         return str(_copy(self.digest)) if self.copied else own
+
+
+@dataclasses.dataclass(frozen=True)
+class _Index:
+    format: int
+    root: str
+    files: dict[str, Record]
 
 
 def _copy(digest: str) -> Path:
@@ -137,16 +148,16 @@ def _write_copy(path: str, digest: str) -> None:
 def _remembered(index: Path, root: str) -> dict[str, Record]:
     """The index, by path; empty if there is none, or it is of another version or damaged."""
     try:
-        document = json.loads(index.read_text(encoding="utf-8"))
-        if document["format"] != FORMAT or document["root"] != root:
-            return {}
-        return {f"{root}{os.sep}{path}": Record(*row) for path, row in document["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        document = documents.read(index, _Index, DataError, MOST_BYTES)
+    except (OSError, DataError):
         return {}
+    if document.format != FORMAT or document.root != root:
+        return {}
+    return {f"{root}{os.sep}{path}": record for path, record in document.files.items()}
 
 
 def _remember(index: Path, root: str, found: dict[str, Record | None]) -> None:
     rows = {path[len(root) + 1 :]: record for path, record in found.items() if record is not None}
     # Without the cache all is read again at the next start, and nothing else.
     with contextlib.suppress(OSError):
-        write_text(index, json.dumps({"format": FORMAT, "root": root, "files": rows}))
+        write_text(index, json.dumps(dataclasses.asdict(_Index(FORMAT, root, rows))))

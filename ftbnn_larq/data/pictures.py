@@ -87,10 +87,13 @@ def read_picture(path: str | Path):
     with _open(path) as picture:
         _load(picture, path)
         turned = orientation(picture)
-        if picture.mode.startswith("I;16"):
-            # Pillow's own conversion clips 16-bit values at 255.
-            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-        array = np.asarray(picture.convert("RGB"), np.uint8)
+        try:
+            if picture.mode.startswith("I;16"):
+                # Pillow's own conversion clips 16-bit values at 255.
+                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+            array = np.asarray(picture.convert("RGB"), np.uint8)
+        except Exception as error:  # as above
+            raise DataError(f"{path}: damaged picture ({_reason(error)})") from error
     return upright(array, turned)
 
 

@@ -9,9 +9,11 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
+from ftbnn_larq import documents
 from ftbnn_larq.data.augmentation import augment, fit, mix
 from ftbnn_larq.data.formats import Data, DataConfig, Split
-from ftbnn_larq.files import read_json, user_cache, write_json
+from ftbnn_larq.errors import DataError
+from ftbnn_larq.files import user_cache, write_json
 from ftbnn_larq.recipe import Recipe
 
 # Of what is remembered in the user's cache.
@@ -28,8 +30,8 @@ def with_statistics(data: Data) -> Data:
     told = f"{FORMAT} {data.fingerprint} {data.config.input_shape}"
     path = user_cache() / "statistics" / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
     try:
-        return _with(data, *read_json(path))
-    except (OSError, ValueError, TypeError):
+        return _with(data, *documents.read(path, tuple[list[float], list[float]], DataError))
+    except (OSError, DataError, ValueError):
         found = _statistics(data)
     with contextlib.suppress(OSError):
         write_json(path, found)

@@ -6,7 +6,8 @@ import dataclasses
 import importlib
 
 from ftbnn_larq.data.formats import Data, DataConfig, Split, prepared_as
-from ftbnn_larq.errors import ConfigError
+from ftbnn_larq.documents import MOST_SIDE, quoted
+from ftbnn_larq.errors import ConfigError, DataError
 
 
 def _source(name: str):
@@ -54,11 +55,13 @@ def load(
     Raises:
         UnknownNameError: there is no such data set.
         DataError: the data set is missing, empty or damaged, has one class only, or has other classes than `config`.
-        ConfigError: `input_size` is below 8, or `channels` is neither 1 nor 3.
+        ConfigError: `input_size` is below 8 or absurdly large, or `channels` is neither 1 nor 3.
     """
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
-    if size is not None and min(size) < 8:
-        raise ConfigError(f"input size {'x'.join(map(str, size))}: pictures need at least 8x8 pixels")
+    if size is not None and not (min(size) >= 8 and max(size) <= MOST_SIDE):
+        raise ConfigError(
+            f"input size {' x '.join(map(quoted, size))}: pictures need 8x8 pixels, and at most {MOST_SIDE} a side"
+        )
     if channels not in (None, 1, 3):
         raise ConfigError(f"{channels} channels: pictures have 1 (grey) or 3 (color)")
     data = _source(name).load(name, data_dir=data_dir, input_size=size, download=download)
@@ -68,6 +71,11 @@ def load(
         if channels == 1 and _in_color(data.train):
             notes += (f"pictures of {name} are in color, the network takes grey ones: they are turned grey",)
         data = dataclasses.replace(data, config=dataclasses.replace(data.config, input_shape=shape), notes=notes)
+    try:
+        # What a run's documents could not say.
+        data.config.check()
+    except ValueError as error:
+        raise DataError(f"data set {name} cannot be used: {error}: take another --input-size") from error
     if config is not None:
         return prepared_as(config, data)
     if flip is not None:

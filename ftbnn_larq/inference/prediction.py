@@ -45,7 +45,7 @@ def predict(
     path = check(path, engine)
     if path.is_dir():
         run = runs.open_run(path)
-        config = DataConfig.from_json(run.config["data"])
+        config = run.config.data
         pictures = _prepare(images, config)
         probabilities = trained.load_run(run).predict(pictures, batch_size=64, verbose=0)
     else:

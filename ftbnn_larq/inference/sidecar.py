@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
-from ftbnn_larq.data.formats import DataConfig
+from ftbnn_larq import documents
+from ftbnn_larq.documents import DataConfig
 from ftbnn_larq.errors import ModelFileError
+from ftbnn_larq.files import sha256
 from ftbnn_larq.inference import lce
 
 
@@ -16,10 +17,34 @@ def sidecar_path(flatbuffer: str | os.PathLike) -> Path:
     return Path(flatbuffer).with_suffix(".json")
 
 
-def gives_probabilities(flatbuffer: str | os.PathLike) -> bool:
-    """Whether a flatbuffer's output is probabilities and not logits: as its JSON file says, or its last operator."""
+def read(flatbuffer: str | os.PathLike) -> documents.Sidecar:
+    """What the JSON file beside a flatbuffer says.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ModelFileError: it is damaged, or of another flatbuffer.
+    """
     path = sidecar_path(flatbuffer)
-    said = json.loads(path.read_text(encoding="utf-8")).get("output") if path.is_file() else None
+    document = documents.read(path, documents.Sidecar, ModelFileError)
+    # Older files do not say it.
+    if document.sha256 is not None and document.sha256 != sha256(flatbuffer):
+        raise ModelFileError(
+            f"{path} is of another flatbuffer than {Path(flatbuffer).name}, their SHA-256 differ: bring the two files "
+            "together that `ftbnn-larq convert` wrote, or convert the network again"
+        )
+    return document
+
+
+def gives_probabilities(flatbuffer: str | os.PathLike) -> bool:
+    """Whether a flatbuffer's output is probabilities and not logits: as its JSON file says, or its last operator.
+
+    Raises:
+        ModelFileError: the JSON file is damaged, or of another flatbuffer.
+    """
+    try:
+        said = read(flatbuffer).output
+    except FileNotFoundError:
+        said = None
     return _ends_in_probabilities(Path(flatbuffer).read_bytes()) if said is None else said == "probabilities"
 
 
@@ -40,15 +65,14 @@ def data_config_beside(flatbuffer: str | os.PathLike, *, needed: bool = True) ->
         needed: False to return None if they are missing.
 
     Raises:
-        ModelFileError: the flatbuffer does not exist, the JSON file is damaged, or, if `needed`, they are missing.
+        ModelFileError: the flatbuffer does not exist, the JSON file is damaged or of another flatbuffer, or, if
+            `needed`, they are missing.
     """
     path = sidecar_path(flatbuffer)
     if not Path(flatbuffer).exists():
         raise ModelFileError(f"{flatbuffer}: no such file")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if "data" in document:
-            return DataConfig.from_json(document["data"])
+        document = read(flatbuffer)
     except FileNotFoundError as error:
         if not needed:
             return None
@@ -56,8 +80,8 @@ def data_config_beside(flatbuffer: str | os.PathLike, *, needed: bool = True) ->
             f"{path} is missing. `ftbnn-larq convert` wrote labels and preprocessing to it, beside "
             f"{Path(flatbuffer).name}: keep the two files together"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelFileError(f"{path}: damaged ({type(error).__name__}: {error})") from error
+    if document.data is not None:
+        return document.data
     if needed:
         raise ModelFileError(
             f"{path} names no data set, because the flatbuffer was made from a Keras file: convert that file again "

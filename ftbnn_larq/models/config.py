@@ -6,6 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+from ftbnn_larq.documents import MOST_CLASSES, MOST_SIDE, quoted
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 
 
@@ -40,6 +41,9 @@ LEAST_SLOPE = 0.01
 WIDTH_STEP = 16
 GROUP_STEP = 32
 FULL_WIDTH = 64
+
+# Of a network that is still built within minutes.
+MOST_UNITS, MOST_STAGES, MOST_CHANNELS, MOST_NUMBER = 500, 16, 32_768, 10**6
 
 # Fields of ResNetConfig whose value is one of these words.
 CHOICES = {
@@ -123,8 +127,8 @@ class ResNetConfig:
                 )
         for field, kind in _NUMBERS.items():
             object.__setattr__(self, field, _checked(field, getattr(self, field), kind))
-        if min(self.units) < 1:
-            raise ConfigError(f"units {self.units}: each stage needs at least 1")
+        if min(self.units) < 1 or sum(self.units) > MOST_UNITS:
+            raise ConfigError(f"units {self.units}: each stage needs at least 1, and all have at most {MOST_UNITS}")
         if self.width < 1 or self.width % WIDTH_STEP:
             raise ConfigError(
                 f"width {self.width} is not a multiple of {WIDTH_STEP} (LCE packs {GROUP_STEP} channels into a word): "
@@ -175,6 +179,11 @@ class ResNetConfig:
     def _check_channels(self) -> None:
         for stage in range(len(self.units)):
             channels = self._exact_channels(stage)
+            if channels > MOST_CHANNELS:
+                raise ConfigError(
+                    f"stage {stage + 1} has {channels:g} channels, of width {self.width} and widening {self.widening}: "
+                    f"take at most {MOST_CHANNELS}"
+                )
             if channels < 1 or channels != int(channels) or channels % (WIDTH_STEP // 2):
                 raise ConfigError(
                     f"widening {self.widening} gives stage {stage + 1} {channels:g} channels at width {self.width}: "
@@ -254,6 +263,14 @@ def _at(value, stage: int):
     return value[stage] if isinstance(value, tuple) else value
 
 
+def check_size(input_shape: tuple[int | None, ...], classes: int) -> None:
+    """Raise ConfigError for pictures or a number of classes for which no network is built."""
+    if any(side is not None and side > MOST_SIDE for side in input_shape):
+        raise ConfigError(f"pictures of {'x'.join(map(quoted, input_shape))}: take at most {MOST_SIDE} pixels a side")
+    if classes > MOST_CLASSES:
+        raise ConfigError(f"{quoted(classes)} classes: take at most {MOST_CLASSES:,}")
+
+
 def _nearest(number: float, step: int) -> int:
     return max(step, round(number / step) * step)
 
@@ -269,8 +286,12 @@ def _checked(field: str, value, kind: type):
         raise ConfigError(f"{field} {value!r}: give {'whole ' if kind is int else ''}numbers only")
     if (several and field in _ONE) or (not several and field in _SEVERAL):
         raise ConfigError(f"{field} {value!r}: give {'one number' if several else 'several numbers'}")
-    if not all(math.isfinite(number) for number in numbers):
+    if any(number != number or abs(number) == math.inf for number in numbers):
         raise ConfigError(f"{field} {value!r}: not finite; give finite numbers")
+    if len(numbers) > MOST_STAGES or any(abs(number) > MOST_NUMBER for number in numbers):
+        raise ConfigError(
+            f"{field} {quoted(value)}: give at most {MOST_STAGES} numbers, none of them beyond {MOST_NUMBER:,}"
+        )
     return tuple(map(kind, numbers)) if several else kind(value)
 
 

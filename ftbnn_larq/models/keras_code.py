@@ -117,7 +117,7 @@ def _refusal(config: dict) -> str | None:
     if kind in _DATA:
         return None
     if kind == "function":
-        known = own in FUNCTIONS and registered in (kind, own) and (module == "builtins" or _is_known(str(module)))
+        known = str(own) in FUNCTIONS and registered in (kind, own) and (module == "builtins" or _is_known(str(module)))
         return None if known else f"the function {own} of the module {module}"
     own = own if isinstance(own, dict) else {}
     if kind in _FUNCTION_LAYERS and not only_computes(str(own.get("function"))):

@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from ftbnn_larq import documents
 from ftbnn_larq.errors import ModelFileError, one_line
 from ftbnn_larq.models.keras_code import LARQ_ZOO, PACKAGE, code_in
 from ftbnn_larq.models.weights import WEIGHTS
@@ -67,6 +68,8 @@ def _checked(path) -> dict:
         raise ModelFileError(f"{path}: no such file")
     try:
         config, version = _stored(path)
+    except ModelFileError:
+        raise
     except Exception as error:  # zipfile, json and h5py raise a dozen kinds for a damaged file
         raise ModelFileError(f"{path}: damaged, or not a Keras model ({one_line(error, 160)})") from error
     if config is None:
@@ -98,8 +101,7 @@ def _stored(path: Path) -> tuple[dict | None, str]:
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            metadata = json.loads(archive.read(_METADATA))
-            config = json.loads(archive.read(_CONFIG))
+            metadata, config = (_json(path, archive, name) for name in (_METADATA, _CONFIG))
             archive.getinfo(WEIGHTS)
         return _whole(config), str(metadata.get("keras_version", _OLDEST))
     import h5py
@@ -108,7 +110,17 @@ def _stored(path: Path) -> tuple[dict | None, str]:
         config = file.attrs.get("model_config")
         version = file.attrs.get("keras_version", _OLDEST)
     text = version.decode() if isinstance(version, bytes) else str(version)
-    return None if config is None else _whole(json.loads(config)), text
+    if config is not None:
+        content = config if isinstance(config, bytes) else str(config).encode()
+        config = _whole(documents.parse(content, f"{path}, model_config", ModelFileError))
+    return config, text
+
+
+def _json(path: Path, archive: zipfile.ZipFile, name: str) -> dict:
+    """A JSON file in a .keras file, which may unpack to any size."""
+    if (size := archive.getinfo(name).file_size) > documents.MOST_BYTES:
+        raise ModelFileError(f"{path}, {name}: damaged: {size:,} bytes, expected at most {documents.MOST_BYTES:,}")
+    return documents.parse(archive.read(name), f"{path}, {name}", ModelFileError)
 
 
 def _whole(config: dict) -> dict:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ftbnn_larq.errors import ConfigError
 from ftbnn_larq.models import blocks
-from ftbnn_larq.models.config import ResNetConfig
+from ftbnn_larq.models.config import ResNetConfig, check_size
 
 DEFAULT_INPUT_SHAPE = (224, 224, 3)
 
@@ -31,8 +31,9 @@ def build(
         name: name of the model.
 
     Raises:
-        ConfigError: pictures are too small for the network, or there are fewer than 2 classes.
+        ConfigError: pictures are too small or too large for the network, or there are fewer than 2 or too many classes.
     """
+    check_size(input_shape or (), num_classes)
     if input_tensor is None:
         inputs = tf.keras.Input(input_shape or DEFAULT_INPUT_SHAPE, name="picture")
     else:

@@ -5,6 +5,8 @@ An .npz file has 1 bit for each binary weight, 32 bits for every other one, and 
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import errno
 import json
 import math
@@ -15,6 +17,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from ftbnn_larq import documents
 from ftbnn_larq.errors import ModelFileError, one_line
 from ftbnn_larq.files import written_whole
 
@@ -34,7 +37,7 @@ def load_weights(model, path: str | os.PathLike) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             file = _by_keras_name(Path(path), Path(folder))
-            stored = _stored_shapes(file) if file.name == WEIGHTS else None
+            stored = _shapes(file, "layers") if file.name == WEIGHTS else None
         except Exception as error:  # zipfile and h5py raise a dozen kinds for a damaged file
             raise ModelFileError(f"{path}: damaged, or not a .weights.h5 file ({one_line(error, 160)})") from error
         if stored is not None:
@@ -93,18 +96,31 @@ def _check_shapes(model, path, stored: dict[str, tuple]) -> None:
         )
 
 
-def _stored_shapes(path) -> dict[str, tuple]:
-    """Paths and shapes of the layers' weights in a .weights.h5 file, without those of the optimizer."""
+def optimizer_shapes(path: str | os.PathLike) -> list[tuple]:
+    """Shapes of the optimizer's variables in a .weights.h5 file.
+
+    Raises:
+        ModelFileError: the file is damaged, or has none.
+    """
+    try:
+        shapes = _shapes(path, "optimizer")
+        return [shape for _, shape in sorted(shapes.items(), key=lambda item: int(item[0].rpartition("/")[2]))]
+    except Exception as error:  # as above
+        raise ModelFileError(f"{path}: damaged, or without an optimizer ({one_line(error, 160)})") from error
+
+
+def _shapes(path, part: str) -> dict[str, tuple]:
+    """Paths and shapes of the variables in a part, "layers" or "optimizer", of a .weights.h5 file."""
     import h5py
 
     shapes = {}
 
     def note(name, item):
         if isinstance(item, h5py.Dataset):
-            shapes[f"layers/{name}"] = item.shape
+            shapes[f"{part}/{name}"] = item.shape
 
     with h5py.File(path) as file:
-        file["layers"].visititems(note)
+        file[part].visititems(note)
     return shapes
 
 
@@ -139,19 +155,19 @@ def save_weights(model, path: Path) -> None:
 DESCRIPTION = "description"
 
 
-def save_compact(model, path: str | os.PathLike, description: dict) -> None:
+def save_compact(model, path: str | os.PathLike, description: documents.Training) -> None:
     """Write a network's weights as an .npz file: binary kernels as their signs and the mean magnitude.
 
     Arguments:
         model: the network.
         path: the file to write.
-        description: what the network is and what it was trained on; it must be valid as JSON.
+        description: what the network is and what it was trained on; `documents.Weights` where more is to be told.
     """
     import numpy as np
 
     from ftbnn_larq.models.layers import is_binary
 
-    arrays = {DESCRIPTION: np.frombuffer(json.dumps(description).encode(), np.uint8)}
+    arrays = {DESCRIPTION: np.frombuffer(json.dumps(dataclasses.asdict(description)).encode(), np.uint8)}
     for layer in model.layers:
         for index, value in enumerate(layer.get_weights()):
             name = f"{layer.name}/{index}"
@@ -164,37 +180,30 @@ def save_compact(model, path: str | os.PathLike, description: dict) -> None:
         np.savez_compressed(temporary, **arrays)
 
 
-def read_description(path: str | os.PathLike) -> dict:
+def read_description(path: str | os.PathLike) -> documents.Weights:
     """The description in an .npz file. Raises ModelFileError if `save_compact` did not write the file."""
-    return _compact(path)[0]
+    with _opened(path) as file:
+        (size,) = _shape(file, DESCRIPTION)
+        if size > documents.MOST_BYTES:
+            raise ModelFileError(f"{path}: damaged: its description has {size:,} bytes")
+        content = file[DESCRIPTION].tobytes()
+    source = f"{path}, {DESCRIPTION}"
+    return documents.check(documents.parse(content, source, ModelFileError), documents.Weights, source, ModelFileError)
 
 
 def _load_compact(model, path) -> None:
-    import numpy as np
-
-    _, arrays = _compact(path)
-    values = []
-    for layer in model.layers:
-        for index, variable in enumerate(layer.weights):
-            name, shape = f"{layer.name}/{index}", tuple(variable.shape)
-            own_name = f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]}"
-            if f"{name}/signs" in arrays:
-                bits, size = arrays.pop(f"{name}/signs"), arrays.pop(f"{name}/size")
-                count = math.prod(shape)
-                found = shape if len(bits) == -(-count // 8) else f"{8 * len(bits)} bits"
-                value = size * (2.0 * np.unpackbits(bits)[:count] - 1) if found == shape else None
-            elif name in arrays:
-                value = arrays.pop(name)
-                found = value.shape
-            else:
-                raise ModelFileError(f"{path}: not the weights of this {model.name}: it has none for {own_name}")
-            if found != shape:
-                raise ModelFileError(
-                    f"{path}: not the weights of this {model.name}: {own_name} is {found} there, {shape} here"
-                )
-            values.append(value.reshape(shape))
+    with _opened(path) as file:
+        left, values = set(file.files) - {DESCRIPTION}, []
+        for layer in model.layers:
+            for index, variable in enumerate(layer.weights):
+                stored = [name for name in (f"{layer.name}/{index}", f"{layer.name}/{index}/signs") if name in left]
+                own_name = f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]}"
+                if not stored:
+                    raise ModelFileError(f"{path}: not the weights of this {model.name}: it has none for {own_name}")
+                values.append(_values(path, file, stored[0], model, own_name, tuple(variable.shape)))
+                left -= {stored[0], f"{layer.name}/{index}/size"}
     names = [layer.name for layer in model.layers]
-    more = [name for name in arrays if not (name.startswith("logits/") and "logits" not in names)]
+    more = [name for name in left if not (name.startswith("logits/") and "logits" not in names)]
     if more:
         raise ModelFileError(
             f"{path}: not the weights of this {model.name}: it has {len(more)} more, first {min(more)}"
@@ -203,12 +212,41 @@ def _load_compact(model, path) -> None:
         variable.assign(value)
 
 
-def _compact(path) -> tuple[dict, dict]:
+def _values(path, file, name: str, model, own_name: str, shape: tuple):
+    """The weights called `name` in an .npz file. Their size is compared with `shape` before they are read."""
+    import numpy as np
+
+    count, found, binary = math.prod(shape), _shape(file, name), name.endswith("/signs")
+    if binary and found == (-(-count // 8),) and _shape(file, size := name.removesuffix("signs") + "size") == ():
+        return (file[size] * (2.0 * np.unpackbits(file[name])[:count] - 1)).reshape(shape)
+    if binary or found != shape:
+        found = f"{8 * math.prod(found)} bits" if binary else found
+        raise ModelFileError(f"{path}: not the weights of this {model.name}: {own_name} is {found} there, {shape} here")
+    return file[name]
+
+
+def _shape(file, name: str) -> tuple[int, ...]:
+    """The shape of an array in an .npz file, without reading the array. Raises ValueError: it is none of numbers."""
+    from numpy.lib import format as npy
+
+    with file.zip.open(f"{name}.npy") as member:
+        known = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+        shape, _, kind = known[npy.read_magic(member)](member)
+    if kind.kind not in "fiu" or kind.itemsize > 8:
+        raise ValueError(f"{name} holds {kind}")
+    return shape
+
+
+@contextlib.contextmanager
+def _opened(path):
     import numpy as np
 
     try:
+        with zipfile.ZipFile(path):
+            pass  # Of another file numpy reads all at once.
         with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        return json.loads(arrays.pop(DESCRIPTION).tobytes()), arrays
+            yield file
+    except ModelFileError:
+        raise
     except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds for a damaged file
         raise ModelFileError(f"{path}: damaged, or not a weights file ({one_line(error, 160)})") from error

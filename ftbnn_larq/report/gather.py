@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import math
 import os
 from pathlib import Path
 
+from ftbnn_larq import documents
 from ftbnn_larq import runs as run_folders
-from ftbnn_larq.benchmarking.measurements import read_all
+from ftbnn_larq.benchmarking.measurements import as_text, read_all
 from ftbnn_larq.boards import device
 from ftbnn_larq.errors import FtbnnError, RunError
 
@@ -122,8 +122,8 @@ def gather(runs: str | os.PathLike, measurements: str | os.PathLike, *, ops: boo
     ):
         try:
             found.append(_run(run_folders.open_run(config.parent)))
-        except (RunError, OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):
-            left_out.append(str(config.parent))
+        except (RunError, OSError, ValueError, csv.Error):
+            left_out.append(as_text(str(config.parent)))
     documents, damaged = read_all(measurements)
     if not found and not documents:
         raise RunError(
@@ -138,55 +138,60 @@ def gather(runs: str | os.PathLike, measurements: str | os.PathLike, *, ops: boo
 def _number(text: str | None) -> float | None:
     try:
         value = float(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # TypeError: of a row with more or fewer cells than columns
         return None
-    return value if math.isfinite(value) else None
+    # Beyond that, nothing can be drawn.
+    return value if abs(value) < 1e30 else None
 
 
-def _figures(document: dict, *names: str) -> dict:
-    """The named numbers of a document; None for a missing one. Raises TypeError if one is not a number."""
-    found = {name: document.get(name) for name in names}
-    sum(value for value in found.values() if value is not None)
-    return found
+def _history(metrics: Path) -> list[dict]:
+    """The rows of metrics.csv. Raises ValueError or csv.Error: it is damaged."""
+    if not metrics.is_file():
+        return []
+    # utf-8-sig, because spreadsheets write a byte order mark.
+    with open(metrics, encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        if "epoch" not in (reader.fieldnames or ()):
+            raise ValueError(f"{metrics}: no column epoch")
+        rows = [{key: _number(value) for key, value in row.items()} for row in reader]
+    return [row for row in rows if row["epoch"] is not None]
 
 
-def _json(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _document(path: Path, kind: type):
+    """The document in a file; None if there is no such file. Raises RunError: it is damaged."""
+    return documents.read(path, kind, RunError) if path.is_file() else None
 
 
-def _run(run: run_folders.Run) -> tuple[RunRow, dict]:
-    metrics, history = run.path / "metrics.csv", []
-    if metrics.is_file():
-        # utf-8-sig, because spreadsheets write a byte order mark.
-        with open(metrics, encoding="utf-8-sig", newline="") as file:
-            history = [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
-        history = [row for row in history if row["epoch"] is not None]
-    result, converted = _json(run.path / run_folders.RESULT), _json(run.path / "model.json")
+def _run(run: run_folders.Run) -> tuple[RunRow, documents.Network]:
+    result = _document(run.path / run_folders.RESULT, documents.Result)
+    converted = _document(run.path / "model.json", documents.Sidecar)
     row = RunRow(
-        name=run.path.name,
-        model=run.model_name,
-        dataset=run.config["data"]["name"],
-        input="x".join(map(str, run.config["model"]["input_shape"])),
-        history=history,
-        sha256=converted.get("sha256"),
-        **_figures(result, "top1", "top5", "seconds"),
-        **_figures(converted, "bytes"),
+        name=as_text(run.path.name),
+        model=as_text(run.model_name),
+        dataset=as_text(run.config.data.name),
+        input="x".join(map(str, run.config.model.input_shape)),
+        history=_history(run.path / run_folders.METRICS),
+        top1=result and result.top1,
+        top5=result and result.top5,
+        seconds=result and result.seconds,
+        bytes=converted and converted.bytes,
+        sha256=converted and converted.sha256,
     )
-    return row, run.config["model"]
+    return row, run.config.model
 
 
-def _count(rows: list[tuple[RunRow, dict]]) -> None:
+def _count(rows: list[tuple[RunRow, documents.Network]]) -> None:
     """Set the OPs of runs. Equal networks are built once; a network that cannot be built any more has None."""
     known = {}
     for row, model in rows:
-        key = json.dumps(model, sort_keys=True)
+        key = json.dumps(dataclasses.asdict(model), sort_keys=True)
         if key not in known:
             from ftbnn_larq.analysis.counts import count
             from ftbnn_larq.zoo import networks
 
             try:
                 known[key] = count(networks.rebuild(model))["ops"]
-            except (FtbnnError, KeyError, TypeError):
+            except FtbnnError:
                 known[key] = None
         row.ops = known[key]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import logging
 import math
 import time
@@ -12,10 +11,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ftbnn_larq.errors import TrainingError
-from ftbnn_larq.files import sha256, write_json, write_text
-from ftbnn_larq.models.weights import save_weights
-from ftbnn_larq.runs import METRICS, Run
+from ftbnn_larq import documents
+from ftbnn_larq.documents import Checkpoint
+from ftbnn_larq.errors import ModelFileError, RunError, TrainingError
+from ftbnn_larq.files import sha256, write_text
+from ftbnn_larq.models.weights import load_weights, optimizer_shapes, save_weights
+from ftbnn_larq.runs import METRICS, RECIPE, Run
 from ftbnn_larq.training.optimization import use_averages
 
 log = logging.getLogger(__name__)
@@ -28,29 +29,49 @@ def _files(run: Run, epoch: int) -> tuple[Path, Path]:
     return stem.with_suffix(".weights.h5"), stem.with_suffix(".json")
 
 
-def newest(run: Run) -> dict | None:
-    """The record of the newest undamaged checkpoint; None if there is none.
+def newest(run: Run) -> Checkpoint | None:
+    """The record of the newest checkpoint whose files are whole; None of a run that has none yet.
 
-    Returns:
-        `{epoch, sha256, history}`: the number of finished epochs, the checksum of the weights, the metrics per epoch.
+    Raises:
+        RunError: there are checkpoints but none is whole, or one is, and says what cannot be.
     """
-    for path in sorted((run.path / "checkpoints").glob("epoch-*.json"), reverse=True):
+    paths = sorted((run.path / "checkpoints").glob("epoch-*.json"), reverse=True)
+    for path in paths:
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            if len(record["history"]) != record["epoch"]:
-                raise ValueError(f"it has metrics of {len(record['history'])} epochs instead of {record['epoch']}")
-            if sha256(_files(run, record["epoch"])[0]) != record["sha256"]:
-                raise ValueError("its checksum differs")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("checkpoint %s is damaged and skipped: %s", path, error)
+            value = documents.load(path, RunError)
+        except (OSError, RunError) as error:
+            log.warning("a damaged checkpoint is skipped: %s", error)
             continue
-        return record
+        record = documents.check(value, Checkpoint, path, RunError)
+        weights, own = _files(run, record.epoch)
+        if own != path:
+            raise RunError(f"{path}: damaged: epoch is {record.epoch}, and {own.name} is its name")
+        if weights.is_file() and sha256(weights) == record.sha256:
+            return record
+        log.warning("a damaged checkpoint is skipped: %s: its checksum is not that in %s", weights, path.name)
+    if paths:
+        raise RunError(
+            f"{run.path}: all of its {len(paths)} checkpoints are damaged: begin anew with ftbnn-larq train --recipe "
+            f"{run.path / RECIPE}"
+        )
     return None
 
 
-def restore(run: Run, record: dict, model: tf.keras.Model) -> None:
-    """Load a checkpoint into a compiled model and its optimizer, which must be built."""
-    model.load_weights(_files(run, record["epoch"])[0])
+def restore(run: Run, record: Checkpoint, model: tf.keras.Model) -> None:
+    """Load a checkpoint into a compiled model and its optimizer, which must be built.
+
+    Raises:
+        RunError: its weights are those of another network or optimizer, or cannot be read.
+    """
+    weights, own = _files(run, record.epoch)
+    way_out = f"to go on from the checkpoint before, if there is one, remove {own} and resume again"
+    try:
+        load_weights(model, weights)
+        # Keras skips an optimizer that does not fit.
+        if optimizer_shapes(weights) != [tuple(variable.shape) for variable in model.optimizer.variables]:
+            raise ModelFileError(f"{weights}: not the state of this run's optimizer")
+    except ModelFileError as error:
+        raise RunError(f"{error}; {way_out}") from error
 
 
 def has_stopped(history: list[dict], patience: int, first: int = 0) -> bool:
@@ -139,7 +160,7 @@ class Keeper(tf.keras.callbacks.Callback):
         weights, record = _files(self.run, epoch)
         save_weights(self.model, weights)
         # The record is written last: a checkpoint without a record is incomplete.
-        write_json(record, {"epoch": epoch, "sha256": sha256(weights), "history": self.history})
+        documents.write(record, Checkpoint(epoch, sha256(weights), tuple(self.history)))
         for old in sorted(record.parent.glob("epoch-*.json"))[:-KEPT]:
             old.unlink()
             old.with_suffix(".weights.h5").unlink(missing_ok=True)

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ftbnn_larq import recipe, runs
+from ftbnn_larq import documents, recipe, runs
 from ftbnn_larq.analysis.accuracy import accuracy
-from ftbnn_larq.data import Data, DataConfig, pipeline
+from ftbnn_larq.data import Data, pipeline
 from ftbnn_larq.data import load as load_data
+from ftbnn_larq.documents import Network, Result, Scores, Training
 from ftbnn_larq.errors import ConfigError, TrainingError, TrainingInterrupted
-from ftbnn_larq.files import write_json
+from ftbnn_larq.files import remove_leftovers
 from ftbnn_larq.models import ends
 from ftbnn_larq.models.layers import train_with
 from ftbnn_larq.models.weights import load_weights
@@ -26,7 +27,7 @@ from ftbnn_larq.training import checkpoints, convertible, distribution, precisio
 from ftbnn_larq.training.optimization import create_optimizer, use_averages
 from ftbnn_larq.training.student import Student
 from ftbnn_larq.training.watching import BOARD, Watcher, draw_curves
-from ftbnn_larq.zoo import networks, peers, trained
+from ftbnn_larq.zoo import networks, peers
 
 # The run folder's name in the messages of other workers: only rank 0 knows the real one.
 ELSEWHERE = Path("RUN-OF-RANK-0")
@@ -77,20 +78,12 @@ def start(
         teacher=sources.absolute(how.teacher),
     )
     _check(data, how, strategy)
-    config = {
-        "model": {
-            "name": model,
-            "options": networks.whole_configuration(model, options or {}),
-            "input_shape": list(data.config.input_shape),
-            "classes": len(data.config.labels),
-        },
-        "data": data.config.to_json(),
-        "seed": seed,
-        "versions": runs.versions(),
-    }
+    options = networks.whole_configuration(model, options or {})
+    network = Network(model, options, data.config.input_shape, len(data.config.labels))
+    config = Training(network, data.config, seed, runs.versions())
     # Built before anything is written, so that a network that cannot be built leaves no folder behind.
     training = _Training(runs.Run(Path(), config), data, how, strategy, init_from=how.init_from, on_event=on_event)
-    if warning := convertible.warning(training.network, config["model"]):
+    if warning := convertible.warning(training.network, config.model):
         on_event(warning)
     if distribution.is_chief(strategy):
         run = runs.create_run(output, config)
@@ -130,14 +123,14 @@ def resume(
     run = runs.open_run(path)
     planned = recipe.read(run.path / runs.RECIPE)
     how = planned.replace(epochs=epochs, precision=precision.resolve(planned.precision))
-    config = DataConfig.from_json(run.config["data"])
+    config = run.config.data
     data = load_data(config.name, data_dir=data_dir or config.data_dir, config=config)
     _check(data, how, strategy)
     record = checkpoints.newest(run)
-    if record and how.epochs < record["epoch"]:
-        raise ConfigError(f"{run.path} has {record['epoch']} epochs already, {how.epochs} are too few: give more")
+    if record and how.epochs < record.epoch:
+        raise ConfigError(f"{run.path} has {record.epoch} epochs already, {how.epochs} are too few: give more")
     if record and how.epochs != planned.epochs:
-        run = run.change_length(record["epoch"], planned.epochs)
+        run = run.change_length(record.epoch, planned.epochs)
     # A checkpoint has its own weights. The source of the first weights may no longer exist.
     init_from = "" if record else how.init_from
     training = _Training(run, data, how, strategy, init_from=init_from, on_event=on_event)
@@ -169,57 +162,72 @@ class _Training:
         init_from: str,
         on_event: Callable[[str], None],
     ):
-        self.data, self.how, self.strategy, self.seed = data, how, strategy, run.config["seed"]
+        self.data, self.how, self.strategy, self.seed = data, how, strategy, run.config.seed
         self.steps = data.train.examples // how.batch_size
         with strategy.scope():
             # The teacher comes first. It is refused more often than the network, and the seed below is set after it.
             self.teacher = sources.teacher(how.teacher, data, on_event) if how.teacher else None
             # Never 0: with global seed 0, tf.data accepts no tensor as the seed of a shuffle.
             tf.keras.utils.set_random_seed(self.seed + 1)
-            self.network = trained.build(run)
+            self.network = networks.rebuild(run.config.model)
             if init_from:
                 sources.initialise(self.network, init_from)
             sources.freeze(self.network, how.freeze)
 
-    def run_in(self, target: runs.Run, source: runs.Run, record: dict | None, callbacks: tuple) -> dict:
+    def run_in(self, target: runs.Run, source: runs.Run, record: documents.Checkpoint | None, callbacks: tuple) -> dict:
         """Train into `target`, from a checkpoint of `source` or from the beginning, and evaluate.
 
         The two differ only on workers that do not write the run: their `target` is a temporary folder.
         """
-        history = record["history"] if record else []
+        history = list(record.history) if record else []
         with contextlib.ExitStack() as stack:
             if target.path != source.path or not distribution.is_chief(self.strategy):
                 stack.callback(shutil.rmtree, target.path, ignore_errors=True)
             stack.enter_context(runs.in_use(target))
+            # Before anything is written: a checkpoint may not fit.
+            restored = self._restored(source, record)
+            remove_leftovers(target.path)
             # Saved now, so that a changed number of epochs survives the next interruption.
-            if "length_changed" in source.config:
+            if source.config.length_changed:
                 dataclasses.replace(source, path=target.path).save_config()
             self.how.save(target.path / runs.RECIPE)
             stack.enter_context(distribution.lost_workers_told(source.path))
             try:
-                self._train(target, source, record, history, callbacks)
+                self._train(target, restored, history, callbacks)
                 return self._evaluate(target, source, history)
             except KeyboardInterrupt as error:
                 raise TrainingInterrupted(source.path) from error
             except TrainingError as error:
                 raise TrainingError(f"{error}; the run so far is in {source.path}") from error
             except OSError as error:
+                reason = ": ".join(str(each) for each in (error.filename, error.strerror or error) if each)
                 raise TrainingError(
-                    f"cannot continue after epoch {len(history)}: {error.strerror or error}. Checkpoints are intact: "
-                    f"remove the cause, then type ftbnn-larq train --resume {source.path}"
+                    f"cannot continue after epoch {len(history)}: {reason}. Checkpoints are intact: remove the cause, "
+                    f"then type ftbnn-larq train --resume {source.path}"
                 ) from error
 
-    def _train(self, target, source, record, history, callbacks) -> None:
+    def _parts(self) -> list[tuple[int, int, bool]]:
+        """The parts of the training: epochs before it and after it, and whether its weights are binary."""
+        first = self.how.float_weights_epochs
+        return [(0, first, False), (first, self.how.epochs, True)]
+
+    def _restored(self, source: runs.Run, record: documents.Checkpoint | None) -> dict[tuple, Student]:
+        """The model of the part that a checkpoint is of, with its weights."""
+        for part in self._parts() if record else ():
+            if part[0] < record.epoch <= part[1]:
+                model = self._compiled(*part)
+                with self.strategy.scope():
+                    checkpoints.restore(source, record, model)
+                return {part: model}
+        return {}
+
+    def _train(self, target, restored: dict[tuple, Student], history, callbacks) -> None:
         how = self.how
-        parts = [(0, how.float_weights_epochs, False), (how.float_weights_epochs, how.epochs, True)]
-        for first, last, binary in parts:
+        for first, last, binary in self._parts():
             begun = len(history)
             if last <= first or begun > last:
                 continue
-            model = self._compiled(first, last, binary)
-            if record and first < begun:
-                with self.strategy.scope():
-                    checkpoints.restore(source, record, model)
+            model = restored.get((first, last, binary)) or self._compiled(first, last, binary)
             # No patience in the step with float weights: the next step starts where its schedule ends.
             patience = how.patience if binary else 0
             if begun < last and not checkpoints.has_stopped(history, patience, first):
@@ -280,7 +288,7 @@ class _Training:
         network = self.network
         if self.strategy.num_replicas_in_sync > 1:
             values = network.get_weights()
-            network = trained.build(source)
+            network = networks.rebuild(source.config.model)
             network.set_weights(values)
         train_with(network)
 
@@ -291,14 +299,14 @@ class _Training:
         last = top()
         load_weights(network, target.weights if target.weights.is_file() else source.weights)
         best = top()
-        result = {
-            "run": str(source.path),
-            "model": source.model_name,
-            "dataset": self.data.config.name,
-            "epochs": len(history),
+        result = Result(
+            run=str(source.path),
+            model=source.model_name,
+            dataset=self.data.config.name,
+            epochs=len(history),
             **best,
-            "last": {key: last[key] for key in ("top1", "top5")},
-            "seconds": round(sum(row["seconds"] for row in history), 1),
-        }
-        write_json(target.path / runs.RESULT, result)
-        return result
+            last=Scores(last["top1"], last["top5"]),
+            seconds=round(sum(row["seconds"] for row in history), 1),
+        )
+        documents.write(target.path / runs.RESULT, result)
+        return dataclasses.asdict(result)

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 from ftbnn_larq import data, recipe, runs, zoo
+from ftbnn_larq.documents import quoted
 from ftbnn_larq.errors import ConfigError
 from ftbnn_larq.recipe import Recipe
-from ftbnn_larq.zoo import networks
+from ftbnn_larq.zoo import networks, trained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +72,8 @@ def plan(
     options = options or {}
     if not model and recipe_file and (Path(recipe_file).parent / runs.CONFIG).is_file():
         run = runs.open_run(Path(recipe_file).parent)
-        model, options = run.model_name, {**run.config["model"]["options"], **options}
-        seed = run.config["seed"] if seed is None else seed
+        model, options = run.model_name, {**run.config.model.options, **options}
+        seed = run.config.seed if seed is None else seed
         place, notes = _place_of(run, place), _changed_lengths(run)
     if not model:
         raise ConfigError("which model? for instance ftbnn_r18; `ftbnn-larq list` shows them all")
@@ -82,15 +83,28 @@ def plan(
     how = recipe.read(recipe_file) if recipe_file else zoo.recipe_for(place["dataset"])
     how = recipe.from_table(changes, "the options", how)
     networks.check_recipe(model, how)
+    _check_memory(how, place["input_size"])
     return Plan(model, options, how, **place, seed=seed or 0, notes=notes)
 
 
+def _check_memory(how: Recipe, input_size: int | None) -> None:
+    """Raise ConfigError for batches that this machine cannot hold, even in grey."""
+    needed = 4 * how.batch_size * (input_size or 0) ** 2
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise ConfigError(
+            f"{how.batch_size} pictures of {quoted(input_size)} pixels a side need more memory than the "
+            f"{there / 1e9:.0f} GB of this machine: take a smaller batch size or input size"
+        )
+
+
 def _resumed(run: runs.Run, model, dataset, data_dir, given: list[str], changes: dict) -> Plan:
-    own = run.config["data"]
+    trained.check(run)
+    own = run.config.data
     if model and model != run.model_name:
         raise ConfigError(f"{run.path} is a run of {run.model_name}, not of {model}")
-    if dataset and dataset != own["name"]:
-        raise ConfigError(f"{run.path} was trained on {own['name']}, not on {dataset}")
+    if dataset and dataset != own.name:
+        raise ConfigError(f"{run.path} was trained on {own.name}, not on {dataset}")
     if others := [name for name in given if name != "epochs"]:
         raise ConfigError(
             f"{run.path} goes on as it began: only --epochs and --data-dir can be changed, not {', '.join(others)}"
@@ -98,11 +112,11 @@ def _resumed(run: runs.Run, model, dataset, data_dir, given: list[str], changes:
     how = recipe.from_table(changes, "the options", recipe.read(run.path / runs.RECIPE))
     return Plan(
         run.model_name,
-        run.config["model"]["options"],
+        run.config.model.options,
         how,
-        own["name"],
+        own.name,
         data_dir,
-        seed=run.config["seed"],
+        seed=run.config.seed,
         resumed=run,
         epochs=changes.get("epochs"),
     )
@@ -110,23 +124,23 @@ def _resumed(run: runs.Run, model, dataset, data_dir, given: list[str], changes:
 
 def _place_of(run: runs.Run, given: dict) -> dict:
     """Data set, folder, size and flip of a run, where `given` says nothing else and names no other data set."""
-    own = run.config["data"]
-    if given["dataset"] not in (None, own["name"]):
+    own = run.config.data
+    if given["dataset"] not in (None, own.name):
         return given
-    height, width, _ = own["input_shape"]
+    height, width, _ = own.input_shape
     # Pictures that are not square have the size that the data set gives them.
     size = height if height == width else None
     return {
-        "dataset": own["name"],
-        "data_dir": given["data_dir"] or own["data_dir"],
+        "dataset": own.name,
+        "data_dir": given["data_dir"] or own.data_dir,
         "input_size": given["input_size"] or size,
-        "flip": own["flip"] if given["flip"] is None else given["flip"],
+        "flip": own.flip if given["flip"] is None else given["flip"],
     }
 
 
 def _changed_lengths(run: runs.Run) -> tuple[str, ...]:
     return tuple(
-        f"{run.path} changed its length after epoch {each['after']} of {each['of']}, and the learning rate with it: "
+        f"{run.path} changed its length after epoch {each.after} of {each.of}, and the learning rate with it: "
         "this is no exact repetition"
-        for each in run.config.get("length_changed", [])
+        for each in run.config.length_changed
     )

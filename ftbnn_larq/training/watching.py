@@ -96,6 +96,6 @@ def draw_curves(run: Run, history: list[dict]) -> None:
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
-    figure.suptitle(f"{run.model_name} on {run.config['data']['name']}")
+    figure.suptitle(f"{run.model_name} on {run.config.data.name}", parse_math=False)
     with written_whole(run.path / CURVES) as temporary:
         figure.savefig(temporary, dpi=120)

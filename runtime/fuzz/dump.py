@@ -14,6 +14,7 @@ TYPES = {0: 1, 1: 10, 2: 2, 3: 3, 4: 4, 6: 6, 9: 9}
 FIELDS = {
     "AddOptions": ("fusedActivationFunction",),
     "MulOptions": ("fusedActivationFunction",),
+    "FullyConnectedOptions": ("fusedActivationFunction", "weightsFormat"),
     "ConcatenationOptions": ("axis", "fusedActivationFunction"),
     "SplitOptions": ("numSplits",),
     "StridedSliceOptions": ("beginMask", "endMask", "ellipsisMask", "newAxisMask", "shrinkAxisMask"),

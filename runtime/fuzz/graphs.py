@@ -37,7 +37,8 @@ def packed(sketch: Sketch) -> list[int]:
 
 
 def stored(sketch: Sketch) -> list[int]:
-    """Weights in fewer bits, of each kind, and one that two convolutions read; channels that are cut; factors."""
+    """Weights in fewer bits, of each kind, and one that two convolutions read; channels that are cut; factors; a dense
+    layer behind a pool."""
     x = sketch.input((1, 7, 6, 33))
     value = sketch.window("CONV_2D", x, 64, (3, 3), (1, 1), stored=np.int8, axis=0)
     turned = [
@@ -52,7 +53,9 @@ def stored(sketch: Sketch) -> list[int]:
     sketch.graph.operators[-1].inputs[1:] = weights
     value = sketch.window("CONV_2D", value, 40, (1, 1), (2, 2), stored=np.float16)
     value = sketch.window("CONV_2D", value, 32, (1, 1), (1, 1), stored=np.int8)
-    return [value, sketch.bconv(sketch.slice(words, (0, 0, 0, -1), (0, 7, 6, 2), (1, 1), np.int32), 32, 8)]
+    pooled = sketch.pool("AVERAGE_POOL_2D", value, sketch.shapes[value][1:3], sketch.shapes[value][1:3])
+    classes = sketch.dense(pooled, 37, np.int8, 0, activation=1)
+    return [value, classes, sketch.bconv(sketch.slice(words, (0, 0, 0, -1), (0, 7, 6, 2), (1, 1), np.int32), 32, 8)]
 
 
 def write(folder: Path, flatbuffers: list[Path]) -> list[Path]:

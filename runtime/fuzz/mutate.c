@@ -5,7 +5,8 @@
 
 // A number as a hostile file has it.
 static int odd_number(int now) {
-  static const int odd[] = {0, -1, 1, 2, 3, 7, 31, 32, 33, 64, 255, 256, 257, 65535, 65536, 1 << 20, 1 << 30, INT32_MAX, INT32_MIN};
+  static const int odd[] = {0,   -1,  1,   2,     3,     7,       31,      32,        33,       64,
+                            255, 256, 257, 65535, 65536, 1 << 20, 1 << 30, INT32_MAX, INT32_MIN};
   switch (random_number(4)) {
     case 0:
       return (int)((int64_t)now + 1);
@@ -109,7 +110,8 @@ static void change_node(Graph *graph, Node *node) {
         node->options[random_number((uint32_t)node->option_bytes)] ^= (unsigned char)(1u << random_number(8));
       else if (node->option_bytes)
         node->options[random_number((uint32_t)node->option_bytes)] = (unsigned char)random_number(256);
-      if (node->option_bytes && !random_number(6)) node->option_bytes = (int)random_number((uint32_t)node->option_bytes);
+      if (node->option_bytes && !random_number(6))
+        node->option_bytes = (int)random_number((uint32_t)node->option_bytes);
       break;
     case 4: {
       int *param = &node->params[random_number(MAX_PARAMS)];
@@ -142,15 +144,17 @@ static void change_node(Graph *graph, Node *node) {
 }
 
 void mutate(Graph *graph) {
-  static const int kinds[] = {kTfLiteBuiltinDequantize, kTfLiteBuiltinStridedSlice, kTfLiteBuiltinSplit, kTfLiteBuiltinConcatenation};
+  static const int kinds[] = {kTfLiteBuiltinDequantize, kTfLiteBuiltinStridedSlice, kTfLiteBuiltinSplit,
+                              kTfLiteBuiltinConcatenation};
   Node *node = &graph->nodes[random_number((uint32_t)graph->node_count)];
   Tensor *tensor = &graph->tensors[random_number((uint32_t)graph->tensor_count)];
   // Often one of those that change where things lie, or a tensor of theirs.
   if (random_number(2)) {
     node = node_of(graph, kinds[random_number(sizeof kinds / sizeof *kinds)]);
     const int place = (int)random_number((uint32_t)(node->input_count + node->output_count) + 1);
-    const int index = place < node->input_count ? node->inputs[place]
-                      : place < node->input_count + node->output_count ? node->outputs[place - node->input_count] : -1;
+    const int index = place < node->input_count                        ? node->inputs[place]
+                      : place < node->input_count + node->output_count ? node->outputs[place - node->input_count]
+                                                                       : -1;
     if (index >= 0 && index < graph->tensor_count) tensor = &graph->tensors[index];
   }
   if (random_number(2))

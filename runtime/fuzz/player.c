@@ -1,5 +1,5 @@
-// The interpreter. Each tensor has exactly the memory that its type and shape need, so that AddressSanitizer sees whatever
-// is read or written beside it.
+// The interpreter. Each tensor has exactly the memory that its type and shape need, so that AddressSanitizer sees
+// whatever is read or written beside it.
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ typedef struct {
   TfLiteNode *nodes;
   TfLiteRegistration *registrations;
   TfLiteIntArray *plan;
-  int claimed, refused, ran;
+  int refused, ran;
 } Player;
 
 static TfLiteIntArray *array_of(const int *values, int count) {
@@ -32,7 +32,9 @@ static TfLiteIntArray *array_of(const int *values, int count) {
 }
 
 static size_t bytes_of(const TfLiteTensor *tensor) {
-  uint64_t count = tensor->type == kTfLiteInt8 || tensor->type == kTfLiteBool ? 1 : tensor->type == kTfLiteFloat16 ? 2 : 4;
+  uint64_t count = tensor->type == kTfLiteInt8 || tensor->type == kTfLiteBool ? 1
+                   : tensor->type == kTfLiteFloat16                           ? 2
+                                                                              : 4;
   for (int i = 0; i < tensor->dims->size; ++i) {
     if (tensor->dims->data[i] <= 0) return 0;
     count *= (uint64_t)tensor->dims->data[i];
@@ -76,52 +78,72 @@ static void collect(const TfLiteIntArray *list, char *flags, int count) {
   }
 }
 
-// One part of all claimed nodes, as if nothing stood between them.
-static TfLiteStatus replace(TfLiteContext *context, TfLiteRegistration registration, const TfLiteIntArray *claimed,
-                            TfLiteDelegate *delegate) {
-  Player *player = (Player *)(void *)context;
+// Sets what a part of the claimed nodes reads from outside, and makes for it.
+static void set_borders(const Player *player, const TfLiteIntArray *part, TfLiteIntArray *inputs,
+                        TfLiteIntArray *outputs) {
   const int count = player->graph->tensor_count;
   char *made = calloc((size_t)count, 1), *read = calloc((size_t)count, 1), *wanted = calloc((size_t)count, 1);
-  char *is_claimed = calloc((size_t)player->graph->node_count, 1);
-  for (int i = 0; i < claimed->size; ++i) {
-    is_claimed[claimed->data[i]] = 1;
-    collect(player->nodes[claimed->data[i]].inputs, read, count);
-    collect(player->nodes[claimed->data[i]].outputs, made, count);
-  }
-  for (int i = 0; i < player->graph->node_count; ++i) {
-    if (!is_claimed[i]) collect(player->nodes[i].inputs, wanted, count);
+  for (int i = 0, next = 0; i < player->graph->node_count; ++i) {
+    const bool is_inside = next < part->size && part->data[next] == i;
+    collect(player->nodes[i].inputs, is_inside ? read : wanted, count);
+    if (is_inside) collect(player->nodes[i].outputs, made, count), ++next;
   }
   for (int i = 0; i < player->graph->output_count; ++i) wanted[player->graph->outputs[i]] = 1;
-  TfLiteIntArray *inputs = array_of(NULL, 0), *outputs = array_of(NULL, 0);
-  inputs = realloc(inputs, sizeof *inputs + (size_t)count * sizeof(int));
-  outputs = realloc(outputs, sizeof *outputs + (size_t)count * sizeof(int));
   for (int i = 0; i < count; ++i) {
     if (read[i] && !made[i]) inputs->data[inputs->size++] = i;
     if (made[i] && wanted[i]) outputs->data[outputs->size++] = i;
   }
-  TfLiteIntArray *nodes = array_of(claimed->data, claimed->size);
-  TfLiteDelegateParams params = {delegate, nodes, inputs, outputs};
-  TfLiteNode node = {.inputs = inputs, .outputs = outputs};
-  node.user_data = registration.init(context, (const char *)&params, 0);
-  player->claimed = claimed->size;
-  TfLiteStatus status = registration.prepare(context, &node);
-  size_t total = 0;
-  for (int i = 0; i < count && status == kTfLiteOk; ++i) {
-    TfLiteTensor *tensor = &player->tensors[i];
-    if (tensor->allocation_type == kTfLiteMmapRo || (!read[i] && !made[i])) continue;
+  free(made), free(read), free(wanted);
+}
+
+// Gives each tensor of a node memory of its size. False where that is too much.
+static bool fill(Player *player, const TfLiteIntArray *list, size_t *total) {
+  for (int i = 0; i < list->size; ++i) {
+    if (list->data[i] < 0 || list->data[i] >= player->graph->tensor_count) continue;
+    TfLiteTensor *tensor = &player->tensors[list->data[i]];
+    if (tensor->allocation_type == kTfLiteMmapRo) continue;
     const size_t bytes = bytes_of(tensor);
-    if (bytes == SIZE_MAX || (total += bytes) > 8 * (size_t)MAX_TENSOR_BYTES) {
-      status = kTfLiteError;
-      break;
-    }
+    if (bytes == SIZE_MAX || (*total += bytes) > 8 * (size_t)MAX_TENSOR_BYTES) return false;
     free(tensor->data);
     tensor->data = malloc(bytes);
     tensor->bytes = bytes;
     for (size_t j = 0; j < bytes; ++j) ((unsigned char *)tensor->data)[j] = (unsigned char)(random_number(256) & 0xbf);
   }
-  if (status == kTfLiteOk && registration.invoke(context, &node) == kTfLiteOk) ++player->ran;
-  registration.free(context, node.user_data);
-  free(nodes), free(inputs), free(outputs), free(made), free(read), free(wanted), free(is_claimed);
+  return true;
+}
+
+// One part of all claimed nodes or two, as if nothing stood between them.
+static TfLiteStatus replace(TfLiteContext *context, TfLiteRegistration registration, const TfLiteIntArray *claimed,
+                            TfLiteDelegate *delegate) {
+  Player *player = (Player *)(void *)context;
+  const int cut = random_number(3) ? claimed->size : (int)random_number((uint32_t)claimed->size);
+  const int begins[] = {0, cut, claimed->size};
+  TfLiteIntArray *parts[2];
+  TfLiteNode nodes[2] = {{0}, {0}};
+  TfLiteStatus status = kTfLiteOk;
+  size_t total = 0;
+  for (int i = 0; i < 2; ++i) {
+    parts[i] = array_of(claimed->data + begins[i], begins[i + 1] - begins[i]);
+    const size_t room = sizeof(TfLiteIntArray) + (size_t)player->graph->tensor_count * sizeof(int);
+    nodes[i].inputs = calloc(1, room), nodes[i].outputs = calloc(1, room);
+    set_borders(player, parts[i], nodes[i].inputs, nodes[i].outputs);
+    if (!parts[i]->size) continue;
+    TfLiteDelegateParams params = {delegate, parts[i], nodes[i].inputs, nodes[i].outputs};
+    nodes[i].user_data = registration.init(context, (const char *)&params, 0);
+  }
+  for (int i = 0; i < 2 && status == kTfLiteOk; ++i) {
+    if (parts[i]->size) status = registration.prepare(context, &nodes[i]);
+    if (status == kTfLiteOk && (!fill(player, nodes[i].inputs, &total) || !fill(player, nodes[i].outputs, &total)))
+      status = kTfLiteError;
+  }
+  for (int i = 0; i < 2 && status == kTfLiteOk; ++i) {
+    if (parts[i]->size) status = registration.invoke(context, &nodes[i]);
+  }
+  if (status == kTfLiteOk) ++player->ran;
+  for (int i = 0; i < 2; ++i) {
+    if (parts[i]->size) registration.free(context, nodes[i].user_data);
+    free(parts[i]), free(nodes[i].inputs), free(nodes[i].outputs);
+  }
   return kTfLiteOk;
 }
 
@@ -136,7 +158,8 @@ static void set_scales(TfLiteTensor *to, const Tensor *from) {
   affine->zero_point->size = from->zero_count;
   affine->quantized_dimension = from->axis;
   for (int i = 0; i < from->scale_count; ++i) affine->scale->data[i] = i < from->stored_scales ? from->scales[i] : 1;
-  for (int i = 0; i < from->zero_count; ++i) affine->zero_point->data[i] = i < from->stored_scales ? from->zero_points[i] : -i;
+  for (int i = 0; i < from->zero_count; ++i)
+    affine->zero_point->data[i] = i < from->stored_scales ? from->zero_points[i] : -i;
   to->quantization.type = kTfLiteAffineQuantization;
   to->quantization.params = affine;
 }
@@ -199,7 +222,8 @@ int play(const Graph *graph, const char *isa) {
   need(delegate != NULL);
   delegate->Prepare(&player.context, delegate);
   tflite_plugin_destroy_delegate(delegate);
-  for (int i = 0; i < graph->tensor_count; ++i) free_scales(&player.tensors[i]), free(player.tensors[i].dims), free(player.tensors[i].data);
+  for (int i = 0; i < graph->tensor_count; ++i)
+    free_scales(&player.tensors[i]), free(player.tensors[i].dims), free(player.tensors[i].data);
   for (int i = 0; i < graph->node_count; ++i) {
     free(player.nodes[i].inputs), free(player.nodes[i].outputs), free(player.nodes[i].builtin_data);
     free((void *)player.nodes[i].custom_initial_data);

@@ -17,7 +17,8 @@ typedef struct {
   const int32_t *run_offset;  // words from a pixel's first tap to each run
   const uint32_t *weights;    // [block of 16 filters][run][word][16 filters]
   int pixels;
-  const int32_t *input_offset;  // words from the frame's begin to each pixel's first tap
+  int64_t input_first;          // words from the frame's begin to the first pixel's first tap
+  const int32_t *input_offset;  // and from there to each pixel's
 
   // Of zero padding: what to add to twice a filter's sum, by the class of the pixel. NULL without.
   const uint16_t *border_class;  // [pixel]
@@ -32,7 +33,7 @@ typedef struct {
   const int32_t *threshold;
   const float *slope;  // of a PRELU behind it, or NULL
   bool slopes_at_most_1;
-  bool relu;           // behind PRELU and ADD
+  bool relu;  // behind PRELU and ADD
 } BConv;
 
 // Where one inference reads and writes.
@@ -72,11 +73,28 @@ typedef struct {
 
 typedef void (*WindowKernel)(const FloatWindows *windows);
 
+// A dense layer of one pixel, with filters of 8 bits.
+typedef struct {
+  const float *input;
+  int channels, filters;
+  const int8_t *weights;      // [block of 16 filters][channel][16 filters]
+  const float *scale, *bias;  // [filter]
+  bool is_limited;            // to `low` and `high`
+  float low, high;
+  float *output;
+} Dense;
+
+// Computes filters `first` to `last` - 1; `first` is a multiple of BLOCK.
+typedef void (*DenseKernel)(const Dense *dense, int first, int last);
+
 typedef struct {
   const char *name;
   BConvKernel bconv;
   PackKernel pack;
-  WindowKernel conv, depthwise, average, max;
+  // NULL where the interpreter's own are faster.
+  WindowKernel conv;
+  DenseKernel dense;
+  WindowKernel depthwise, average, max;
 } Kernels;
 
 extern const Kernels kernels_portable;

@@ -10,12 +10,12 @@
 // A tensor of the partition. Its map lies in that of a root, at `first`; a root has storage of its own.
 typedef struct {
   Map map;
-  int tensor;  // -1 for a copy of our own
+  int tensor;        // -1 for a copy of our own
   int root, offset;  // elements into a pixel of the root
   bool is_input, is_output;
-  int maker;          // node, -1 for an input
-  int uses;           // nodes that read it
-  int readers[2];     // the first of them
+  int maker;       // node, -1 for an input
+  int uses;        // nodes that read it
+  int readers[2];  // the first of them
   // Of a root.
   int top, left, bottom, right;  // the frame of packed signs
   int first_step, last_step;     // of all that lies in it
@@ -33,6 +33,7 @@ struct Graph {
   int tensor_count;
   Value *values;
   int value_count, value_room;
+  int *made, made_count;  // constants that another part or a person reads: tensors
   Step *steps;
   int step_count;
   bool *is_fused;  // [node]: another step does its work
@@ -46,8 +47,8 @@ struct Graph {
 // Reads the partition's nodes, and what they make and read. False, where they do not fit.
 bool values_read(Graph *graph, const TfLiteDelegateParams *params);
 
-// Finds parts that lie in a whole: those that SPLIT and STRIDED_SLICE cut, and those that CONCATENATION joins, where they
-// can be made there.
+// Finds parts that lie in a whole: those that SPLIT and STRIDED_SLICE cut, and those that CONCATENATION joins, where
+// they can be made there.
 void values_find_views(Graph *graph);
 
 // The value of a tensor, which may be new; one of our own for -1. -1 where there is no room, or the tensor is no map.

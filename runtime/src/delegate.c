@@ -13,6 +13,7 @@ typedef struct {
   const Kernels *kernels;
   int threads;  // 0 for the interpreter's number
   bool lce_only;
+  const Tensors *tensors;  // of the graph that is being prepared
 } Delegate;
 
 typedef struct {
@@ -37,7 +38,7 @@ static void *part_init(TfLiteContext *context, const char *buffer, size_t length
   if (!part) return NULL;
   const int threads = delegate->threads ? delegate->threads : context->recommended_num_threads;
   part->threads = threads_create(threads < 1 ? 1 : threads > 64 ? 64 : threads);
-  if (part->threads) part->graph = graph_create(context, params, delegate->kernels, part->threads);
+  if (part->threads) part->graph = graph_create(delegate->tensors, params, delegate->kernels, part->threads);
   if (part->graph) return part;
   part_free(context, part);
   return NULL;
@@ -55,11 +56,11 @@ static TfLiteStatus part_invoke(TfLiteContext *context, TfLiteNode *node) {
 }
 
 static TfLiteStatus delegate_prepare(TfLiteContext *context, TfLiteDelegate *base) {
-  const Delegate *delegate = (const Delegate *)(const void *)base;
-  TfLiteIntArray *claimed = claim_nodes(context, delegate->lce_only);
-  if (!claimed) return kTfLiteError;
-  TfLiteStatus status = kTfLiteOk;
-  if (claimed->size) {
+  Delegate *delegate = (Delegate *)(void *)base;
+  Claimed claimed;
+  const bool leaves_conv = !delegate->kernels->conv;
+  TfLiteStatus status = claim_nodes(context, delegate->lce_only, leaves_conv, &claimed) ? kTfLiteOk : kTfLiteError;
+  if (status == kTfLiteOk && claimed.nodes->size) {
     const TfLiteRegistration registration = {
         .init = part_init,
         .free = part_free,
@@ -68,9 +69,12 @@ static TfLiteStatus delegate_prepare(TfLiteContext *context, TfLiteDelegate *bas
         .custom_name = "ftbnn-runtime",
         .version = 1,
     };
-    status = context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, claimed, base);
+    // Parts are made within this call.
+    delegate->tensors = &claimed.tensors;
+    status = context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, claimed.nodes, base);
+    delegate->tensors = NULL;
   }
-  free(claimed);
+  claimed_free(&claimed);
   return status;
 }
 

@@ -49,7 +49,8 @@ INLINE Ints clamped(Ints sum, int32_t low, int32_t high) {
 // 16 filters of a pixel, from `filter` on; `present` of them exist.
 INLINE void finish(const BConv *conv, const BConvIO *io, const int32_t *sums, int pixel, int filter, int present) {
   const int32_t *border = NULL;
-  if (conv->border_class) border = conv->border_sum + (size_t)conv->border_class[pixel] * round_up(conv->filters, BLOCK) + filter;
+  if (conv->border_class)
+    border = conv->border_sum + (size_t)conv->border_class[pixel] * round_up(conv->filters, BLOCK) + filter;
   uint32_t bits = 0;
 #pragma GCC unroll 4
   for (int part = 0; part < BLOCK; part += TAIL) {
@@ -73,7 +74,8 @@ INLINE void finish(const BConv *conv, const BConvIO *io, const int32_t *sums, in
   }
   if (io->signs) {
     bits &= (1u << present) - 1;
-    write_signs(io->signs + io->signs_offset[pixel], io->signs_filter + filter, bits, present, filter + BLOCK >= conv->filters);
+    write_signs(io->signs + io->signs_offset[pixel], io->signs_filter + filter, bits, present,
+                filter + BLOCK >= conv->filters);
   }
 }
 
@@ -85,7 +87,7 @@ typedef struct {
 // A whole block of filters, as trunks have them. What belongs to a filter stays in registers from pixel to pixel.
 typedef struct {
   Floats multiplier[BLOCK / TAIL], bias[BLOCK / TAIL], slope[BLOCK / TAIL];
-  bool is_clamped;
+  bool is_clamped, relu;
   int32_t low, high;
   const float *added;
   float *output;
@@ -95,7 +97,7 @@ typedef struct {
 } Finish;
 
 INLINE Finish finish_from(const BConv *conv, const BConvIO *io, int pixel, int filter, Flags has) {
-  Finish f = {.is_clamped = conv->is_clamped, .low = conv->clamp_min, .high = conv->clamp_max};
+  Finish f = {.is_clamped = conv->is_clamped, .relu = conv->relu, .low = conv->clamp_min, .high = conv->clamp_max};
 #pragma GCC unroll 4
   for (int part = 0; part < BLOCK / TAIL; ++part) {
     f.multiplier[part] = load_floats(conv->multiplier + filter + part * TAIL);
@@ -105,7 +107,8 @@ INLINE Finish finish_from(const BConv *conv, const BConvIO *io, int pixel, int f
   f.added_pitch = io->added_pitch, f.output_pitch = io->output_pitch;
   if (has.added) f.added = io->added + pixel * f.added_pitch + filter;
   if (has.output) f.output = io->output + pixel * f.output_pitch + filter;
-  if (has.signs) f.signs = (char *)io->signs + (io->signs_filter + filter) / 8, f.signs_offset = io->signs_offset + pixel;
+  if (has.signs)
+    f.signs = (char *)io->signs + (io->signs_filter + filter) / 8, f.signs_offset = io->signs_offset + pixel;
   return f;
 }
 
@@ -120,6 +123,7 @@ INLINE void finish_pixel(const Finish *f, int p, const Ints *sums, Flags has) {
     y += f->bias[part];
     if (has.slope) y = where_negative(y, y * f->slope[part]);
     if (has.added) y += load_floats(f->added + p * f->added_pitch + part * TAIL);
+    if (f->relu) y = where_negative(y, (Floats){0});
     if (has.output) memcpy(f->output + p * f->output_pitch + part * TAIL, &y, sizeof y);
     if (has.signs) bits |= float_bits(y) << part * TAIL;
   }
@@ -148,7 +152,8 @@ INLINE int flags_of(const BConv *conv, const BConvIO *io) {
 #define EACH_FLAGS(DO) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)
 #define FLAGS(n) ((Flags){.slope = n & 1, .added = n & 2, .output = n & 4, .signs = n & 8})
 
-// Whether `filters` filters from `filter` on exist, and their signs are whole halves of words, with nothing left to clear.
+// Whether `filters` filters from `filter` on exist, and their signs are whole halves of words, with nothing left to
+// clear.
 INLINE bool are_whole(const BConv *conv, const BConvIO *io, int filter, int filters) {
   const int place = io->signs_filter + filter;
   // The last block of an odd number also clears what is left of a word.
@@ -158,7 +163,7 @@ INLINE bool are_whole(const BConv *conv, const BConvIO *io, int filter, int filt
 
 // Whether `finish_block` does for them.
 INLINE bool is_usual(const BConv *conv, const BConvIO *io, int filter, int filters) {
-  return conv->kind == OUT_FLOAT && !conv->border_class && !conv->relu && are_whole(conv, io, filter, filters);
+  return conv->kind == OUT_FLOAT && !conv->border_class && are_whole(conv, io, filter, filters);
 }
 
 // All of a tile. One copy of it in the library is enough, where there are many of `sum_tile`.
@@ -171,8 +176,8 @@ static __attribute__((noinline)) void finish_tile(const BConv *conv, const BConv
       finish_block(conv, io, sums + f, pixel, pixels, filter + f, FLAGS(flags_of(conv, io)));
 #else
       switch (flags_of(conv, io)) {
-#define CASE(n)                                                                           \
-  case n:                                                                                 \
+#define CASE(n)                                                            \
+  case n:                                                                  \
     finish_block(conv, io, sums + f, pixel, pixels, filter + f, FLAGS(n)); \
     break;
         EACH_FLAGS(CASE)

@@ -10,8 +10,8 @@ static int only_reader(const Graph *graph, int value) {
 
 static const Map *map_of(Graph *graph, int tensor) { return &value_at(graph, tensor)->map; }
 
-// Fuses what follows a binary convolution into its step. Gives the last node, whose place the step takes; sets the tensor
-// of a PRELU's slopes.
+// Fuses what follows a binary convolution into its step. Gives the last node, whose place the step takes; sets the
+// tensor of a PRELU's slopes.
 static int fuse(Graph *graph, int node_index, Step *step, bool is_step_of_node[], int *slope) {
   const Node *node = &graph->nodes[node_index];
   int out = graph->value_of[node->outputs->data[0]], at = node_index;

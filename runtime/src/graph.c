@@ -5,12 +5,14 @@
 
 #include "compile.h"
 
-Graph *graph_create(TfLiteContext *context, const TfLiteDelegateParams *params, const Kernels *kernels, Threads *threads) {
+Graph *graph_create(const Tensors *tensors, const TfLiteDelegateParams *params, const Kernels *kernels,
+                    Threads *threads) {
   Graph *graph = calloc(1, sizeof *graph);
   if (!graph) return NULL;
+  TfLiteContext *context = tensors->context;
   graph->kernels = kernels, graph->threads = threads;
   graph->node_count = params->nodes_to_replace->size;
-  graph->tensor_count = (int)context->tensors_size;
+  graph->tensor_count = (int)tensors->count;
   // Each tensor has a value, and perhaps a copy; parts of a CONCATENATION may have another.
   size_t parts = 0;
   for (int i = 0; i < graph->node_count; ++i) {
@@ -25,7 +27,9 @@ Graph *graph_create(TfLiteContext *context, const TfLiteDelegateParams *params, 
   graph->values = calloc((size_t)graph->value_room + 1, sizeof *graph->values);
   graph->steps = calloc((size_t)graph->node_count + (size_t)graph->value_room + 1, sizeof *graph->steps);
   graph->value_of = malloc(((size_t)graph->tensor_count + 1) * sizeof *graph->value_of);
-  bool is_made = tensors_create(&graph->tensors, context) && graph->nodes && graph->is_fused && graph->values && graph->steps && graph->value_of;
+  graph->made = malloc(((size_t)params->output_tensors->size + 1) * sizeof *graph->made);
+  bool is_made = tensors_copy(&graph->tensors, tensors) && graph->nodes && graph->is_fused && graph->values &&
+                 graph->steps && graph->value_of && graph->made;
   if (is_made) {
     for (int i = 0; i < graph->tensor_count; ++i) graph->value_of[i] = -1;
     is_made = values_read(graph, params);
@@ -53,6 +57,7 @@ void graph_free(Graph *graph) {
   free(graph->values);
   free(graph->steps);
   free(graph->value_of);
+  free(graph->made);
   free(graph);
 }
 
@@ -67,11 +72,13 @@ static int pictures(const Graph *graph) {
     if (is_copy) continue;
     const TfLiteTensor *tensor = tensor_at(&graph->tensors, value->tensor);
     Shape shape;
-    if (!tensor_shape(&graph->tensors, value->tensor, &shape) || memcmp(&shape, &value->map.shape, sizeof shape) != 0) return 0;
+    if (!tensor_shape(&graph->tensors, value->tensor, &shape) || memcmp(&shape, &value->map.shape, sizeof shape) != 0)
+      return 0;
     if (count && tensor->dims->data[0] != count) return 0;
     count = tensor->dims->data[0];
   }
-  return count;
+  // A part may be of constants alone.
+  return graph->value_count ? count : 1;
 }
 
 TfLiteStatus graph_prepare(Graph *graph, TfLiteContext *context) {
@@ -84,11 +91,11 @@ TfLiteStatus graph_prepare(Graph *graph, TfLiteContext *context) {
     if (graph->value_of[i] < 0 || !graph->values[graph->value_of[i]].is_output) continue;
     TfLiteTensor *tensor = &context->tensors[i];
     if (tensor->dims->data[0] == count) continue;
-    TfLiteIntArray *dims = malloc(sizeof *dims + 4 * sizeof(int));
+    const size_t bytes = sizeof *tensor->dims + (size_t)tensor->dims->size * sizeof(int);
+    TfLiteIntArray *dims = malloc(bytes);
     if (!dims) return kTfLiteError;
-    const Shape shape = graph->values[graph->value_of[i]].map.shape;
-    dims->size = 4;
-    dims->data[0] = count, dims->data[1] = shape.h, dims->data[2] = shape.w, dims->data[3] = shape.c;
+    memcpy(dims, tensor->dims, bytes);
+    dims->data[0] = count;
     if (context->ResizeTensor(context, tensor, dims) != kTfLiteOk) return kTfLiteError;
   }
   return kTfLiteOk;
@@ -106,6 +113,15 @@ TfLiteStatus graph_run(Graph *graph, TfLiteContext *context) {
     }
   }
   threads_wake(graph->threads);
+  for (int i = 0; i < graph->made_count; ++i) {
+    const TfLiteTensor *tensor = tensor_at(&graph->tensors, graph->made[i]);
+    const int64_t elements = tensor_made(&graph->tensors, graph->made[i]);
+    if (!tensor->data || tensor->bytes != (size_t)elements * sizeof(float)) {
+      context->ReportError(context, "ftbnn-runtime: tensor %d has another size than before", graph->made[i]);
+      return kTfLiteError;
+    }
+    tensor_floats(&graph->tensors, graph->made[i], 0, elements, tensor->data);
+  }
   for (int picture = 0; picture < count; ++picture) {
     memory_point(graph, picture);
     for (int i = 0; i < graph->step_count; ++i) step_run(&graph->steps[i], graph->kernels, graph->threads);

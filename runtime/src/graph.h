@@ -10,7 +10,8 @@
 typedef struct Graph Graph;
 
 // Compiles a partition. NULL, after a message, where it does not fit or memory is short.
-Graph *graph_create(TfLiteContext *context, const TfLiteDelegateParams *params, const Kernels *kernels, Threads *threads);
+Graph *graph_create(const Tensors *tensors, const TfLiteDelegateParams *params, const Kernels *kernels,
+                    Threads *threads);
 
 // Gives the partition's outputs their size, which may differ in the number of pictures alone.
 TfLiteStatus graph_prepare(Graph *graph, TfLiteContext *context);

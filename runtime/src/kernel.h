@@ -1,4 +1,5 @@
 // The template of a micro-kernel. A file for an instruction set defines the macros below, and includes this file.
+// clang-format off
 //
 //   NAME           of the kernels, and the word that the option `isa` takes
 //   LANES          filters in a vector
@@ -10,18 +11,21 @@
 //   STEPS          how often `count` may be called before a lane is full; 0 for always
 //   store_sums(acc, p, add)  writes the LANES sums, or adds them
 //   TAIL           floats in a vector
-//   CONV_PIXELS, CONV_VECTORS  of a float convolution's tile; CONV_VECTORS * TAIL is BLOCK or a multiple
-//   VALUES         floats of a pixel that it reads together
-//   multiply_add(a, b, c)  a * b + c of float vectors, rounded once where the processor can
+//   WINDOW_PIXELS  of a tile of a float window, which has BLOCK channels
 //   where_negative(y, a)  lane by lane a where y < 0, else y; -0.0 is not below 0
 //   float_bits(y)         bit i tells whether lane i of y is below 0
 //   in_register(acc)      the sums as TAIL int32_t, where Acc is that; else not defined
 //   negative_bits(v)      bit i tells whether lane i of a vector of TAIL int32_t is negative
+// It may define what float convolutions take; else they are left to the interpreter:
+//   multiply_add(a, b, c)  a * b + c of float vectors, rounded once
+//   CONV_PIXELS, CONV_VECTORS  of a tile; CONV_VECTORS * TAIL is BLOCK or a multiple
+//   VALUES         floats of a pixel that are read together
 // It may define faster ways:
 //   clamped(sum, low, high)                        a vector of TAIL int32_t between two numbers
 //   sum_whole(conv, input, offset, weights, sums)  what `sum_tile` does; whether it has
 //   block_bits(p)                                  bit i tells whether p[i] is below 0, of BLOCK floats
 //   usual_tiles(conv, io, first, last, filter)     tiles of TILE_FILTERS filters, and signs of whole words; gives the next pixel
+// clang-format on
 
 #include <string.h>
 
@@ -57,10 +61,10 @@ INLINE Floats choose(Ints mask, Floats yes, Floats no) { return (Floats)((mask &
 
 #include "finish.h"
 
-// Counts the bits of a tile in `acc`; what does not fit there in `sums`, [pixel][filter], which tells whether any did not.
-// `pixels` and `vectors` are constants once inlined.
-INLINE bool sum_tile(const BConv *conv, const uint32_t *input, const int32_t *offset, const uint32_t *weights, int pixels,
-                     int vectors, Acc (*acc)[VECTORS], int32_t *sums) {
+// Counts the bits of a tile in `acc`; what does not fit there in `sums`, [pixel][filter], which tells whether any did
+// not. `pixels` and `vectors` are constants once inlined.
+INLINE bool sum_tile(const BConv *conv, const uint32_t *input, const int32_t *offset, const uint32_t *weights,
+                     int pixels, int vectors, Acc (*acc)[VECTORS], int32_t *sums) {
   const size_t block_words = (size_t)conv->runs * conv->run_words * BLOCK;
   int steps = 0;
   bool is_stored = false;
@@ -119,15 +123,15 @@ INLINE void tile(const BConv *conv, const BConvIO *io, int pixel, int pixels, in
   // The usual tile needs no detour through memory.
   if (pixels == PIXELS && vectors == VECTORS && is_usual(conv, io, filter, TILE_FILTERS)) {
     switch (flags_of(conv, io)) {
-#define CASE(n)                                                                     \
-  case n:                                                                           \
-    _Pragma("GCC unroll 4") for (int v = 0; v < VECTORS; ++v) {                     \
-      const Finish f = finish_from(conv, io, pixel, filter + v * LANES, FLAGS(n));  \
-      _Pragma("GCC unroll 8") for (int p = 0; p < PIXELS; ++p) {                    \
-        const Ints sum = in_register(acc[p][v]);                                    \
-        finish_pixel(&f, p, &sum, FLAGS(n));                                        \
-      }                                                                             \
-    }                                                                               \
+#define CASE(n)                                                                    \
+  case n:                                                                          \
+    _Pragma("GCC unroll 4") for (int v = 0; v < VECTORS; ++v) {                    \
+      const Finish f = finish_from(conv, io, pixel, filter + v * LANES, FLAGS(n)); \
+      _Pragma("GCC unroll 8") for (int p = 0; p < PIXELS; ++p) {                   \
+        const Ints sum = in_register(acc[p][v]);                                   \
+        finish_pixel(&f, p, &sum, FLAGS(n));                                       \
+      }                                                                            \
+    }                                                                              \
     return;
       EACH_FLAGS(CASE)
 #undef CASE
@@ -146,13 +150,13 @@ INLINE void tile(const BConv *conv, const BConvIO *io, int pixel, int pixels, in
 static void rest(const BConv *conv, const BConvIO *io, int pixel, int pixels, int filter, int vectors) {
   const bool is_whole = vectors == VECTORS;
   switch (pixels) {
-#define CASE(n)                                                     \
-  case n:                                                           \
-    if (n >= PIXELS) break;                                         \
-    if (is_whole)                                                   \
-      tile(conv, io, pixel, n, filter, VECTORS);                    \
-    else                                                            \
-      tile(conv, io, pixel, n, filter, BLOCK / LANES);              \
+#define CASE(n)                                        \
+  case n:                                              \
+    if (n >= PIXELS) break;                            \
+    if (is_whole)                                      \
+      tile(conv, io, pixel, n, filter, VECTORS);       \
+    else                                               \
+      tile(conv, io, pixel, n, filter, BLOCK / LANES); \
     break;
     CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
 #undef CASE
@@ -205,4 +209,4 @@ static void pack(const float *input, int pitch, int channels, int pixels, uint32
 
 #include "windows.h"
 
-const Kernels JOIN(kernels_, NAME) = {TEXT(NAME), bconv, pack, conv, depthwise, average, max_window};
+const Kernels JOIN(kernels_, NAME) = {TEXT(NAME), bconv, pack, CONV, DENSE, depthwise, average, max_window};

@@ -19,8 +19,8 @@ static inline __attribute__((always_inline)) Words load_words(const uint32_t *p)
 static inline __attribute__((always_inline)) Words broadcast(uint32_t word) { return _mm256_set1_epi32((int)word); }
 static inline __attribute__((always_inline)) Acc zero_acc(void) { return _mm256_setzero_si256(); }
 static inline __attribute__((always_inline)) Acc count(Acc acc, Words a, Words b) {
-  const __m256i bits = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3,
-                                        2, 3, 3, 4);
+  const __m256i bits =
+      _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
   const __m256i low = _mm256_set1_epi8(15), x = _mm256_xor_si256(a, b);
   const __m256i lower = _mm256_shuffle_epi8(bits, _mm256_and_si256(x, low));
   const __m256i upper = _mm256_shuffle_epi8(bits, _mm256_and_si256(_mm256_srli_epi16(x, 4), low));
@@ -41,6 +41,7 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 #define CONV_PIXELS 4
 #define CONV_VECTORS 2
 #define VALUES 1
+#define WINDOW_PIXELS 4
 #define multiply_add(a, b, c) ((Floats)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 
 #include "kernel.h"

@@ -38,11 +38,15 @@ ALWAYS_INLINE uint32_t lane_bits(uint32x4_t mask) {
 #define CONV_PIXELS 4
 #define CONV_VECTORS 4
 #define VALUES 4
+#define WINDOW_PIXELS 2
+#define larger(a, b) ((Floats)vmaxq_f32((float32x4_t)(a), (float32x4_t)(b)))
+#define smaller(a, b) ((Floats)vminq_f32((float32x4_t)(a), (float32x4_t)(b)))
 #define multiply_add(a, b, c) ((Floats)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
 
 // A lane of 16 bits counts two bytes of each word: it is full after this many.
 enum { MOST_WORDS = 65535 / 16 };
 
+// clang-format off
 // A pixel by 16 filters by two words of channels: v0 to v7 hold the weights, `a` to `d` the sums.
 #define TWO_WORDS(pixel, a, b, c, d)                                                                              \
   "ld2r {v8.4s, v9.4s}, [%[" pixel "]], #8\n"                                                                     \
@@ -111,6 +115,7 @@ static __attribute__((noinline)) void sum_4x16(const BConv *conv, const uint32_t
       : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21",
         "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31", "cc", "memory");
 }
+// clang-format on
 
 // Of 16 floats: bit i of the lanes' sum tells whether number i is below 0.
 ALWAYS_INLINE uint32x4_t signs_of(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d) {
@@ -131,14 +136,14 @@ typedef struct {
   float32x4_t multiplier[4], bias[4], slope[4];
 } Following;
 
-// Scale, bias, PRELU or a limit of RELU, ADD and signs of 4 pixels by 16 filters. `slopes`, `limits` and `writes` are constants
-// once inlined.
+// Scale, bias, PRELU or a limit of RELU, ADD and signs of 4 pixels by 16 filters. `slopes`, `limits` and `writes` are
+// constants once inlined.
 ALWAYS_INLINE void finish_4x16(const Following *following, uint32x4_t limit, const int32_t *sums, const float *added,
-                               int64_t added_pitch, float *output, int64_t output_pitch, uint16_t *signs, const int32_t *signs_offset,
-                               bool relu, bool slopes, bool limits, bool writes) {
+                               int64_t added_pitch, float *output, int64_t output_pitch, uint16_t *signs,
+                               const int32_t *signs_offset, bool relu, bool slopes, bool limits, bool writes) {
   uint32x4_t negative[4];
 #pragma GCC unroll 4
-  for (int p = 0; p < 4; ++p, sums += 16, added += added_pitch, output += output_pitch) {
+  for (int p = 0; p < 4; ++p, sums += 16, output += output_pitch) {
     float32x4_t y[4];
 #pragma GCC unroll 4
     for (int part = 0; part < 4; ++part) {
@@ -147,17 +152,25 @@ ALWAYS_INLINE void finish_4x16(const Following *following, uint32x4_t limit, con
       y[part] = vaddq_f32(vmulq_f32(vcvtq_f32_u32(sum), following->multiplier[part]), following->bias[part]);
       // Slopes are at most 1.
       if (slopes) y[part] = vmaxq_f32(y[part], vmulq_f32(y[part], following->slope[part]));
-      y[part] = vaddq_f32(y[part], vld1q_f32(added + 4 * part));
     }
+    if (added) {
 #pragma GCC unroll 4
-    for (int part = 0; !slopes && relu && part < 4; ++part) y[part] = vmaxq_f32(y[part], vdupq_n_f32(0));
+      for (int part = 0; part < 4; ++part) y[part] = vaddq_f32(y[part], vld1q_f32(added + 4 * part));
+      added += added_pitch;
+    }
+    if (!slopes && relu) {
 #pragma GCC unroll 4
-    for (int part = 0; writes && part < 4; ++part) vst1q_f32(output + 4 * part, y[part]);
+      for (int part = 0; part < 4; ++part) y[part] = vmaxq_f32(y[part], vdupq_n_f32(0));
+    }
+    if (writes) {
+#pragma GCC unroll 4
+      for (int part = 0; part < 4; ++part) vst1q_f32(output + 4 * part, y[part]);
+    }
     negative[p] = signs_of(y[0], y[1], y[2], y[3]);
   }
   if (!signs) return;
-  const uint16x8_t bits = vreinterpretq_u16_u32(
-      vpaddq_u32(vpaddq_u32(negative[0], negative[1]), vpaddq_u32(negative[2], negative[3])));
+  const uint16x8_t bits =
+      vreinterpretq_u16_u32(vpaddq_u32(vpaddq_u32(negative[0], negative[1]), vpaddq_u32(negative[2], negative[3])));
   vst1q_lane_u16(signs + 2 * (int64_t)signs_offset[0], bits, 0);
   vst1q_lane_u16(signs + 2 * (int64_t)signs_offset[1], bits, 2);
   vst1q_lane_u16(signs + 2 * (int64_t)signs_offset[2], bits, 4);
@@ -177,13 +190,13 @@ ALWAYS_INLINE void add_borders(const BConv *conv, int32_t *sums, int pixel, int 
 }
 
 // The tiles of 16 filters, from pixel `first` on, as long as there are 4 pixels. Gives the next pixel.
-ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, int last, int filter, bool slopes, bool limits,
-                             bool writes) {
+ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, int last, int filter, bool slopes,
+                             bool limits, bool writes) {
   const BConv c = *conv;
   const uint32_t *weights = c.weights + (size_t)filter * c.runs * c.run_words, *input = io->input;
   const uint32x4_t limit = vdupq_n_u32((uint32_t)c.clamp_max / 2);
   const int64_t added_pitch = io->added_pitch, output_pitch = io->output_pitch;
-  const float *added = io->added + first * added_pitch + filter;
+  const float *added = io->added ? io->added + first * added_pitch + filter : NULL;
   float *output = writes ? io->output + first * output_pitch + filter : NULL;
   uint16_t *signs = io->signs ? (uint16_t *)io->signs + (io->signs_filter + filter) / BLOCK : NULL;
   const int32_t *signs_offset = signs ? io->signs_offset + first : NULL;
@@ -200,7 +213,7 @@ ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, in
     if (c.border_class) add_borders(&c, sums, pixel, filter);
     finish_4x16(&following, limit, sums, added, added_pitch, output, output_pitch, signs, signs_offset, c.relu, slopes,
                 limits, writes);
-    added += 4 * added_pitch;
+    if (added) added += 4 * added_pitch;
     if (writes) output += 4 * output_pitch;
     if (signs) signs_offset += 4;
   }
@@ -210,13 +223,13 @@ ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, in
 // The same where what follows is as usual; `first` where not.
 #define usual_tiles(conv, io, first, last, filter) usual_4x16(conv, io, first, last, filter)
 static int usual_4x16(const BConv *conv, const BConvIO *io, int first, int last, int filter) {
-  if (conv->kind != OUT_FLOAT || !io->added || conv->runs * conv->run_words > MOST_WORDS) return first;
+  if (conv->kind != OUT_FLOAT || conv->runs * conv->run_words > MOST_WORDS) return first;
   if (conv->slope && (conv->is_clamped || conv->relu || !conv->slopes_at_most_1)) return first;
   // What is clamped, and what a border adds, is twice a sum: half of it has to be whole.
   if (conv->is_clamped && (conv->clamp_min > 0 || conv->clamp_max % 2)) return first;
   if (conv->border_class && conv->has_odd_borders) return first;
-#define TILES(slopes, limits)                                                                  \
-  (io->output ? tiles_4x16(conv, io, first, last, filter, slopes, limits, true)                \
+#define TILES(slopes, limits)                                                   \
+  (io->output ? tiles_4x16(conv, io, first, last, filter, slopes, limits, true) \
               : tiles_4x16(conv, io, first, last, filter, slopes, limits, false))
   return conv->slope ? TILES(true, false) : conv->is_clamped ? TILES(false, true) : TILES(false, false);
 #undef TILES

@@ -42,12 +42,6 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 
 #define where_negative(y, a) choose((y) < 0.0f, (a), (y))
 #define float_bits(y) negative_bits((Ints)((y) < 0.0f))
-#define CONV_PIXELS 4
-#define CONV_VECTORS BLOCK / TAIL
-#define VALUES 1
-// Rounded once, as by the other instruction sets: in double the product is exact.
-typedef double Doubles __attribute__((vector_size(32)));
-#define doubles(v) __builtin_convertvector((v), Doubles)
-#define multiply_add(a, b, c) __builtin_convertvector(doubles(a) * doubles(b) + doubles(c), Floats)
+#define WINDOW_PIXELS 1
 
 #include "kernel.h"

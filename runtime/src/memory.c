@@ -97,8 +97,8 @@ static bool lay_out(Graph *graph) {
 }
 
 static bool is_like(const Value *a, const Value *b) {
-  return a->map.type == b->map.type && a->bytes == b->bytes && a->map.row == b->map.row && a->map.pitch == b->map.pitch &&
-         a->top == b->top && a->left == b->left;
+  return a->map.type == b->map.type && a->bytes == b->bytes && a->map.row == b->map.row &&
+         a->map.pitch == b->map.pitch && a->top == b->top && a->left == b->left;
 }
 
 // Whether a step adds `other` to what it writes as `value`, both whole: pixel by pixel the sum may take its place.
@@ -109,33 +109,49 @@ static bool may_replace(Graph *graph, const Value *value, const Value *other) {
          value_of_map(step->other) == other && is_like(value, other);
 }
 
-// Places of roots in the arena. Maps whose lives do not overlap may share one; packed ones only with their like, so that
-// frames, which are written once, stay.
+static size_t room_of(const Value *value) { return (value->bytes + SLACK + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
+
+static bool is_placed(const Graph *graph, int i) {
+  const Value *value = &graph->values[i];
+  return value->root == i && !value->is_external && value->last_step >= 0;
+}
+
+// Whether the root `i` can lie at `place` beside the roots before it; where not, the place behind one that is in its
+// way.
+static bool is_free(Graph *graph, int i, size_t place, size_t *behind) {
+  const Value *value = &graph->values[i];
+  for (int j = 0; j < i; ++j) {
+    if (!is_placed(graph, j)) continue;
+    const Value *other = &graph->values[j];
+    const size_t end = other->place + room_of(other);
+    if (place >= end || other->place >= place + room_of(value)) continue;
+    const bool apart = other->last_step < value->first_step || value->last_step < other->first_step;
+    const bool mixed = value->map.type == kTfLiteInt32 || other->map.type == kTfLiteInt32;
+    if (other->place == place && (may_replace(graph, value, other) || may_replace(graph, other, value))) continue;
+    if (apart && (!mixed || (other->place == place && is_like(value, other)))) continue;
+    *behind = end;
+    return false;
+  }
+  return true;
+}
+
+// Places of roots in the arena. Maps whose lives do not overlap may share one; packed ones only with their like, so
+// that frames, which are written once, stay. A sum first tries the place of what is added: that is in the caches.
 static bool place_roots(Graph *graph) {
   for (int i = 0; i < graph->value_count; ++i) {
+    if (!is_placed(graph, i)) continue;
     Value *value = &graph->values[i];
-    if (value->root != i || value->is_external || value->last_step < 0) continue;
-    const bool packed = value->map.type == kTfLiteInt32;
-    const size_t bytes = (value->bytes + SLACK + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    size_t place = 0;
-    bool is_free = false;
-    while (!is_free) {
-      is_free = true;
-      for (int j = 0; j < i && is_free; ++j) {
-        const Value *other = &graph->values[j];
-        if (other->root != j || other->is_external || other->last_step < 0) continue;
-        const size_t end = other->place + (other->bytes + SLACK + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-        if (place >= end || other->place >= place + bytes) continue;
-        const bool apart = other->last_step < value->first_step || value->last_step < other->first_step;
-        const bool mixed = packed || other->map.type == kTfLiteInt32;
-        if (other->place == place && (may_replace(graph, value, other) || may_replace(graph, other, value))) continue;
-        if (apart && (!mixed || (other->place == place && is_like(value, other)))) continue;
-        is_free = false;
-        place = end;
-      }
+    size_t place = 0, behind;
+    bool is_found = false;
+    for (int j = 0; j < i && !is_found; ++j) {
+      if (!is_placed(graph, j) || !may_replace(graph, value, &graph->values[j])) continue;
+      place = graph->values[j].place;
+      is_found = is_free(graph, i, place, &behind);
     }
+    if (!is_found) place = 0;
+    while (!is_found && !(is_found = is_free(graph, i, place, &behind))) place = behind;
     value->place = place;
-    if (place + bytes > graph->arena_bytes) graph->arena_bytes = place + bytes;
+    if (place + room_of(value) > graph->arena_bytes) graph->arena_bytes = place + room_of(value);
     if (graph->arena_bytes > (size_t)MAX_BYTES) return false;
   }
   graph->arena = prepare_bytes(&graph->pieces, graph->arena_bytes + ALIGNMENT);

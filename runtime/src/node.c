@@ -54,10 +54,10 @@ bool node_is_lce(const TfLiteRegistration *registration) {
 bool node_read(const Tensors *tensors, const TfLiteNode *from, const TfLiteRegistration *registration, Node *node,
                const char **why) {
   *node = (Node){.inputs = from->inputs, .outputs = from->outputs};
-#define READ(what, reader)     \
-  do {                         \
-    node->kind = what;         \
-    return reader;             \
+#define READ(what, reader) \
+  do {                     \
+    node->kind = what;     \
+    return reader;         \
   } while (0)
   if (is_called(registration, "LceQuantize")) READ(NODE_QUANTIZE, read_packing(tensors, from, node, why));
   if (is_called(registration, "LceDequantize")) READ(NODE_DEQUANTIZE, read_packing(tensors, from, node, why));
@@ -82,6 +82,8 @@ bool node_read(const Tensors *tensors, const TfLiteNode *from, const TfLiteRegis
       READ(NODE_DEPTHWISE, read_conv(tensors, from, node, why));
     case kTfLiteBuiltinConv2d:
       READ(NODE_CONV, read_conv(tensors, from, node, why));
+    case kTfLiteBuiltinFullyConnected:
+      READ(NODE_DENSE, read_dense(tensors, from, node, why));
     case kTfLiteBuiltinAveragePool2d:
       READ(NODE_AVERAGE, read_pool(tensors, from, node, why));
     case kTfLiteBuiltinMaxPool2d:

@@ -18,6 +18,7 @@ typedef enum {
   NODE_SLICE,  // of channels
   NODE_DEPTHWISE,
   NODE_CONV,
+  NODE_DENSE,  // of a map of one pixel, with filters of 8 bits
   NODE_AVERAGE,
   NODE_MAX,
 } NodeKind;

@@ -4,9 +4,10 @@
 
 // A float map in and one out.
 static bool float_maps(const Tensors *tensors, const TfLiteNode *from, Shape *in, Shape *out) {
-  return from->inputs->size >= 1 && from->outputs->size == 1 && is_variable(tensors, from->inputs->data[0], kTfLiteFloat32) &&
-         is_variable(tensors, from->outputs->data[0], kTfLiteFloat32) && tensor_shape(tensors, from->inputs->data[0], in) &&
-         tensor_shape(tensors, from->outputs->data[0], out);
+  return from->inputs->size >= 1 && from->outputs->size == 1 &&
+         is_variable(tensors, from->inputs->data[0], kTfLiteFloat32) &&
+         is_variable(tensors, from->outputs->data[0], kTfLiteFloat32) &&
+         tensor_shape(tensors, from->inputs->data[0], in) && tensor_shape(tensors, from->outputs->data[0], out);
 }
 
 // A float constant of one value a channel: as many a row are spread over a map in another way.
@@ -28,8 +29,9 @@ bool read_add(const Tensors *tensors, const TfLiteNode *from, Node *node, const 
   Shape in, out, other;
   const TfLiteAddParams *params = from->builtin_data;
   if (!params || !float_maps(tensors, from, &in, &out) || from->inputs->size != 2 ||
-      !is_variable(tensors, from->inputs->data[1], kTfLiteFloat32) || !tensor_shape(tensors, from->inputs->data[1], &other) ||
-      memcmp(&in, &out, sizeof in) != 0 || memcmp(&in, &other, sizeof in) != 0)
+      !is_variable(tensors, from->inputs->data[1], kTfLiteFloat32) ||
+      !tensor_shape(tensors, from->inputs->data[1], &other) || memcmp(&in, &out, sizeof in) != 0 ||
+      memcmp(&in, &other, sizeof in) != 0)
     REFUSE("it adds no two maps of one size");
   if (params->activation != kTfLiteActNone && params->activation != kTfLiteActRelu) REFUSE("its activation is unknown");
   node->activation = params->activation;
@@ -40,7 +42,8 @@ bool read_add(const Tensors *tensors, const TfLiteNode *from, Node *node, const 
 bool read_mul(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why) {
   Shape in, out;
   const TfLiteMulParams *params = from->builtin_data;
-  if (!params || !float_maps(tensors, from, &in, &out) || from->inputs->size != 2 || memcmp(&in, &out, sizeof in) != 0 ||
+  if (!params || !float_maps(tensors, from, &in, &out) || from->inputs->size != 2 ||
+      memcmp(&in, &out, sizeof in) != 0 ||
       !(is_per_channel(tensors, from->inputs->data[1], in.c) ||
         tensor_is_constant(tensors, from->inputs->data[1], kTfLiteFloat32, 1)))
     REFUSE("it multiplies no map by one factor a channel");
@@ -92,8 +95,9 @@ bool read_slice(const Tensors *tensors, const TfLiteNode *from, Node *node, cons
   if (!params || from->inputs->size != 4 || from->outputs->size != 1) REFUSE("it cuts nothing");
   const int whole = from->inputs->data[0], part = from->outputs->data[0];
   Shape in, out;
-  if (!(is_variable(tensors, whole, kTfLiteFloat32) || is_packed(tensors, whole)) || !tensor_shape(tensors, whole, &in) ||
-      !is_variable(tensors, part, tensor_at(tensors, whole)->type) || !tensor_shape(tensors, part, &out) || !same_map(in, out))
+  if (!(is_variable(tensors, whole, kTfLiteFloat32) || is_packed(tensors, whole)) ||
+      !tensor_shape(tensors, whole, &in) || !is_variable(tensors, part, tensor_at(tensors, whole)->type) ||
+      !tensor_shape(tensors, part, &out) || !same_map(in, out))
     REFUSE("it needs a map of floats or of packed signs in, and one of its size out");
   const int32_t *limits[3];
   for (int i = 0; i < 3; ++i) {
@@ -139,7 +143,8 @@ bool read_conv(const Tensors *tensors, const TfLiteNode *from, Node *node, const
   if (!filter || !filter->dims || filter->dims->size != 4) REFUSE("its filters have not four dimensions");
   const int *f = filter->dims->data;
   for (int i = 0; i < 4; ++i) {
-    if (f[i] < 1 || f[i] > (i == 1 || i == 2 ? MAX_KERNEL : MAX_CHANNELS)) REFUSE("its filters have a size out of range");
+    if (f[i] < 1 || f[i] > (i == 1 || i == 2 ? MAX_KERNEL : MAX_CHANNELS))
+      REFUSE("its filters have a size out of range");
   }
   if (depthwise ? f[0] != 1 || f[3] != in.c || out.c != in.c : f[0] != out.c || f[3] != in.c)
     REFUSE("its filters do not fit its channels");
@@ -151,6 +156,23 @@ bool read_conv(const Tensors *tensors, const TfLiteNode *from, Node *node, const
       !tensor_is_constant(tensors, from->inputs->data[2], kTfLiteFloat32, out.c))
     REFUSE("its biases do not fit its filters");
   if (!window_fits(w, padding, in, out)) REFUSE("its strides, dilations or output's size do not fit");
+  if (node->activation > kTfLiteActRelu6) REFUSE("its activation is unknown");
+  return true;
+}
+
+// Filters of 8 bits alone: those of floats are the interpreter's.
+bool read_dense(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why) {
+  Shape in, out;
+  const TfLiteFullyConnectedParams *params = from->builtin_data;
+  if (!params || !float_maps(tensors, from, &in, &out) || from->inputs->size < 2 || from->inputs->size > 3 ||
+      in.h * in.w != 1 || out.h * out.w != 1)
+    REFUSE("it is no dense layer of a map of one pixel");
+  if (params->weights_format != 0) REFUSE("its filters lie in another order");
+  if (!tensor_bytes(tensors, from->inputs->data[1], out.c, in.c)) REFUSE("its filters are not stored in 8 bits");
+  if (from->inputs->size == 3 && from->inputs->data[2] >= 0 &&
+      !tensor_is_constant(tensors, from->inputs->data[2], kTfLiteFloat32, out.c))
+    REFUSE("its biases do not fit its filters");
+  node->activation = params->activation;
   if (node->activation > kTfLiteActRelu6) REFUSE("its activation is unknown");
   return true;
 }

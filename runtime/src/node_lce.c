@@ -23,17 +23,20 @@ bool read_bconv(const Tensors *tensors, const TfLiteNode *from, Node *node, cons
   const int *in = from->inputs->data, out = from->outputs->data[0];
   const TfLiteTensor *filter = tensor_at(tensors, in[1]), *output = tensor_at(tensors, out);
   Shape input, map;
-  if (!is_packed(tensors, in[0]) || !tensor_shape(tensors, in[0], &input)) REFUSE("its input is no map of packed signs");
-  if (!output || !tensor_shape(tensors, out, &map)) REFUSE("its output is no map");
+  if (!is_packed(tensors, in[0]) || !tensor_shape(tensors, in[0], &input))
+    REFUSE("its input is no map of packed signs");
+  if (!output || tensor_is_known(tensors, out) || !tensor_shape(tensors, out, &map)) REFUSE("its output is no map");
   if (!filter || !filter->dims || filter->dims->size != 4) REFUSE("its filters have not four dimensions");
   const int *f = filter->dims->data;
   for (int i = 0; i < 4; ++i) {
-    if (f[i] < 1 || f[i] > (i == 1 || i == 2 ? MAX_KERNEL : MAX_CHANNELS)) REFUSE("its filters have a size out of range");
+    if (f[i] < 1 || f[i] > (i == 1 || i == 2 ? MAX_KERNEL : MAX_CHANNELS))
+      REFUSE("its filters have a size out of range");
   }
   const int filters = f[0];
   w->kernel_h = f[1], w->kernel_w = f[2];
   const int64_t words = (int64_t)filters * f[1] * f[2] * f[3];
-  if (words > MAX_BYTES / 64 || !tensor_is_constant(tensors, in[1], kTfLiteInt32, words)) REFUSE("its filters are no constant");
+  if (words > MAX_BYTES / 64 || !tensor_is_constant(tensors, in[1], kTfLiteInt32, words))
+    REFUSE("its filters are no constant");
   if (node->channels_in < 1 || node->channels_in > MAX_CHANNELS || words_of(node->channels_in) != input.c)
     REFUSE("channels_in does not fit its input");
   if (input.c % f[3]) REFUSE("its filters do not fit its input's channels");
@@ -55,11 +58,14 @@ bool read_bconv(const Tensors *tensors, const TfLiteNode *from, Node *node, cons
       REFUSE("its thresholds do not fit its filters");
     return true;
   }
-  if (output->type != kTfLiteFloat32 && output->type != kTfLiteInt8) REFUSE("its output is neither float, int8 nor packed");
-  if (output->type == kTfLiteInt8 && !is_scaled(output)) REFUSE("its int8 output has no scale, or a zero point out of range");
+  if (output->type != kTfLiteFloat32 && output->type != kTfLiteInt8)
+    REFUSE("its output is neither float, int8 nor packed");
+  if (output->type == kTfLiteInt8 && !is_scaled(output))
+    REFUSE("its int8 output has no scale, or a zero point out of range");
   if (map.c != filters) REFUSE("its output does not fit its filters");
   for (int i = 2; i <= 3; ++i) {
-    if (!tensor_is_constant(tensors, in[i], kTfLiteFloat32, filters)) REFUSE("its multipliers or biases do not fit its filters");
+    if (!tensor_is_constant(tensors, in[i], kTfLiteFloat32, filters))
+      REFUSE("its multipliers or biases do not fit its filters");
   }
   return true;
 }
@@ -96,8 +102,10 @@ bool read_packing(const Tensors *tensors, const TfLiteNode *from, Node *node, co
       !same_map(packed, plain) || packed.c != words_of(plain.c))
     REFUSE("it needs a map, and the same one packed");
   const TfLiteTensor *t = tensor_at(tensors, values);
-  if (tensor_is_known(tensors, values) || (t->type != kTfLiteFloat32 && t->type != kTfLiteInt8 && t->type != kTfLiteBool))
+  if (tensor_is_known(tensors, values) ||
+      (t->type != kTfLiteFloat32 && t->type != kTfLiteInt8 && t->type != kTfLiteBool))
     REFUSE("its values are neither float, int8 nor bool");
-  if (!packs && t->type == kTfLiteInt8 && !is_scaled(t)) REFUSE("its int8 output has no scale, or a zero point out of range");
+  if (!packs && t->type == kTfLiteInt8 && !is_scaled(t))
+    REFUSE("its int8 output has no scale, or a zero point out of range");
   return true;
 }

@@ -36,7 +36,8 @@ static uint32_t *packed_filters(Pieces *pieces, const uint32_t *from, int first,
   uint32_t *to = prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * (size_t)words * sizeof *to);
   for (int filter = 0; to && filter < filters; ++filter) {
     for (int word = 0; word < words; ++word)
-      to[((size_t)(filter / BLOCK) * words + word) * BLOCK + filter % BLOCK] = from[(size_t)(first + filter) * words + word];
+      to[((size_t)(filter / BLOCK) * words + word) * BLOCK + filter % BLOCK] =
+          from[(size_t)(first + filter) * words + word];
   }
   return to;
 }
@@ -49,7 +50,8 @@ static void activation_range(TfLiteFusedActivation activation, int products, int
 }
 
 // Scale and bias of twice the number of bits that differ, from those of the sum of products: products - 2 * bits.
-static bool prepare_scale(Pieces *pieces, const Tensors *tensors, const Node *node, int first, BConv *conv, const Map *out) {
+static bool prepare_scale(Pieces *pieces, const Tensors *tensors, const Node *node, int first, BConv *conv,
+                          const Map *out) {
   float *m = prepare_floats(pieces, tensors, node->inputs->data[2], first, conv->filters);
   float *b = prepare_floats(pieces, tensors, node->inputs->data[3], first, conv->filters);
   if (!m || !b) return false;
@@ -136,25 +138,46 @@ static float *conv_weights(Pieces *pieces, const Tensors *tensors, int weights, 
   return is_made ? to : NULL;
 }
 
+// The same of filters of 8 bits, and their scales.
+static bool prepare_dense(Pieces *pieces, const Tensors *tensors, int weights, Step *step) {
+  const int channels = step->in->shape.c, filters = step->out->shape.c;
+  const int8_t *from = tensor_bytes(tensors, weights, filters, channels);
+  step->bytes = prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * channels);
+  step->scale = prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * sizeof *step->scale);
+  if (!step->bytes || !step->scale) return false;
+  for (int filter = 0; filter < filters; ++filter) {
+    step->scale[filter] = tensor_scale(tensors, weights, filter);
+    for (int channel = 0; channel < channels; ++channel)
+      step->bytes[((size_t)(filter / BLOCK) * channels + channel) * BLOCK + filter % BLOCK] =
+          from[(size_t)filter * channels + channel];
+  }
+  return true;
+}
+
 bool prepare_step(Pieces *pieces, const Tensors *tensors, const Node *node, Step *step) {
   const int *in = node->inputs->data;
   if (node->kind == NODE_PRELU) {
     step->slope = prepare_floats(pieces, tensors, in[1], 0, step->in->shape.c);
     return step->slope != NULL;
   }
-  if (node->kind != NODE_DEPTHWISE && node->kind != NODE_CONV) return true;
+  if (node->kind != NODE_DEPTHWISE && node->kind != NODE_CONV && node->kind != NODE_DENSE) return true;
   const int channels = step->in->shape.c, filters = step->out->shape.c;
   const int taps = node->window.kernel_h * node->window.kernel_w;
-  step->weights = node->kind == NODE_DEPTHWISE ? depthwise_weights(pieces, tensors, in[1], taps, channels)
-                                               : conv_weights(pieces, tensors, in[1], filters, taps * channels);
+  bool is_made = true;
+  if (node->kind == NODE_DENSE)
+    is_made = prepare_dense(pieces, tensors, in[1], step);
+  else
+    step->weights = node->kind == NODE_DEPTHWISE ? depthwise_weights(pieces, tensors, in[1], taps, channels)
+                                                 : conv_weights(pieces, tensors, in[1], filters, taps * channels);
   const bool has_bias = node->inputs->size == 3 && in[2] >= 0;
   step->bias = has_bias ? prepare_floats(pieces, tensors, in[2], 0, filters)
                         : prepare_bytes(pieces, (size_t)round_up(filters, BLOCK) * sizeof(float));
-  return step->weights && step->bias;
+  return is_made && (step->weights || step->bytes) && step->bias;
 }
 
 // For each place of a window: the first tap inside and the one behind the last, as a class of its own for each pair.
-static int classes_of(int outputs, int stride, int before, int dilation, int kernel, int side, int *of, int (*pairs)[2]) {
+static int classes_of(int outputs, int stride, int before, int dilation, int kernel, int side, int *of,
+                      int (*pairs)[2]) {
   int count = 0;
   for (int i = 0; i < outputs; ++i) {
     const int begin = i * stride - before;
@@ -177,8 +200,9 @@ static int classes_of(int outputs, int stride, int before, int dilation, int ker
 static bool prepare_borders(Pieces *pieces, const Step *step, BConv *conv, Shape out) {
   const Window *w = &step->window;
   const Shape in = step->in->shape;
-  int *rows = prepare_bytes(pieces, (size_t)out.h * sizeof *rows), *columns = prepare_bytes(pieces, (size_t)out.w * sizeof *columns);
-  int(*y)[2] = prepare_bytes(pieces, MAX_KERNEL * sizeof *y), (*x)[2] = prepare_bytes(pieces, MAX_KERNEL * sizeof *x);
+  int *rows = prepare_bytes(pieces, (size_t)out.h * sizeof *rows),
+      *columns = prepare_bytes(pieces, (size_t)out.w * sizeof *columns);
+  int (*y)[2] = prepare_bytes(pieces, MAX_KERNEL * sizeof *y), (*x)[2] = prepare_bytes(pieces, MAX_KERNEL * sizeof *x);
   if (!rows || !columns || !y || !x) return false;
   const int row_count = classes_of(out.h, w->stride_h, w->top, w->dilation_h, w->kernel_h, in.h, rows, y);
   const int column_count = classes_of(out.w, w->stride_w, w->left, w->dilation_w, w->kernel_w, in.w, columns, x);
@@ -195,7 +219,8 @@ static bool prepare_borders(Pieces *pieces, const Step *step, BConv *conv, Shape
     const uint32_t *weights = conv->weights + (size_t)(filter / BLOCK) * taps * words * BLOCK + filter % BLOCK;
     for (int tap = 0; tap < taps; ++tap) {
       int negative = 0;
-      for (int word = 0; word < words; ++word) negative += __builtin_popcount(weights[((size_t)tap * words + word) * BLOCK]);
+      for (int word = 0; word < words; ++word)
+        negative += __builtin_popcount(weights[((size_t)tap * words + word) * BLOCK]);
       for (int each = 0; each < count; ++each) {
         const int *rows_in = y[each / column_count], *columns_in = x[each % column_count];
         const int ky = tap / w->kernel_w, kx = tap % w->kernel_w;
@@ -215,39 +240,45 @@ static bool prepare_borders(Pieces *pieces, const Step *step, BConv *conv, Shape
   return true;
 }
 
+static const int32_t *prepare_offsets(Pieces *pieces, int h, int w, int64_t row, int64_t column) {
+  for (const Offsets *known = pieces->offsets; known; known = known->next) {
+    if (known->h == h && known->w == w && known->row == row && known->column == column) return known->at;
+  }
+  Offsets *made = prepare_bytes(pieces, sizeof *made + (size_t)h * w * sizeof *made->at);
+  if (!made) return NULL;
+  made->h = h, made->w = w, made->row = row, made->column = column;
+  for (int i = 0; i < h * w; ++i) made->at[i] = (int32_t)(i / w * row + i % w * column);
+  made->next = pieces->offsets;
+  pieces->offsets = made;
+  return made->at;
+}
+
 bool prepare_places(Pieces *pieces, Step *step) {
   if (step->copies || step->kind != NODE_BCONV) return true;
   const Map *in = step->in, *signs = step->signs;
   const Window *w = &step->window;
   const Shape out = step->out ? step->out->shape : signs->shape;
-  const int pixels = out.h * out.w, words = in->shape.c / step->groups;
+  const int words = in->shape.c / step->groups;
   // Rows of taps are runs where nothing lies between their words.
   const bool joined = words == in->pitch && w->dilation_w == 1;
   const int runs = joined ? w->kernel_h : w->kernel_h * w->kernel_w;
   int32_t *run_offset = prepare_bytes(pieces, (size_t)runs * sizeof *run_offset);
-  if (!run_offset) return false;
+  const int32_t *offset =
+      prepare_offsets(pieces, out.h, out.w, (int64_t)w->stride_h * in->row, (int64_t)w->stride_w * in->pitch);
+  if (!run_offset || !offset) return false;
   for (int run = 0; run < runs; ++run) {
     const int ky = joined ? run : run / w->kernel_w, kx = joined ? 0 : run % w->kernel_w;
     run_offset[run] = ky * w->dilation_h * in->row + kx * w->dilation_w * in->pitch;
   }
   for (int group = 0; group < step->groups; ++group) {
     BConv *conv = &step->convs[group];
-    int32_t *offset = prepare_bytes(pieces, (size_t)pixels * sizeof *offset);
-    if (!offset) return false;
-    for (int i = 0; i < pixels; ++i) {
-      const int y = i / out.w * w->stride_h - w->top, x = i % out.w * w->stride_w - w->left;
-      offset[i] = (int32_t)in->first + y * in->row + x * in->pitch + group * words;
-    }
-    conv->pixels = pixels;
+    conv->pixels = out.h * out.w;
+    conv->input_first = in->first - (int64_t)w->top * in->row - (int64_t)w->left * in->pitch + group * words;
     conv->input_offset = offset;
     conv->runs = runs, conv->run_words = joined ? words * w->kernel_w : words;
     conv->run_offset = run_offset;
     if (conv->pads_with_zero && !prepare_borders(pieces, step, conv, out)) return false;
   }
-  if (signs) {
-    step->signs_offset = prepare_bytes(pieces, (size_t)pixels * sizeof *step->signs_offset);
-    if (!step->signs_offset) return false;
-    for (int i = 0; i < pixels; ++i) step->signs_offset[i] = i / out.w * signs->row + i % out.w * signs->pitch;
-  }
-  return true;
+  if (signs) step->signs_offset = prepare_offsets(pieces, out.h, out.w, signs->row, signs->pitch);
+  return !signs || step->signs_offset;
 }

@@ -5,10 +5,19 @@
 
 #include "steps.h"
 
+// Of the pixels of a map: words to each from the first one. Steps on maps that are laid out alike share a table.
+typedef struct Offsets {
+  struct Offsets *next;
+  int h, w;
+  int64_t row, column;
+  int32_t at[];
+} Offsets;
+
 // Memory that is freed together.
 typedef struct {
   void **items;
   int count, room;
+  Offsets *offsets;
 } Pieces;
 
 // Zeroed, and aligned for vectors. NULL where memory is short.

@@ -30,6 +30,7 @@ bool read_mul(const Tensors *tensors, const TfLiteNode *from, Node *node, const 
 bool read_joint(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why);
 bool read_slice(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why);
 bool read_conv(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why);
+bool read_dense(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why);
 bool read_pool(const Tensors *tensors, const TfLiteNode *from, Node *node, const char **why);
 
 #endif

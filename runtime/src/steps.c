@@ -37,7 +37,7 @@ static void run_bconv(const Step *step, const Kernels *kernels, Threads *threads
     const BConv *conv = &step->convs[group];
     const Map *in = step->in, *out = step->out, *signs = step->signs;
     Work work = {.step = step, .kernels = kernels, .conv = conv};
-    work.io.input = (const uint32_t *)in->data;
+    work.io.input = (const uint32_t *)in->data + conv->input_first;
     if (out && out->type == kTfLiteFloat32) work.io.output = floats_to(out, 0, 0) + filter;
     if (out && out->type == kTfLiteInt8) work.io.output8 = bytes_at(out, 0, 0) + filter;
     if (out) work.io.output_pitch = out->pitch;
@@ -88,7 +88,8 @@ static void dequantize_rows(void *context, int first, int last) {
         if (out->type == kTfLiteFloat32)
           floats_to(out, y, x)[c] = negative ? -1.0f : 1.0f;
         else if (out->type == kTfLiteInt8)
-          bytes_at(out, y, x)[c] = (int8_t)(negative ? max_int(-128, out->zero_point - one) : min_int(127, out->zero_point + one));
+          bytes_at(out, y, x)[c] =
+              (int8_t)(negative ? max_int(-128, out->zero_point - one) : min_int(127, out->zero_point + one));
         else
           bytes_at(out, y, x)[c] = !negative;
       }
@@ -172,7 +173,8 @@ static void float_limits(TfLiteFusedActivation activation, float *low, float *hi
 }
 
 // The places, among `outputs`, whose windows lie inside of the map whole: `first` to `last` - 1.
-static void whole_windows(int outputs, int stride, int before, int dilation, int kernel, int side, int *first, int *last) {
+static void whole_windows(int outputs, int stride, int before, int dilation, int kernel, int side, int *first,
+                          int *last) {
   const int room = side - 1 - (kernel - 1) * dilation + before;
   *first = min_int(outputs, (before + stride - 1) / stride);
   *last = room < 0 ? *first : max_int(*first, min_int(outputs, room / stride + 1));
@@ -205,7 +207,8 @@ static void window_rows(void *context, int first, int last) {
   windows.is_limited = step->activation != kTfLiteActNone;
   float_limits(step->activation, &windows.low, &windows.high);
   // Where a pixel reads the same pixel alone, rows without anything between are one.
-  const bool is_single = w->kernel_h == 1 && w->kernel_w == 1 && in->shape.h == out->shape.h && in->shape.w == out->shape.w;
+  const bool is_single =
+      w->kernel_h == 1 && w->kernel_w == 1 && in->shape.h == out->shape.h && in->shape.w == out->shape.w;
   if (is_single && in->row == in->shape.w * in->pitch && out->row == out->shape.w * out->pitch) {
     windows.rows = windows.columns = 1;
     windows.input = floats_at(in, first, 0);
@@ -231,6 +234,23 @@ static void window_rows(void *context, int first, int last) {
       kernel(&windows);
     }
   }
+}
+
+static void dense_filters(void *context, int first, int last) {
+  const Work *work = context;
+  const Step *step = work->step;
+  Dense dense = {
+      .input = floats_at(step->in, 0, 0),
+      .channels = step->in->shape.c,
+      .filters = step->out->shape.c,
+      .weights = step->bytes,
+      .scale = step->scale,
+      .bias = step->bias,
+      .is_limited = step->activation != kTfLiteActNone,
+      .output = floats_to(step->out, 0, 0),
+  };
+  float_limits(step->activation, &dense.low, &dense.high);
+  work->kernels->dense(&dense, first, last);
 }
 
 void step_run(const Step *step, const Kernels *kernels, Threads *threads) {
@@ -263,6 +283,9 @@ void step_run(const Step *step, const Kernels *kernels, Threads *threads) {
     case NODE_AVERAGE:
     case NODE_MAX:
       threads_run(threads, step->out->shape.h, 1, window_rows, &work);
+      break;
+    case NODE_DENSE:
+      threads_run(threads, step->out->shape.c, 4 * BLOCK, dense_filters, &work);
       break;
     case NODE_CONSTANT:
     case NODE_CONCATENATION:

@@ -10,26 +10,29 @@
 // A map of one picture in memory. Elements are floats, packed words, int8 or bool.
 typedef struct {
   TfLiteType type;
-  Shape shape;           // c counts words where signs are packed
-  int pitch, row;        // elements from pixel to pixel, and from row to row
-  int64_t first;         // elements from the root's begin to the first pixel
-  char *data;            // the root's begin, once a picture is run
-  float scale;           // of int8
+  Shape shape;     // c counts words where signs are packed
+  int pitch, row;  // elements from pixel to pixel, and from row to row
+  int64_t first;   // elements from the root's begin to the first pixel
+  char *data;      // the root's begin, once a picture is run
+  float scale;     // of int8
   int zero_point;
 } Map;
 
 typedef struct {
   NodeKind kind;
-  bool copies;  // a copy, whatever `kind` says
+  bool copies;                          // a copy, whatever `kind` says
   const Map *in, *other, *out, *signs;  // `other` is added; `signs` are packed by the way
   Window window;
   TfLiteFusedActivation activation;
   // Of a binary convolution, one of each group.
   BConv *convs;
   int groups;
-  int32_t *signs_offset;
+  const int32_t *signs_offset;
   // Of PRELU, and of float convolutions: prepared.
   float *slope, *weights, *bias;
+  // Of a dense layer.
+  int8_t *bytes;
+  float *scale;
 } Step;
 
 // Runs a step on one picture.

@@ -4,15 +4,22 @@
 #include <string.h>
 
 bool tensors_create(Tensors *tensors, TfLiteContext *context) {
-  *tensors = (Tensors){context, malloc((context->tensors_size + 1) * sizeof(int))};
-  for (size_t i = 0; tensors->origin && i < context->tensors_size; ++i) tensors->origin[i] = -1;
+  const size_t count = context->tensors_size;
+  *tensors = (Tensors){context, count, malloc((count + 1) * sizeof(int))};
+  for (size_t i = 0; tensors->origin && i < count; ++i) tensors->origin[i] = -1;
   return tensors->origin != NULL;
+}
+
+bool tensors_copy(Tensors *tensors, const Tensors *from) {
+  if (!tensors_create(tensors, from->context)) return false;
+  memcpy(tensors->origin, from->origin, (from->count < tensors->count ? from->count : tensors->count) * sizeof(int));
+  return true;
 }
 
 void tensors_free(Tensors *tensors) { free(tensors->origin); }
 
 const TfLiteTensor *tensor_at(const Tensors *tensors, int index) {
-  return index >= 0 && (size_t)index < tensors->context->tensors_size ? &tensors->context->tensors[index] : NULL;
+  return index >= 0 && (size_t)index < tensors->count ? &tensors->context->tensors[index] : NULL;
 }
 
 bool tensor_is_known(const Tensors *tensors, int index) {
@@ -21,8 +28,10 @@ bool tensor_is_known(const Tensors *tensors, int index) {
 
 bool tensor_shape(const Tensors *tensors, int index, Shape *shape) {
   const TfLiteTensor *t = tensor_at(tensors, index);
-  if (!t || !t->dims || t->dims->size != 4) return false;
-  const int *d = t->dims->data;
+  if (!t || !t->dims || (t->dims->size != 4 && t->dims->size != 2)) return false;
+  const int *sides = t->dims->data;
+  const int d[] = {sides[0], t->dims->size == 4 ? sides[1] : 1, t->dims->size == 4 ? sides[2] : 1,
+                   sides[t->dims->size - 1]};
   if (d[0] < 1 || d[1] < 1 || d[2] < 1 || d[3] < 1) return false;
   if (d[0] > MAX_SIDE || d[1] > MAX_SIDE || d[2] > MAX_SIDE || d[3] > MAX_CHANNELS) return false;
   *shape = (Shape){d[1], d[2], d[3]};
@@ -44,7 +53,8 @@ bool tensor_is_constant(const Tensors *tensors, int index, TfLiteType type, int6
 // Scales along a dimension, or NULL where a tensor has one scale.
 static const TfLiteAffineQuantization *scales_of(const TfLiteTensor *t) {
   const TfLiteAffineQuantization *affine = t->quantization.params;
-  const bool several = t->quantization.type == kTfLiteAffineQuantization && affine && affine->scale && affine->scale->size > 1;
+  const bool several =
+      t->quantization.type == kTfLiteAffineQuantization && affine && affine->scale && affine->scale->size > 1;
   return several ? affine : NULL;
 }
 
@@ -66,16 +76,40 @@ static bool is_readable(const TfLiteTensor *t) {
 }
 
 void tensors_learn(Tensors *tensors, const TfLiteNode *node, const TfLiteRegistration *registration) {
-  if (registration->builtin_code != kTfLiteBuiltinDequantize || node->inputs->size != 1 ||
-      node->outputs->size != 1)
+  if (registration->builtin_code != kTfLiteBuiltinDequantize || node->inputs->size != 1 || node->outputs->size != 1)
     return;
   const int from = node->inputs->data[0], to = node->outputs->data[0];
   const TfLiteTensor *in = tensor_at(tensors, from), *out = tensor_at(tensors, to);
-  if (!in || !out || tensors->origin[to] >= 0 || tensor_is_known(tensors, to) || out->type != kTfLiteFloat32 || !out->dims ||
-      !is_readable(in) || out->dims->size != in->dims->size ||
+  if (!in || !out || tensors->origin[to] >= 0 || tensor_is_known(tensors, to) || out->type != kTfLiteFloat32 ||
+      !out->dims || !is_readable(in) || out->dims->size != in->dims->size ||
       memcmp(out->dims->data, in->dims->data, (size_t)in->dims->size * sizeof(int)) != 0)
     return;
   tensors->origin[to] = from;
+}
+
+int64_t tensor_made(const Tensors *tensors, int index) {
+  if (tensors->origin[index] < 0) return -1;
+  const TfLiteTensor *t = &tensors->context->tensors[tensors->origin[index]];
+  return (int64_t)(t->bytes / size_of(t->type));
+}
+
+const int8_t *tensor_bytes(const Tensors *tensors, int index, int filters, int channels) {
+  if (!tensor_at(tensors, index) || tensors->origin[index] < 0) return NULL;
+  const TfLiteTensor *t = &tensors->context->tensors[tensors->origin[index]];
+  if (t->type != kTfLiteInt8 || t->dims->size != 2 || t->dims->data[0] != filters || t->dims->data[1] != channels)
+    return NULL;
+  const TfLiteAffineQuantization *affine = scales_of(t);
+  if (affine && affine->quantized_dimension != 0) return NULL;
+  for (int i = 0; i < (affine ? filters : 1); ++i) {
+    if (affine ? affine->zero_point->data[i] : t->params.zero_point) return NULL;
+  }
+  return t->data;
+}
+
+float tensor_scale(const Tensors *tensors, int index, int filter) {
+  const TfLiteTensor *t = &tensors->context->tensors[tensors->origin[index]];
+  const TfLiteAffineQuantization *affine = scales_of(t);
+  return affine ? affine->scale->data[filter] : t->params.scale;
 }
 
 static float from_half(uint16_t half) {

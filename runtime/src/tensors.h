@@ -14,11 +14,14 @@ typedef struct {
 // Converters store float weights in 8 or 16 bits, and a DEQUANTIZE behind them. What it makes counts as a constant too.
 typedef struct {
   TfLiteContext *context;
+  size_t count;
   int *origin;  // [tensor] the constant that a DEQUANTIZE makes this one of, or -1
 } Tensors;
 
-// False where memory is short.
+// No constants are known yet. False where memory is short.
 bool tensors_create(Tensors *tensors, TfLiteContext *context);
+
+bool tensors_copy(Tensors *tensors, const Tensors *from);
 
 void tensors_free(Tensors *tensors);
 
@@ -31,11 +34,22 @@ const TfLiteTensor *tensor_at(const Tensors *tensors, int index);
 // Whether a tensor's values are known before the first picture. The index is valid.
 bool tensor_is_known(const Tensors *tensors, int index);
 
-// Shape of a tensor of rank 4. False where it has another rank, or a side that is refused.
+// Shape of a tensor of rank 4, or of rank 2, which is a map of one pixel. False where it has another rank, or a side
+// that is refused.
 bool tensor_shape(const Tensors *tensors, int index, Shape *shape);
 
 // Whether a tensor is a constant of this type and as many elements, of which the buffer holds all.
 bool tensor_is_constant(const Tensors *tensors, int index, TfLiteType type, int64_t count);
+
+// Elements of a constant that a DEQUANTIZE makes; -1 where it makes none.
+int64_t tensor_made(const Tensors *tensors, int index);
+
+// What a DEQUANTIZE makes filters of, [filter][channel], if that is int8 without zero points and with one scale for all
+// or one a filter; else NULL.
+const int8_t *tensor_bytes(const Tensors *tensors, int index, int filters, int channels);
+
+// The scale of one of its filters.
+float tensor_scale(const Tensors *tensors, int index, int filter);
 
 // Elements `first` to `first` + `count` - 1 of a float constant.
 void tensor_floats(const Tensors *tensors, int index, int64_t first, int64_t count, float *to);

@@ -138,6 +138,7 @@ enum {
   kTfLiteBuiltinConv2d = 3,
   kTfLiteBuiltinDepthwiseConv2d = 4,
   kTfLiteBuiltinDequantize = 6,
+  kTfLiteBuiltinFullyConnected = 9,
   kTfLiteBuiltinMaxPool2d = 17,
   kTfLiteBuiltinMul = 18,
   kTfLiteBuiltinCustom = 32,
@@ -160,6 +161,11 @@ typedef struct {
   TfLiteFusedActivation activation;
   int dilation_width_factor, dilation_height_factor;
 } TfLiteConvParams;
+
+typedef struct {
+  TfLiteFusedActivation activation;
+  int weights_format;  // 0 for filters row by row
+} TfLiteFullyConnectedParams;
 
 typedef struct {
   TfLitePadding padding;

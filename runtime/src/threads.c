@@ -5,15 +5,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
-// How often a thread looks for the next step before it sleeps: some 50 microseconds, in which it mostly begins. Not longer:
-// where cores are busy, whoever looks keeps others from working. To wake a thread takes as long as a step, so one that sleeps
-// does so until the next inference.
+// How often a thread looks for the next step before it sleeps: some 50 microseconds, in which it mostly begins. Not
+// longer: where cores are busy, whoever looks keeps others from working. To wake a thread takes as long as a step, so
+// one that sleeps does so until the next inference.
 enum { LOOKS = 1500 };
-// How often the caller looks whether the others are done. Where they still are not, one was stopped in the middle of its part,
-// for cores are busy: it sleeps, and works alone for some steps. For twice as many the next time, for half as many after
-// some steps in which all went well.
-enum { LONG = 8000, FEWEST_ALONE = 32, MOST_ALONE = 16384, WELL = 1024 };
+// How often the caller looks whether the others are done. Where they still are not, one was stopped in the middle of
+// its part, for cores are busy: it sleeps, and works alone for some steps. For twice as many the next time, for half as
+// many after some steps in which all went well.
+enum { LONG = 8000, FEWEST_ALONE = 32, MOST_ALONE = 1024, WELL = 256 };
 // Parts of a step for each thread, where there is much to do: who is held up does fewer.
 enum { PARTS = 4 };
 
@@ -23,16 +24,17 @@ struct Threads {
   pthread_mutex_t mutex;
   pthread_cond_t begins, ends;
   bool closes;
-  atomic_flag is_used;  // by a caller: a second one at the same time works alone
-  int sleeping;       // threads that wait for `begins`
-  unsigned wakes;     // how often they were woken
-  bool main_sleeps;   // for `ends`
+  atomic_flag is_used;          // by a caller: a second one at the same time works alone
+  int sleeping;                 // threads that wait for `begins`
+  unsigned wakes;               // how often they were woken
+  bool main_sleeps;             // for `ends`
   int alone, next_alone, well;  // steps
-  // The number of the step, and the first and the last part that nobody has taken yet. A part that is taken keeps the step
-  // from ending, so what follows here stays as it is until the part is done.
-  atomic_uint_fast64_t state;
-  atomic_int undone;  // parts
-  int items, grain, parts;
+  // What threads write while others look has a cache line of its own.
+  // The number of the step, and the first and the last part that nobody has taken yet. A part that is taken keeps the
+  // step from ending, so what follows here stays as it is until the part is done.
+  _Alignas(64) atomic_uint_fast64_t state;
+  _Alignas(64) atomic_int undone;  // parts
+  _Alignas(64) int items, grain, parts;
   void (*work)(void *context, int first, int last);
   void *context;
 };
@@ -53,14 +55,15 @@ static uint32_t step_of(uint_fast64_t state) { return (uint32_t)(state >> 32); }
 static uint32_t begin_of(uint_fast64_t state) { return (uint32_t)(state >> 16 & 0xffff); }
 static uint32_t end_of(uint_fast64_t state) { return (uint32_t)(state & 0xffff); }
 
-// Takes parts of the step `step` as long as there are any: the caller of the pool the first ones, others the last ones, so
-// that a thread mostly reads what it has written.
+// Takes parts of the step `step` as long as there are any: the caller of the pool the first ones, others the last ones,
+// so that a thread mostly reads what it has written.
 static void take_parts(Threads *threads, uint32_t step, bool from_begin) {
   for (;;) {
     uint_fast64_t state = atomic_load(&threads->state), next;
     do {
       if (step_of(state) != step || begin_of(state) == end_of(state)) return;
-      next = from_begin ? state_of(step, begin_of(state) + 1, end_of(state)) : state_of(step, begin_of(state), end_of(state) - 1);
+      next = from_begin ? state_of(step, begin_of(state) + 1, end_of(state))
+                        : state_of(step, begin_of(state), end_of(state) - 1);
     } while (!atomic_compare_exchange_weak(&threads->state, &state, next));
     const int64_t part = from_begin ? begin_of(state) : end_of(state) - 1;
     const int64_t grains = (threads->items + threads->grain - 1) / threads->grain;
@@ -96,8 +99,9 @@ static void *loop(void *argument) {
 }
 
 Threads *threads_create(int count) {
-  Threads *threads = calloc(1, sizeof *threads);
-  if (!threads) return NULL;
+  void *place;
+  if (posix_memalign(&place, 64, sizeof(Threads)) != 0) return NULL;
+  Threads *threads = memset(place, 0, sizeof *threads);
   threads->count = 1, threads->next_alone = FEWEST_ALONE;
   pthread_mutex_init(&threads->mutex, NULL);
   pthread_cond_init(&threads->begins, NULL);
@@ -136,7 +140,8 @@ void threads_wake(Threads *threads) {
   pthread_mutex_unlock(&threads->mutex);
 }
 
-void threads_run(Threads *threads, int items, int grain, void (*work)(void *context, int first, int last), void *context) {
+void threads_run(Threads *threads, int items, int grain, void (*work)(void *context, int first, int last),
+                 void *context) {
   const int grains = (items + grain - 1) / grain;
   if (threads->count == 1 || grains < 2 || atomic_flag_test_and_set(&threads->is_used)) {
     if (items > 0) work(context, 0, items);

@@ -1,4 +1,5 @@
-// A pool of threads. They look for the next step for a moment, then they sleep: on busy cores that leaves time to others.
+// A pool of threads. They look for the next step for a moment, then they sleep: on busy cores that leaves time to
+// others.
 
 #ifndef FTBNN_THREADS_H
 #define FTBNN_THREADS_H
@@ -15,6 +16,7 @@ void threads_wake(Threads *threads);
 
 // Calls work(context, first, last) on parts of 0 to `items`, and returns when all are done. Parts begin at multiples of
 // `grain`.
-void threads_run(Threads *threads, int items, int grain, void (*work)(void *context, int first, int last), void *context);
+void threads_run(Threads *threads, int items, int grain, void (*work)(void *context, int first, int last),
+                 void *context);
 
 #endif

@@ -32,10 +32,6 @@ bool values_read(Graph *graph, const TfLiteDelegateParams *params) {
   TfLiteNode *from;
   TfLiteRegistration *registration;
   for (int i = 0; i < graph->node_count; ++i) {
-    if (context->GetNodeAndRegistration(context, params->nodes_to_replace->data[i], &from, &registration) == kTfLiteOk)
-      tensors_learn(&graph->tensors, from, registration);
-  }
-  for (int i = 0; i < graph->node_count; ++i) {
     const char *why = "";
     const int index = params->nodes_to_replace->data[i];
     if (context->GetNodeAndRegistration(context, index, &from, &registration) != kTfLiteOk ||
@@ -73,7 +69,12 @@ bool values_read(Graph *graph, const TfLiteDelegateParams *params) {
   }
   for (int i = 0; i < params->output_tensors->size; ++i) {
     const int tensor = params->output_tensors->data[i];
-    if (tensor < 0 || tensor >= graph->tensor_count || graph->value_of[tensor] < 0) return false;
+    if (tensor < 0 || tensor >= graph->tensor_count) return false;
+    if (tensor_made(&graph->tensors, tensor) >= 0) {
+      graph->made[graph->made_count++] = tensor;
+      continue;
+    }
+    if (graph->value_of[tensor] < 0) return false;
     value_at(graph, tensor)->is_output = true;
   }
   return true;

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
-from ftbnn_larq.benchmarking.output import parse
+from ftbnn_larq.benchmarking.models import read_model
+from ftbnn_larq.benchmarking.output import Row, parse
+from ftbnn_larq.conversion import flatbuffer as fb
 from ftbnn_larq.errors import ToolError
 from tests.boards.helpers import SAMPLES
 
@@ -216,6 +220,14 @@ def test_types_that_end_in_a_number_do_not_shift_columns():
             "lists 15 operators but says 'Number of nodes executed: 16'",
         ),
         (PLAIN + PLAIN, "more than one benchmark"),
+        (PLAIN.replace("avg=158848", "avg=" + "9" * 400), "no measurement, 9+ in this line .*avg=9"),
+        (PLAIN.replace("avg=158848", "avg=1e99"), "no measurement, 1e99 in this line .*avg=1e99"),
+        (PLAIN.replace("avg=158848", "avg=-158848"), "no measurement, -158848 in this line .*avg=-158848"),
+        (PLAIN.replace("avg=158848", "avg=0"), "a time of 0 in this line .*avg=0"),
+        (PLAIN.replace("count=20 first", "count=" + "9" * 400 + " first"), "no measurement, 9+ in this line .*count=9"),
+        (PLAIN.replace("overall=7.77344", "overall=" + "7" * 400), "no measurement, 7+ in this line .*overall=7"),
+        (BUILTIN.replace("16.518", "-16.518"), "no measurement, -16.518 in this line"),
+        (BUILTIN.replace("executed: 16", "executed: " + "1" * 5000), "lists 16 operators but says"),
         ("INFO: count=0\nINFO: count=0\n", "no result"),
         ("a photograph\nof a cat\n", "ends in 'of a cat'"),
     ],
@@ -223,6 +235,16 @@ def test_types_that_end_in_a_number_do_not_shift_columns():
 def test_what_cannot_be_read_is_refused_with_the_line(text, words):
     with pytest.raises(ToolError, match=words):
         parse(text)
+
+
+def test_a_profile_of_several_subgraphs_names_the_layers_of_the_first(tmp_path):
+    whole = fb.unpack(SAMPLES.joinpath("plain.tflite").read_bytes())
+    alone = read_model(SAMPLES / "plain.tflite")
+    whole.subgraphs = [whole.subgraphs[0], copy.deepcopy(whole.subgraphs[0])]
+    (tmp_path / "several.tflite").write_bytes(fb.pack(whole))
+    several = read_model(tmp_path / "several.tflite")
+    rows = [Row(operator.type, f"[{operator.output}]:{at}", 1.0, 1) for at, operator in enumerate(alone.operators)]
+    assert several.profile(rows) == alone.profile(rows) != []
 
 
 def test_rounds_come_together():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import re
@@ -15,7 +16,7 @@ from PIL import Image
 
 import ftbnn_larq
 from benchmarks import publish, results, study
-from ftbnn_larq import recipe, runs, zoo
+from ftbnn_larq import documents, recipe, runs, zoo
 from ftbnn_larq.errors import ConfigError, ConversionError, DataError, UnknownNameError
 from ftbnn_larq.inference.evaluation import evaluate
 from ftbnn_larq.models.weights import read_description, save_compact
@@ -98,7 +99,7 @@ def test_a_study_takes_its_pictures_from_a_folder_and_says_so(here):
     (row,) = results.read("tiny")
     assert row["dataset"] == "shades" and "; pictures folder; precision " in row["versions"]
     described = read_description(results.weights_path(row))
-    assert described["data"]["name"] == "shades" and str(here) not in json.dumps(described)
+    assert described.data.name == "shades" and str(here) not in repr(described)
     again = run(here, "--flatbuffers", "--pictures", f"folder:{here / 'pictures'}")
     assert again.exit_code == 0, again.stderr
 
@@ -136,7 +137,7 @@ def test_a_run_that_ends_in_nan_is_recorded_and_the_study_goes_on(here, monkeypa
         ("units = [1], slopes", "width = 32, slopes", ConfigError, "width = 32: a study's `width`"),
         ("seeds = [0]\n", "", ConfigError, "seeds is missing"),
         ("epochs = 1", 'epochs = "1"', ConfigError, "not of type int"),
-        ("variant = [", "variant = ", ConfigError, "no study file"),
+        ("variant = [", "variant = ", ConfigError, "not TOML"),
     ],
 )
 def test_study_files_that_cannot_be_run(here, old, new, error, words):
@@ -187,8 +188,9 @@ def test_an_edited_recipe_is_told_with_the_commit(tmp_path, monkeypatch):
 def begun(here):
     """A job, its row, and its run without a line yet; data are nowhere."""
     (job, *_) = study.read(here / "tiny.toml")
-    model = {"name": job.model, "options": {**job.options, "width": 16}, "input_shape": [8, 8, 1], "classes": 10}
-    run = runs.create_run(here / "runs", {"model": model, "data": {"name": "digits", "data_dir": "old"}})
+    network = documents.Network(job.model, {**job.options, "width": 16}, (8, 8, 1), classes=10)
+    data = documents.DataConfig("digits", (8, 8, 1), tuple("0123456789"), data_dir="old")
+    run = runs.create_run(here / "runs", documents.Training(network, data))
     recipe.Recipe().save(run.path / runs.RECIPE)
     (run.path / "checkpoints").mkdir()
     build_run(run).save_weights(run.path / "checkpoints" / "1.weights.h5")
@@ -215,7 +217,7 @@ def test_a_conversion_that_is_refused_leaves_no_figures_of_an_older_one(begun, h
         raise ConversionError("no")
 
     _, line, run = begun
-    described = {"model": run.config["model"], "data": ftbnn_larq.data.load("digits").config.to_json()}
+    described = dataclasses.replace(run.config, data=ftbnn_larq.data.load("digits").config)
     save_compact(build_run(run), results.weights_path(line), described)
     monkeypatch.setattr("ftbnn_larq.conversion.convert.convert_model", refuse)
     results.add("tiny", study.again(line, None))

@@ -46,7 +46,7 @@ def test_pictures_show_the_stored_results(name):
 
 def test_stored_weights_name_no_folder_of_who_trained_them():
     for path in (results.HERE / "weights").rglob("*.npz"):
-        assert read_description(path)["data"]["data_dir"] is None, path
+        assert read_description(path).data.data_dir is None, path
 
 
 @pytest.fixture

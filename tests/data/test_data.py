@@ -82,12 +82,6 @@ def test_seeds_and_epochs_differ(digits):
     assert not np.array_equal(first, _epochs(digits, 0, 1, seed=4)[0][0])
 
 
-def test_configurations_survive_json(digits):
-    import json
-
-    assert data.DataConfig.from_json(json.loads(json.dumps(digits.config.to_json()))) == digits.config
-
-
 def test_classes_are_told_by_their_names(tmp_path):
     """By those of a run, whatever the order here; a folder whose classes were changed since is refused."""
     name = picture_folder(tmp_path / "game", paper=10, rock=10, scissors=20)

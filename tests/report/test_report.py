@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from ftbnn_larq import documents
 from ftbnn_larq.benchmarking.figures import operators_figure
 from ftbnn_larq.report import report as write
 from ftbnn_larq.report.figures import pareto_front, scatter
@@ -19,9 +20,14 @@ def a_run(folder, name: str, top1: float, /, **model):
     path = folder / "runs" / name
     path.mkdir(parents=True)
     network = {"name": "ftbnn_r18", "options": {"width": 16}, "input_shape": [8, 8, 1], "classes": 10, **model}
-    (path / "config.json").write_text(json.dumps({"model": network, "data": {"name": "digits"}}))
+    data = {"name": "digits", "input_shape": network["input_shape"], "labels": list("0123456789")}
+    (path / "config.json").write_text(json.dumps({"model": network, "data": data}))
     (path / "metrics.csv").write_text("epoch,loss,top1,val_loss,val_top1\n1,2.0,0.3,1.9,0.35\n2,nan,0.6,1.2,0.62\n")
-    (path / "result.json").write_text(json.dumps({"top1": top1, "top5": 0.99, "seconds": 12.5}))
+    scores = documents.Scores(top1, 0.99)
+    documents.write(
+        path / "result.json",
+        documents.Result(str(path), "ftbnn_r18", "digits", 2, 360, top1, 0.99, last=scores, seconds=12.5),
+    )
     (path / "model.json").write_text(json.dumps({"bytes": 213_490, "sha256": name}))
     return path
 
@@ -199,10 +205,27 @@ def test_the_front_is_what_nothing_beats_in_both():
     assert pareto_front([]) == []
 
 
+def test_names_of_any_bytes_are_told_as_text(told):
+    a_run(told, "caf\udce9", 0.7)
+    a_measurement(told, "second", 5.0, path="caf\udce9/model.tflite")
+    assert "caf?" in written(told)
+
+
+def test_names_are_no_formulas(told):
+    odd = "$\\frac{1}{$"
+    operators = [{"type": odd, "count": 1, "ms": 1.0}]
+    layers = [{"layer": odd, "type": odd, "ms": 1.0, "calls": 1}]
+    a_measurement(told, "second", 5.0, path=odd, device={"cpu": odd}, operators=operators, layers=layers)
+    a_run(told, odd, 0.7, name=odd)
+    assert "frac" in written(told)
+
+
 def test_the_legend_of_operators_stays_within_the_picture():
     types = ["Convolution (NHWC, F32) IGEMM", "Fully Connected (NC, F32) GEMM", "T" * 80, *"abcdefgh"]
     operators = [{"type": kind, "count": 1, "ms": 1.0} for kind in types]
-    figure = operators_figure([{"path": "a" * 100, "threads": 1, "layers": [], "operators": operators}])
+    figure = operators_figure(
+        [{"path": "a" * 100, "threads": 1, "kernel": "default", "layers": [], "operators": operators}]
+    )
     figure.draw_without_rendering()
     drawn = [figure.legends[0], *figure.axes[0].texts]
     assert all(figure.bbox.contains(*corner) for each in drawn for corner in each.get_window_extent().corners())

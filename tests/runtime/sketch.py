@@ -169,6 +169,10 @@ class Sketch:
         slopes = self.constant(self.random.normal(0.2, 0.5, shape).astype(np.float32))
         return self.operator("PRELU", [values, slopes], [self.tensor(self.shapes[values])])
 
+    def negate(self, values: int) -> int:
+        """NEG, which the delegate leaves to the interpreter."""
+        return self.operator("NEG", [values], [self.tensor(self.shapes[values])])
+
     def add(self, one: int, other: int, activation: int = 0) -> int:
         options = {"fusedActivationFunction": activation}
         return self.operator("ADD", [one, other], [self.tensor(self.shapes[one])], options, of="AddOptions")
@@ -217,6 +221,15 @@ class Sketch:
         out = self.tensor((1, *self._sizes(height, width, kernel, stride, same), filters))
         of = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
         return self.operator(kind, [values, weights, bias], [out], options, of=of)
+
+    def dense(self, values: int, filters: int, stored=np.float32, axis=None, activation: int = 0) -> int:
+        """FULLY_CONNECTED of a map of one pixel; see `stored`."""
+        channels = self.shapes[values][-1]
+        weights = self.stored(self.random.standard_normal((filters, channels)).astype(np.float32), stored, axis)
+        bias = self.constant(self.random.standard_normal(filters).astype(np.float32))
+        options = {"fusedActivationFunction": activation}
+        out = self.tensor((1, filters))
+        return self.operator("FULLY_CONNECTED", [values, weights, bias], [out], options, of="FullyConnectedOptions")
 
     def pool(
         self, kind: str, values: int, window=(2, 2), stride=(2, 2), same: bool = False, activation: int = 0

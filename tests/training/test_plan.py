@@ -7,6 +7,7 @@ import json
 import pytest
 
 from ftbnn_larq import recipe, runs
+from ftbnn_larq.documents import DataConfig, LengthChange, Network, Training
 from ftbnn_larq.errors import ConfigError, RunError, UnknownNameError
 from ftbnn_larq.training.plan import plan
 
@@ -14,13 +15,12 @@ from ftbnn_larq.training.plan import plan
 @pytest.fixture
 def run(tmp_path):
     """A run folder as a training of digits leaves it, but for its weights."""
-    config = {
-        "model": {"name": "ftbnn_r18", "options": {"width": 16}, "input_shape": [16, 16, 1], "classes": 10},
-        "data": {"name": "digits", "input_shape": [16, 16, 1], "labels": list("0123456789"), "flip": False},
-        "seed": 7,
-        "length_changed": [{"after": 2, "of": 4}],
-    }
-    config["data"]["data_dir"] = None
+    config = Training(
+        Network("ftbnn_r18", {"width": 16}, (16, 16, 1), classes=10),
+        DataConfig("digits", (16, 16, 1), tuple("0123456789"), flip=False),
+        seed=7,
+        length_changed=(LengthChange(after=2, of=4),),
+    )
     made = runs.create_run(tmp_path, config)
     recipe.Recipe(epochs=6, learning_rate=0.01).save(made.path / runs.RECIPE)
     return made

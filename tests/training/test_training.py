@@ -26,10 +26,12 @@ import ftbnn_larq
 from benchmarks import workers
 from ftbnn_larq import data, recipe, runs, zoo
 from ftbnn_larq.data import pipeline
+from ftbnn_larq.documents import LengthChange
 from ftbnn_larq.errors import ConfigError, RunError, TrainingError, TrainingInterrupted, UnknownNameError
+from ftbnn_larq.files import sha256
 from ftbnn_larq.models.config import ResNetConfig
 from ftbnn_larq.recipe import Recipe
-from ftbnn_larq.training import distribution, loop, precision
+from ftbnn_larq.training import checkpoints, distribution, loop, precision
 from ftbnn_larq.training.student import Student
 from ftbnn_larq.zoo.trained import load_run
 from tests.conftest import ROOT, run_command
@@ -210,10 +212,10 @@ def test_a_run_that_is_made_longer_goes_on_as_long_after_an_interruption_and_say
     assert loop.resume(run.path)["epochs"] == 3
     assert recipe.read(run.path / "recipe.toml").epochs == 3
     # The learning rate fell as in a run of one epoch first, so that its recipe alone does not repeat it.
-    assert runs.open_run(run.path).config["length_changed"] == [{"after": 1, "of": 1}]
+    assert runs.open_run(run.path).config.length_changed == (LengthChange(after=1, of=1),)
     repeated = command("train", "--recipe", run.path / "recipe.toml", "--epochs", 1, "--json")
     assert "changed its length after epoch 1 of 1" in repeated.err
-    assert "length_changed" not in runs.open_run(tmp_path / repeated.out["run"]).config
+    assert runs.open_run(tmp_path / repeated.out["run"]).config.length_changed == ()
 
 
 @pytest.mark.slow
@@ -248,9 +250,73 @@ def test_a_run_goes_on_without_what_it_began_from_and_tells_no_result_until_it_h
     assert loop.resume(run.path)["epochs"] == 4
 
 
+def _with_checkpoint(run: runs.Run, folder: Path, change) -> Path:
+    """A copy of a run whose newest checkpoint is changed: `change` gets its weights' path and its record."""
+    copy = shutil.copytree(run.path, folder)
+    file = last_checkpoint(runs.open_run(copy))
+    record = json.loads(file.with_suffix("").with_suffix(".json").read_text())
+    change(file, record)
+    file.with_suffix("").with_suffix(".json").write_text(json.dumps(record))
+    return copy
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_overwritten(trained_twice, tmp_path):
+    (_, run, _), _ = trained_twice
+
+    def edited(name: str, shape: tuple | None):
+        def change(file: Path, record: dict) -> None:
+            with h5py.File(file, "a") as opened:
+                del opened[name]
+                if shape:
+                    opened[name] = np.zeros(shape, np.float32)
+            record["sha256"] = sha256(file)
+
+        return change
+
+    def cut(file: Path, record: dict) -> None:
+        file.write_bytes(file.read_bytes()[:-3000])
+        record["sha256"] = sha256(file)
+
+    cases = {
+        "other layers": (edited("layers/conv2d/vars/0", (3, 3, 1, 4)), r"is \(3, 3, 1, 4\) there"),
+        "other optimizer": (edited("optimizer/vars/3", None), "not the state of this run's optimizer"),
+        "cut": (cut, "damaged"),
+    }
+    for name, (change, words) in cases.items():
+        copy = _with_checkpoint(run, tmp_path / name, change)
+        before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+        with pytest.raises(RunError, match=rf"epoch-0002\.weights\.h5.*{words}.*; to go on from the checkpoint"):
+            loop.resume(copy, epochs=3)
+        assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before, name
+    records = {
+        "rows": (lambda file, record: record["history"].pop(), r"epoch-0002\.json: damaged: history has 1 rows"),
+        "keys": (lambda file, record: record["history"][1].pop("val_top1"), r"history\[1\]\.val_top1 is missing"),
+        "epoch": (lambda file, record: record.update(epoch=1, history=record["history"][:1]), "epoch-0001.json is its"),
+    }
+    for name, (change, words) in records.items():
+        with pytest.raises(RunError, match=words):
+            checkpoints.newest(runs.open_run(_with_checkpoint(run, tmp_path / name, change)))
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_leftovers_go(trained_twice, tmp_path):
+    (_, run, _), _ = trained_twice
+    copy = _with_checkpoint(run, tmp_path / "cut", lambda file, record: file.write_bytes(file.read_bytes()[:3000]))
+    (copy / "checkpoints" / ".writing-abc").mkdir()
+    (copy / "checkpoints" / ".writing-abc" / "epoch-0003.weights.h5").write_bytes(b"half")
+    assert loop.resume(copy)["epochs"] == 2
+    assert not list(copy.rglob(".writing-*"))
+    assert_same(weights(run), weights(runs.open_run(copy)))
+    for file in (copy / "checkpoints").glob("*.h5"):
+        file.unlink()
+    with pytest.raises(RunError, match="all of its 2 checkpoints are damaged: begin anew with"):
+        loop.resume(copy, epochs=3)
+
+
 def test_a_run_tells_its_whole_network_whatever_becomes_of_the_zoos_choices(trained_twice):
     (_, run, _), _ = trained_twice
-    assert ResNetConfig(**run.config["model"]["options"]) == zoo.entry("ftbnn_r18").config.replace(**OPTIONS)
+    assert ResNetConfig(**run.config.model.options) == zoo.entry("ftbnn_r18").config.replace(**OPTIONS)
 
 
 def test_the_zoo_has_a_complete_recipe_for_imagenet_and_says_what_it_is():
@@ -406,7 +472,7 @@ def test_a_run_can_be_fine_tuned_to_other_classes(trained_twice, tmp_path):
     # Grey pictures are given the channels of the network that it starts from.
     keys = {"dataset": "digits", "options": OPTIONS, "init_from": how.init_from, "epochs": 1, "output": tmp_path}
     on_digits = ftbnn_larq.train("ftbnn_r18", **keys)
-    assert runs.open_run(on_digits["run"]).config["data"]["input_shape"] == [8, 8, 3]
+    assert runs.open_run(on_digits["run"]).config.data.input_shape == (8, 8, 3)
     # Digits are grey, these are not.
     with pytest.raises(ConfigError, match=r"stem_conv is \[\(3, 3, 3, 8\)\] here"):
         loop.start("ftbnn_r18", pets, how.replace(init_from=str(grey.path)), options=OPTIONS, output=tmp_path)

@@ -16,6 +16,7 @@ from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.inference.interpreter import Interpreter, kernels
 from ftbnn_larq.models.ends import up_to_logits
 from ftbnn_larq.models.layers import is_binary
+from tests.runtime.native import parts
 
 MODELS = zoo.list_models()
 SMALL = {"input_shape": (32, 32, 3), "num_classes": 7, "width": 16}
@@ -170,6 +171,9 @@ def test_a_flatbuffer_is_binary_throughout_and_agrees_with_keras_on_every_kernel
     groups = {layer.name: layer.groups for layer in model.layers if is_binary(layer)}
     assert document["operators"]["LceBconv2d"] == sum(groups[layer["name"]] for layer in binary)
     assert document["binary_layers"] == document["binary_operators"]
+    # Portable kernels leave float convolutions to the interpreter.
+    if kernels("ftbnn")[0] != "portable":
+        assert parts((tmp_path / "model.tflite").read_bytes()) == 1
     assert list(document["kernels"]) == [*kernels("lce"), kernels("ftbnn")[0]]
     for agreement in document["kernels"].values():
         assert agreement["pictures"] == 8

@@ -6,6 +6,7 @@ grouped.tflite, which holds LCE's grouped binary convolution.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import ftbnn_larq  # noqa: F401  (asks for Keras 2)
@@ -49,4 +50,4 @@ if __name__ == "__main__":
     pictures = np.random.default_rng(0).standard_normal((4, 8, 8, 1), np.float32)
     for name, groups in (("plain", 1), ("grouped", 2)):
         convert_model(network(groups), HERE / f"{name}.tflite", pictures, groups="fused")
-    write_json(HERE / "plain.json", {"output": "logits", "data": load("digits").config.to_json()})
+    write_json(HERE / "plain.json", {"output": "logits", "data": dataclasses.asdict(load("digits").config)})

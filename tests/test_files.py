@@ -1,0 +1,45 @@
+"""Files are written whole or not at all, two that belong together too."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftbnn_larq.files import SCRATCH, remove_leftovers, written_together, written_whole
+
+
+def test_two_files_are_replaced_together_or_not_at_all(tmp_path):
+    model, told = tmp_path / "model.tflite", tmp_path / "model.json"
+    with written_together(model, told) as (new, beside):
+        new.write_text("first")
+        beside.write_text("of first")
+        assert not model.exists() and not told.exists()
+    for fails in (model, told):
+        with pytest.raises(OSError), written_together(model, told) as (new, beside):
+            new.write_text("second")
+            if fails == told:
+                raise OSError("no space")
+            new.unlink()
+            beside.write_text("of second")
+        assert (model.read_text(), told.read_text()) == ("first", "of first")
+    assert not list(tmp_path.glob(f"{SCRATCH}*"))
+
+
+def test_a_full_disk_leaves_the_two_files_of_before(small_disk):
+    disk = small_disk("1m")
+    model, told = disk / "model.tflite", disk / "model.json"
+    for path in (model, told):
+        path.write_text(path.name)
+    with pytest.raises(OSError, match="space"), written_together(model, told) as (new, beside):
+        new.write_bytes(bytes(900_000))
+        beside.write_bytes(bytes(900_000))
+    assert (model.read_text(), told.read_text()) == ("model.tflite", "model.json")
+
+
+def test_leftovers_of_a_killed_process_are_removed_and_those_in_use_stay(tmp_path):
+    left = tmp_path / "checkpoints" / f"{SCRATCH}abc" / "epoch-0001.weights.h5"
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    with written_whole(tmp_path / "in use.txt") as temporary:
+        temporary.write_text("whole")
+        remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoints", "in use.txt"]

@@ -98,6 +98,8 @@ def deploy(
         with Interpreter(file, engine="ftbnn") as interpreter:
             real, data = _pictures(file, pictures)
             expected = interpreter.predict(real)
+            pixels, prepared = _as_file(file, real[0])
+            of_file = interpreter.predict(prepared)
         begun = session.step("begin", to=to, work=board.work, names=LINKS)
         version = begun["version"]
         files = {"model.tflite": file, "model.json": sidecar_path(file)}
@@ -106,7 +108,7 @@ def deploy(
         with Worker(board, f"{version}/python", f"{version}/model.tflite") as worker:
             answers = worker.predict(real)
         verified = {"data": data, **_agreement(file, expected, answers)}
-        _check_command(board, version, file, real[0], expected[0])
+        _check_command(board, version, file, pixels, of_file)
         session.step("activate", to=begun["to"], work=board.work, version=version, names=LINKS)
     return {
         "on": on,
@@ -244,16 +246,24 @@ def _agreement(file: Path, expected, answers) -> dict:
     return agreement(file, expected, answers, advice)
 
 
-def _check_command(board: Board, version: str, file: Path, picture, expected) -> None:
-    """The command that people type gives this machine's answer too: of a picture file that Pillow reads there."""
+def _as_file(file: Path, picture) -> tuple:
+    """What a file of a picture holds, uint8 (h, w, c), and that prepared for the network, float32 (1, h, w, c)."""
     import numpy as np
-    from PIL import Image
 
-    from ftbnn_larq.analysis import scores
+    from ftbnn_runtime.pictures import normalise
 
     config = data_config_beside(file)
     mean, std = np.array(config.mean or 0), np.array(config.std or 1 / 255)
     pixels = np.rint((picture * std + mean) * 255).clip(0, 255).astype(np.uint8)
+    return pixels, normalise(pixels, config.mean, config.std)[None]
+
+
+def _check_command(board: Board, version: str, file: Path, pixels, expected) -> None:
+    """The command that people type gives this machine's answer too: of a picture file that Pillow reads there."""
+    from PIL import Image
+
+    from ftbnn_larq.analysis import scores
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture.png"
         Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(path)
@@ -263,11 +273,11 @@ def _check_command(board: Board, version: str, file: Path, picture, expected) ->
         ((label, probability),) = json.loads(done.out[done.out.index(b"[") :])[0]["top"]
     except ValueError as error:
         raise BoardError(f"{board.target}: classify fails there: {reason_of(done.err)}") from error
-    of_class = scores.probabilities(expected[None], gives_probabilities(file))[0]
+    labels, of_class = data_config_beside(file).labels, scores.probabilities(expected, gives_probabilities(file))[0]
     own = int(of_class.argmax())
-    if label != config.labels[own]:
+    if label != labels[own]:
         raise BoardError(
-            f"{board.target}: classify says {label} ({probability:.1%}) of a picture that is {config.labels[own]} "
+            f"{board.target}: classify says {label} ({probability:.1%}) of a picture that is {labels[own]} "
             f"({of_class[own]:.1%}) here: nothing was deployed"
         )
 

@@ -24,6 +24,7 @@ from ftbnn_larq.errors import BoardError, ConfigError
 from ftbnn_larq.files import sha256
 from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities, sidecar_path
+from ftbnn_larq.models import keras_files
 
 FOLDER = "ftbnn"
 # Of one step on the board; a slow card takes minutes to unpack numpy.
@@ -62,6 +63,20 @@ def check(on: str, to: str) -> Target:
     return target
 
 
+def check_network(file: str | os.PathLike, engine: str | None = None) -> Path:
+    """The path of a flatbuffer that can run on a board.
+
+    Raises:
+        ConfigError: the network is none, or another engine than ftbnn is asked for.
+    """
+    file = zoo.published_flatbuffer(file)
+    if engine not in (None, "ftbnn"):
+        raise ConfigError(f"engine {engine}: ftbnn-runtime is what runs on a board: leave the engine out")
+    if file.is_dir() or keras_files.is_model_file(file):
+        raise ConfigError(f"{file}: a board runs .tflite files: `ftbnn-larq convert --to tflite` makes one")
+    return file
+
+
 def deploy(
     file: str | os.PathLike,
     *,
@@ -91,7 +106,7 @@ def deploy(
         BoardError: the board cannot be reached, cannot run it, is full, or gives other answers.
         ToolError: wheels or the runtime's library for the board are missing.
     """
-    target, file = check(on, to), zoo.published_flatbuffer(file)
+    target, file = check(on, to), check_network(file)
     data_config_beside(file)
     with _session(target, told) as session:
         board = session.board

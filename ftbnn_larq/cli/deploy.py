@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from ftbnn_larq.cli.options import ModelFile
+from ftbnn_larq.cli.options import ModelFile, to_option
 from ftbnn_larq.cli.output import emit, human_bytes, json_option, newest_flatbuffer, progress, say
 
 
 @click.command()
 @click.argument("file", required=False, type=ModelFile())
 @click.option("--on", required=True, help="ssh:[user@]host[:port], or local for this machine.")
-@click.option("--to", default="ftbnn", show_default=True, metavar="FOLDER", help="Where on the board, from its home.")
+@to_option
 @click.option(
     "--verify",
     type=click.IntRange(min=1, max=1000),
@@ -49,7 +49,7 @@ def deploy(file: Path | None, on: str, to: str, verify: int, taken_away: bool, a
         emit(as_json, removed, lambda: click.echo(f"removed from {removed['to']}{kept}"))
         return
     file = file or newest_flatbuffer()
-    data_config_beside(file)
+    data_config_beside(deployment.check_network(file))
     with progress("sending") as (on_start, on_bytes):
         told = deployment.Told(say, on_start, on_bytes)
         result = deployment.deploy(file, on=on, to=to, pictures=verify, told=told)

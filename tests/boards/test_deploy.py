@@ -19,7 +19,7 @@ from ftbnn_larq.boards import deployment
 from ftbnn_larq.boards.targets import parse_target
 from tests.boards.helpers import PLAIN, left_on, wait_for
 from tests.boards.test_ssh import sshd_sessions
-from tests.conftest import run_command
+from tests.conftest import about, run_command
 
 # Wheels for the board are fetched from PyPI; without a network only those tests run that need none.
 pytestmark = pytest.mark.slow
@@ -153,6 +153,28 @@ def test_a_connection_lost_in_any_step_leaves_the_old_version_as_it_was(board, r
         assert class_of(folder / "classify", picture) == expected, name
 
 
+def test_pictures_are_classified_and_accuracy_measured_on_the_board(board, command, refused, tmp_path):
+    picture, on = digit(tmp_path), ("--on", board.on)
+    once = command("predict", PLAIN, picture, *on, "--json")
+    assert once.status == 0 and "bringing the runtime for this once" in once.err, once.err
+    assert left_on(board.disk) == [] == list(board.home.iterdir())
+    here = command("predict", PLAIN, picture, "--json").out
+    assert [label for label, _ in once.out[0]["top"]] == [label for label, _ in here[0]["top"]]
+
+    assert command("deploy", PLAIN, *on, "--to", "my board").status == 0
+    there = command("evaluate", PLAIN, *on, "--to", "my board", "--json")
+    assert there.status == 0 and "for this once" not in there.err, there.err
+    here = command("evaluate", PLAIN, "--json").out
+    assert there.out == {**here, "top1": about(here["top1"]), "top5": about(here["top5"]), "on": board.on}
+
+    assert "leave the engine out" in refused("predict", PLAIN, picture, *on, "--engine", "lce")
+    assert "a classifier is deployed to ssh:" in refused("evaluate", PLAIN, "--on", "adb")
+    damaged = other_flatbuffer(tmp_path)
+    damaged.write_bytes(PLAIN.read_bytes()[:2000])
+    said = refused("evaluate", damaged, *on, "--to", "my board")
+    assert board.on in said and left_on(board.disk) == []
+
+
 def test_a_full_disk_leaves_nothing_there(board, refused, small_disk):
     disk = small_disk("20m")
     said = refused("deploy", PLAIN, "--on", board.on, "--to", disk / "ftbnn")
@@ -229,6 +251,9 @@ def test_four_commands_from_nothing_to_the_class_of_a_picture(board, tmp_path):
         assert done.status == 0, done.err
     assert "type: ssh board ftbnn/classify photo.jpg" in done.out
     picture = digit(board.home).rename(board.home / "digit.png")
+    # What the other tests configure to be in the way of our commands, a person has not.
+    configuration = board.folder / "config"
+    configuration.write_text(configuration.read_text().replace("RemoteCommand uptime\n", ""))
     line = "ssh board ftbnn/classify digit.png"
     done = subprocess.run(line.split(), capture_output=True, text=True, env={**os.environ, **environment})
     (file,) = tmp_path.glob("runs/*/model.tflite")

@@ -108,7 +108,7 @@ def deploy(
     """
     target, file = check(on, to), check_network(file)
     data_config_beside(file)
-    with _session(target, told) as session:
+    with opened(target, told) as session:
         board = session.board
         with Interpreter(file, engine="ftbnn") as interpreter:
             real, data = _pictures(file, pictures)
@@ -157,7 +157,7 @@ def on_board(file: str | os.PathLike, *, on: str, to: str = FOLDER, told: Told =
         ModelFileError, ConfigError, BoardError, ToolError: as `deploy`.
     """
     target = check(on, to)
-    with _session(target, told) as session:
+    with opened(target, told) as session:
         python = session.once(to)
         there = session.board.put(file, ".tflite", passing=True)
         with Worker(session.board, python, there) as worker:
@@ -227,10 +227,11 @@ class Session:
 
 
 @contextlib.contextmanager
-def _session(target: Target, told: Told) -> Iterator[Session]:
+def opened(target: Target, told: Told) -> Iterator[Session]:
+    """A session with a board that can run flatbuffers. Raises BoardError or ToolError, as `deploy`."""
     told.on_event(f"connecting to {target} ..." if target.address else f"preparing {target.kind} ...")
     with Board(target) as board:
-        facts = device.parse_facts(board.run(device.FACTS).out.decode(errors="replace"))
+        facts = device.facts_of(board)
         told.on_event(device.describe(facts))
         yield Session(board, facts, told)
 

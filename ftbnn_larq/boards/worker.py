@@ -28,19 +28,29 @@ class Worker:
 
     engine = "ftbnn"
 
-    def __init__(self, board: Board, python: str, flatbuffer: str, *, threads: int = 1, kernel: str | None = None):
+    def __init__(
+        self,
+        board: Board,
+        python: str,
+        flatbuffer: str,
+        *,
+        threads: int = 1,
+        kernel: str | None = None,
+        seconds: float | None = None,
+    ):
         """Load a flatbuffer.
 
         Arguments:
             python: on the board, one that has the runtime.
             flatbuffer: its path there.
             kernel: an instruction set of ftbnn-runtime, or "xnnpack" for TFLite without it; the best one unless given.
+            seconds: the longest that `time` may take; None for no limit.
 
         Raises:
             BoardError: the connection is lost.
             ModelFileError: the flatbuffer cannot be run there.
         """
-        self._board = board
+        self._board, self._seconds, self._late = board, seconds, False
         options = json.dumps({"threads": threads, "isa": kernel})
         self._process = board.talk([python, "-m", "ftbnn_runtime.worker", flatbuffer, options])
         self._said = b""
@@ -71,7 +81,7 @@ class Worker:
     def time(self, pictures, *, warmup: int, runs: int) -> dict:
         """Time inferences of one picture each: `{times_ms, peak_memory_mb}`, as `Interpreter.time`."""
         self._ask(pictures[:AT_ONCE], ask="time", warmup=warmup, runs=runs)
-        return self._answer()
+        return self._answer(self._seconds)
 
     def close(self) -> None:
         """End the program on the board."""
@@ -100,7 +110,7 @@ class Worker:
 
     def _answer(self, seconds: float | None = None) -> dict:
         """The next line of the worker. A login shell may print others before the first."""
-        late = threading.Timer(seconds or 0, self._process.kill)
+        late = threading.Timer(seconds or 0, self._end)
         if seconds:
             late.start()
         try:
@@ -112,10 +122,16 @@ class Worker:
                     return told
         finally:
             late.cancel()
-        self._fail()
+        self._fail(seconds)
 
-    def _fail(self) -> None:
+    def _end(self) -> None:
+        self._late = True
+        self._process.kill()
+
+    def _fail(self, seconds: float | None = None) -> None:
         """Raise what ended the worker."""
+        if self._late:
+            raise BoardError(f"{self._board.target}: no end within {seconds:g} s: give it more time with --timeout")
         self._process.stdin.close()
         status = self._process.wait()
         said = self._said.decode(errors="replace")

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ftbnn_larq.boards import deployment
 from ftbnn_larq.boards.targets import parse_target
-from tests.boards.helpers import PLAIN, left_on, wait_for
+from tests.boards.helpers import PLAIN, answering_tool, left_on, wait_for
 from tests.boards.test_ssh import sshd_sessions
 from tests.conftest import about, run_command
 
@@ -173,6 +173,37 @@ def test_pictures_are_classified_and_accuracy_measured_on_the_board(board, comma
     damaged.write_bytes(PLAIN.read_bytes()[:2000])
     said = refused("evaluate", damaged, *on, "--to", "my board")
     assert board.on in said and left_on(board.disk) == []
+
+
+def test_the_runtime_and_lces_tool_are_measured_in_turn_in_one_table(board, command, refused, tmp_path):
+    assert command("deploy", PLAIN, "--on", board.on).status == 0
+    lces = answering_tool(tmp_path / "tool")
+    arguments = ("benchmark", PLAIN, "--on", board.on, "--runs", 10, "--json")
+    both = command(*arguments, "--engine", "ftbnn,lce", "--tool", lces, "--threads", "1,2", "--verify", 4)
+    assert both.status == 0 and "for this once" not in both.err, both.err
+    assert [(row["engine"], row["threads"]) for row in both.out] == [("ftbnn", 1), ("lce", 1), ("ftbnn", 2), ("lce", 2)]
+    ours, theirs = both.out[:2]
+    assert ours["ratio"] == 1 and theirs["ratio"] > 1
+    assert ours["latency_ms"]["median_of"] == "runs" and 0 < ours["latency_ms"]["median"] < 50
+    assert theirs["latency_ms"]["mean"] == pytest.approx(98.9494) and ours["peak_memory_mb"] > 1
+    assert len(ours["rounds_ms"]) == len(theirs["rounds_ms"]) == 5
+    assert ours["agreement"]["pictures"] == theirs["agreement"]["pictures"] == 4
+    assert ours["device"]["architecture"]
+
+    alone = command(*arguments, "--engine", "lce,ftbnn", "--kernel", "portable")
+    assert [(row["engine"], row["kernel"]) for row in alone.out] == [("ftbnn", "portable")]
+    assert "LCE is left out: LCE has no benchmark tool for" in alone.err
+    assert left_on(board.disk) == []
+
+    late = refused("benchmark", PLAIN, "--on", board.on, "--engine", "ftbnn", "--runs", 1000000, "--timeout", 0.2)
+    assert "no end within 0.2 s: give it more time with --timeout" in late
+    for options, words in [
+        (("--on", "adb", "--engine", "ftbnn"), "needs Python"),
+        (("--on", board.on, "--engine", "ftbnn", "--profile"), "has no profiler"),
+        (("--on", board.on, "--engine", "ftbnn", "--tool", lces), "the benchmark tool is LCE's"),
+        (("--on", board.on, "--engine", "ftbnn", "--kernel", "neon"), "this processor has no such isa"),
+    ]:
+        assert words in refused("benchmark", PLAIN, *options)
 
 
 def test_a_full_disk_leaves_nothing_there(board, refused, small_disk):

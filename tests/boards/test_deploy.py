@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import emulated
+from ftbnn_larq import zoo
 from ftbnn_larq.boards import deployment
 from ftbnn_larq.boards.targets import parse_target
+from ftbnn_larq.errors import ToolError
 from tests.boards.helpers import PLAIN, answering_tool, left_on, wait_for
 from tests.boards.test_ssh import sshd_sessions
 from tests.conftest import about, run_command
@@ -238,6 +241,24 @@ def test_a_python_without_venv(board, command, tmp_path):
     assert class_of(board.home / "ftbnn" / "classify", picture) == class_here(PLAIN, picture)
 
 
+def test_an_arm_board_sees_the_same_classes(board, command, request):
+    """Python of an aarch64 Linux, which qemu-user runs, behind sshd: a network of the zoo, 100 scans of digits."""
+    try:
+        system = emulated.system(request.config.cache.mkdir("aarch64"))
+    except ToolError as error:
+        pytest.skip(f"no aarch64 in an emulator: {error}")
+    (board.programs / "python3").write_text(system.script())
+    (board.programs / "python3").chmod(0o755)
+    program(board.programs / "uname", '[ "$1" = -m ] && echo aarch64 || exec /usr/bin/uname "$@"')
+    done = command("deploy", "ftbnn_r18_pure:cifar10", "--on", board.on, "--verify", 100, "--json")
+    assert done.status == 0, done.err
+    assert done.out["place"].startswith("aarch64-") and done.out["venv"]
+    assert (done.out["verified"]["pictures"], done.out["verified"]["top1_agreement"]) == (100, 1.0)
+    picture = digit(board.home)
+    flatbuffer = zoo.published_flatbuffer("ftbnn_r18_pure:cifar10")
+    assert class_of(board.home / "ftbnn" / "classify", picture) == class_here(flatbuffer, picture)
+
+
 @pytest.mark.parametrize("machine", ["armv7l", "riscv64"])
 def test_architectures_without_wheels(board, refused, machine):
     program(board.programs / "uname", f'[ "$1" = -m ] && echo {machine} || exec /usr/bin/uname "$@"')
@@ -285,6 +306,8 @@ def test_four_commands_from_nothing_to_the_class_of_a_picture(board, tmp_path):
     # What the other tests configure to be in the way of our commands, a person has not.
     configuration = board.folder / "config"
     configuration.write_text(configuration.read_text().replace("RemoteCommand uptime\n", ""))
+    # sshd starts in the home of the user database, whatever HOME says.
+    configure(board, 'ForceCommand cd; eval "$SSH_ORIGINAL_COMMAND"')
     line = "ssh board ftbnn/classify digit.png"
     done = subprocess.run(line.split(), capture_output=True, text=True, env={**os.environ, **environment})
     (file,) = tmp_path.glob("runs/*/model.tflite")

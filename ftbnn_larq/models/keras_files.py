@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ftbnn_larq import documents
 from ftbnn_larq.errors import ModelFileError, one_line
+from ftbnn_larq.models import keras_graph
 from ftbnn_larq.models.keras_code import LARQ_ZOO, PACKAGE, code_in
 from ftbnn_larq.models.weights import WEIGHTS
 
@@ -84,6 +85,10 @@ def _checked(path) -> dict:
             f"{path}: carries code, {what}, which is never run. Only layers of Keras, Larq and ftbnn_larq are loaded: "
             "build the model from them, or load it yourself and give it to ftbnn_larq.convert"
         )
+    try:
+        keras_graph.check(config)
+    except ValueError as error:
+        raise ModelFileError(f"{path}: Keras cannot build the model ({error})") from error
     return config
 
 

@@ -74,7 +74,8 @@ def _check_graph(layers: list[dict]) -> None:
             needs[name, number] = wanted | ({(name, number - 1)} if number > first else set())
     for (name, _), wanted in needs.items():
         if missing := wanted - needs.keys():
-            raise ValueError(f"the layer {name} needs {min(map(str, missing))}, which is not there")
+            other, call = min(missing, key=str)
+            raise ValueError(f"the layer {name} needs call {call} of the layer {other}, which is not there")
     try:
         graphlib.TopologicalSorter(needs).prepare()
     except graphlib.CycleError as error:

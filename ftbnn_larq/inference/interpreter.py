@@ -135,8 +135,8 @@ class Interpreter:
         )
         try:
             answer, _ = self._answer()
-            shapes = documents.check(answer, dict[str, list[tuple[int, ...]]], self.path, ModelFileError)
-            inputs, outputs = shapes["inputs"], shapes["outputs"]
+            shapes = (answer.get("inputs"), answer.get("outputs"))
+            inputs, outputs = (self._checked(each, list[tuple[int, ...]]) for each in shapes)
             one_output = len(outputs) == 1 or several_outputs
             if not one_output or len(inputs) != 1 or len(inputs[0]) != 4:
                 raise ModelFileError(
@@ -177,9 +177,8 @@ class Interpreter:
                 process (Python included) in MiB.
         """
         answer, _ = self._ask("time", pictures, warmup=warmup, runs=runs)
-        peak = documents.check(answer.pop("peak_memory_mb"), float, self.path, ModelFileError)
-        times = documents.check(answer.pop("times_ms"), list[float], self.path, ModelFileError)
-        return {"times_ms": times, "peak_memory_mb": peak}
+        times = self._checked(answer.get("times_ms"), list[float])
+        return {"times_ms": times, "peak_memory_mb": self._checked(answer.get("peak_memory_mb"), float)}
 
     def close(self) -> None:
         """End the child process."""
@@ -213,6 +212,9 @@ class Interpreter:
         if "refused" in answer:
             raise ModelFileError(f"{self.path}: {self.name} refuses it ({answer['refused']}){self._said()}")
         return answer, arrays
+
+    def _checked(self, value, kind):
+        return documents.check(value, kind, f"{self.path}: the answer of {self.name}", ModelFileError)
 
     @property
     def name(self) -> str:

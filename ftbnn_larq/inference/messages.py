@@ -52,9 +52,9 @@ def receive(stream: BinaryIO, source: object) -> tuple[dict, list]:
     line = stream.readline(documents.MOST_BYTES + 1)
     if not line.endswith(b"\n"):
         raise EOFError
-    document = documents.parse(line, source, ModelFileError)
-    shapes = documents.check(document, dict, source, ModelFileError).pop("shapes", None)
-    shapes = documents.check(shapes, list[list[int]], source, ModelFileError)
+    value = documents.parse(line, source, ModelFileError)
+    document = documents.check(value, dict, source, ModelFileError)
+    shapes = documents.check(document.pop("shapes", None), list[list[int]], source, ModelFileError)
     if any(side < 0 for shape in shapes for side in shape) or sum(map(math.prod, shapes)) > _MOST_NUMBERS:
         raise ModelFileError(f"{source}: arrays of {str(shapes)[:100]} are no answer")
     arrays = [np.empty(shape, np.float32) for shape in shapes]

@@ -655,6 +655,28 @@ def test_a_lost_worker_is_told_and_both_resume(tmp_path):
     assert json.loads((run / "result.json").read_text())["epochs"] == epochs
 
 
+_STOPPED = """
+import os, signal, time
+from ftbnn_larq.training import distribution
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+distribution.create_strategy()
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+except KeyboardInterrupt:
+    os._exit(130)
+"""
+
+
+@pytest.mark.slow
+def test_sigterm_reaches_a_worker_of_several_machines():
+    (port,) = workers.free_ports(1)
+    cluster = {"cluster": {"worker": [f"127.0.0.1:{port}"]}, "task": {"type": "worker", "index": 0}}
+    environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
+    done = subprocess.run([sys.executable, "-c", _STOPPED], cwd=ROOT, env=environment, capture_output=True, timeout=200)
+    assert done.returncode == 130, done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

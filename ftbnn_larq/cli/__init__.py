@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
 
 import click
 
@@ -66,12 +68,16 @@ def _message(error: BaseException) -> str:
 
 
 def main(command: click.Command = commands, name: str = "ftbnn-larq") -> None:
-    """Run a command line. Exit status 0; 2 with one line for an error that the user can mend; 130 on Ctrl-C.
+    """Run a command line. Exit status 0; 2 with one line for an error that the user can mend; 130 on Ctrl-C or
+    SIGTERM, which clusters and systemd send.
 
     Arguments:
         name: what people type for `command`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path is bytes, and need not be text of any encoding.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -26,8 +26,10 @@ done
 # A folder elsewhere that is not complete, named by who makes it.
 if [ -f "$work/aside" ]; then
   aside=$(cat "$work/aside")
-  rm -rf "$aside"
-  rmdir "${aside%/*}" 2>/dev/null
+  # On a full disk the name may be cut off, and would be that of another folder.
+  case $aside in
+    */.version.*) rm -rf "$aside"; rmdir "${aside%/*}" 2>/dev/null ;;
+  esac
 fi
 rm -rf "$work"
 rmdir "$store" 2>/dev/null

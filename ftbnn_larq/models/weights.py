@@ -131,7 +131,9 @@ def _shapes(path, part: str) -> dict[str, tuple]:
             shapes[f"{part}/{name}"] = item.shape
 
     with h5py.File(path) as file:
-        file[part].visititems(note)
+        if not isinstance(group := file[part], h5py.Group):
+            raise ValueError(f"{part} is no group")
+        group.visititems(note)
     return shapes
 
 

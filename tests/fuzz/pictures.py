@@ -52,7 +52,9 @@ def whole(kind: str, mode: str, turned: bool) -> bytes:
     options = {}
     if turned:
         exif = Image.Exif()
-        exif[0x0112], exif[0x010E], exif[0x8769] = 6, "a picture", {0x9003: "2026:01:02 03:04:05"}
+        exif[0x0112], exif[0x010E] = 6, "a picture"
+        if kind != "TIFF":
+            exif[0x8769] = {0x9003: "2026:01:02 03:04:05"}
         options["exif"] = exif
     if kind in ("GIF", "WEBP", "TIFF", "MPO", "AVIF") and not turned:
         options |= {"save_all": True, "append_images": [picture.rotate(180)]}

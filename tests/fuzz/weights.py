@@ -21,7 +21,7 @@ def network():
     from ftbnn_larq.models.weights import read_description
     from ftbnn_larq.zoo import networks
 
-    return networks.rebuild(read_description(OLD / "weights.npz"))
+    return networks.rebuild(read_description(OLD / "weights.npz").model)
 
 
 @functools.cache
@@ -229,7 +229,7 @@ def keras_file(rng: random.Random, folder: Path) -> None:
             import h5py
 
             with h5py.File(path, "r+") as file:
-                file.attrs["model_config"] = damage.as_json(rng, json.loads(file.attrs["model_config"])).rstrip(b"\0")
+                file.attrs["model_config"] = damage.as_json(rng, json.loads(file.attrs["model_config"])).replace(b"\0", b"")
     keras_files.check(path)
     if rng.random() < 0.3:
         keras_files.load(path)

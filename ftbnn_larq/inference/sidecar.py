@@ -73,7 +73,7 @@ def data_config_beside(flatbuffer: str | os.PathLike, *, needed: bool = True) ->
             `needed`, they are missing.
     """
     path = sidecar_path(flatbuffer)
-    if not Path(flatbuffer).exists():
+    if not Path(flatbuffer).is_file():
         raise ModelFileError(f"{flatbuffer}: no such file")
     try:
         document = read(flatbuffer)

@@ -90,7 +90,7 @@ def near(rng: random.Random, old):
             old - 1,
             -old,
             old * 10,
-            old / 2,
+            old // 2,
             old * 1e9,
             float(old) if abs(old) < 1e300 else 0,
             int(old == old),
@@ -226,7 +226,7 @@ def instead(rng: random.Random, path: Path) -> None:
     """Put something else in the place of a file: nothing, a folder, a link in a circle, a pipe, an endless file."""
     if path.is_file() or path.is_symlink():
         path.unlink()
-    match rng.randrange(7):
+    match rng.randrange(9):
         case 0:
             path.mkdir()
         case 1:
@@ -242,3 +242,7 @@ def instead(rng: random.Random, path: Path) -> None:
                 os.truncate(file.fileno(), rng.choice((1 << 20, 1 << 28)))
         case 6:
             path.write_bytes(rng.randbytes(rng.choice((1, 8, 500))))
+        case 7:
+            os.mkfifo(path)
+        case 8:
+            path.symlink_to("/dev/zero")

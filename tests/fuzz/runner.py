@@ -54,30 +54,38 @@ class _Worker:
 
     def run(self, seed: int) -> dict:
         """The answer to a seed."""
-        limit = self.seconds
         if self.process is None or self.process.poll() is not None:
             self._start()
-            limit += START_SECONDS
-        try:
+            if self._line(START_SECONDS) != b"ready\n":
+                raise RuntimeError(f"the process of the cases does not start: {self._said()}")
+        # Of a process that has just ended, the answer says why.
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(f"{seed}\n".encode())
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the answer says why
-        end = time.monotonic() + limit
-        while not select.select([self.process.stdout], [], [], 0.5)[0]:
-            used = _megabytes(self.process.pid)
-            if time.monotonic() > end or used > FATAL_MB:
-                self.stop()
-                what = f"{used:,.0f} MB of memory" if used > FATAL_MB else f"no answer within {limit:.0f} s"
-                return {"found": what, "late": used <= FATAL_MB}
-        line = self.process.stdout.readline()
+        try:
+            line = self._line(self.seconds)
+        except TimeoutError as error:
+            self.stop()
+            return {"found": str(error), "late": True}
+        except MemoryError as error:
+            self.stop()
+            return {"found": str(error)}
         if line:
             return json.loads(line)
-        status = self.process.wait()
-        said = self._said()
+        status, said = self.process.wait(), self._said()
         self.stop()
         name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         return {"found": f"the process died ({name}): {said}"}
+
+    def _line(self, seconds: float) -> bytes:
+        """The next line; b"" where the process has ended."""
+        end = time.monotonic() + seconds
+        while not select.select([self.process.stdout], [], [], 0.5)[0]:
+            if time.monotonic() > end:
+                raise TimeoutError(f"no answer within {seconds:g} s")
+            if (used := _megabytes(self.process.pid)) > FATAL_MB:
+                raise MemoryError(f"{used:,.0f} MB of memory")
+        return self.process.stdout.readline()
 
     def _start(self) -> None:
         self.stop()

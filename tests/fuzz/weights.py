@@ -229,7 +229,9 @@ def keras_file(rng: random.Random, folder: Path) -> None:
             import h5py
 
             with h5py.File(path, "r+") as file:
-                file.attrs["model_config"] = damage.as_json(rng, json.loads(file.attrs["model_config"])).replace(b"\0", b"")
+                file.attrs["model_config"] = damage.as_json(rng, json.loads(file.attrs["model_config"])).replace(
+                    b"\0", b""
+                )
     keras_files.check(path)
     if rng.random() < 0.3:
         keras_files.load(path)

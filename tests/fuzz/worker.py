@@ -33,6 +33,7 @@ def main() -> None:
     from ftbnn_larq import cli  # noqa: F401 (asks for Keras 2)
     from tests.fuzz import kinds
 
+    print("ready", file=answers, flush=True)
     for line in sys.stdin:
         seed, kind = int(line), sys.argv[1] if len(sys.argv) > 1 else None
         name, _ = kinds.drawn(seed, kind)

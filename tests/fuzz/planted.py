@@ -19,7 +19,7 @@ def sleeps(rng, folder) -> None:
 
 
 def takes(rng, folder) -> None:
-    bytearray(b"1" * (2 << 30))
+    bytearray(b"1" * (1_700 << 20))
 
 
 def speaks(rng, folder) -> None:

@@ -49,16 +49,15 @@ def gives_probabilities(flatbuffer: str | os.PathLike) -> bool:
 
 
 def _ends_in_probabilities(path) -> bool:
-    schema = lce.load("mlir/python/tflite_schema.py")
+    known = schema()
     try:
-        model = schema.Model.GetRootAsModel(Path(path).read_bytes(), 0)
+        model = known.Model.GetRootAsModel(Path(path).read_bytes(), 0)
         graph = model.Subgraphs(0)
         code = model.OperatorCodes(graph.Operators(graph.OperatorsLength() - 1).OpcodeIndex())
         kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
     except Exception as error:  # a damaged file can break the reader anywhere
         raise ModelFileError(f"{path}: damaged flatbuffer ({one_line(error, 160)})") from error
-    softening = (schema.BuiltinOperator.SOFTMAX, schema.BuiltinOperator.LOGISTIC)
-    return kind in softening
+    return kind in (known.BuiltinOperator.SOFTMAX, known.BuiltinOperator.LOGISTIC)
 
 
 def data_config_beside(flatbuffer: str | os.PathLike, *, needed: bool = True) -> DataConfig | None:

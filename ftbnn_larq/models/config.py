@@ -217,8 +217,8 @@ class ResNetConfig:
         )
         if weights > MOST_WEIGHTS:
             raise ConfigError(
-                f"width {self.width}, units {self.units} and widening {self.widening} make {weights / 1e6:,.0f} million "
-                f"weights: take at most {MOST_WEIGHTS / 1e6:.0f}"
+                f"width {self.width}, units {self.units} and widening {self.widening} make {weights / 1e6:,.0f} "
+                f"million weights: take at most {MOST_WEIGHTS / 1e6:.0f}"
             )
 
     def _exact_channels(self, stage: int) -> float:

@@ -337,6 +337,7 @@ def test_states_of_boards(monkeypatch):
     )
     assert facts["cpu"] == "2x Cortex-A72" and facts["temperature_c"] == 82.5 and facts["max_clock_mhz"] == 1800
     assert "1.8 GHz" in describe(facts) and "4.0 GB" in describe(facts)
+    assert describe({**facts, "temperature_c": None, "cores": None}).count("None") == 0
     assert [word for word in ("powersave", "82 °C", "since it was started") if word in " ".join(warnings(facts))] == [
         "powersave", "82 °C", "since it was started",
     ]  # fmt: skip

@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.fuzz import kinds
+
 ROOT = Path(__file__).parents[2]
 # A later answer is a finding.
 SECONDS = 60
@@ -166,8 +168,6 @@ def run(
             worker.stop()
 
     def _note(each: int, answer: dict) -> None:
-        from tests.fuzz import kinds
-
         name = answer.get("kind") or kinds.drawn(each, kind)[0]
         outcome.counts[name] += 1
         outcome.seconds[name] += answer.get("seconds", seconds)

@@ -56,7 +56,7 @@ def test_unknown_names_come_with_the_nearest(refused):
         (("--set", "units=1000,1"), "all have at most 150"),
         (("--set", "widening=1e308"), "none of them beyond 1,000,000"),
         (("--set", "widening=999999"), "take at most 32768"),
-        (("--width", 2_048), "million weights: take at most 250"),
+        (("--width", 512, "--set", "units=30,30,30,30"), "million weights: take at most 250"),
         (("--width", "1" + 400 * "0"), "a number of more than 20 digits"),
         (("--epochs", "1" + 400 * "0"), "must be at most 1,000,000"),
         (("--input-size", 5_000), "at most 4096 a side"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from ftbnn_larq import documents
 from ftbnn_larq.documents import DataConfig
 from ftbnn_larq.errors import ModelFileError, one_line
-from ftbnn_larq.files import sha256
+from ftbnn_larq.files import check_ends, sha256
 from ftbnn_larq.inference.schema import schema
 
 
@@ -50,6 +50,7 @@ def gives_probabilities(flatbuffer: str | os.PathLike) -> bool:
 
 def _ends_in_probabilities(path) -> bool:
     known = schema()
+    check_ends(path)
     try:
         model = known.Model.GetRootAsModel(Path(path).read_bytes(), 0)
         graph = model.Subgraphs(0)

@@ -161,7 +161,12 @@ def _has_default(field: dataclasses.Field) -> bool:
         ("config", ("model", "options"), {"units": [[1]]}, "options.units is a list of 1"),
         ("checkpoint", ("epoch",), 3, "history has 2 rows, expected 3"),
         ("checkpoint", ("history", 1, "loss"), "low", "history[1][...]: expected"),
-        ("checkpoint", ("history", 1, "\udce9"), 1.0, "history[1] has the key"),
+        (
+            "checkpoint",
+            ("history", 1),
+            {"epoch": 2, "val_top1": 0, "seconds": 1, "\udce9": 1},
+            "history[1] has the key",
+        ),
         ("result", ("top1",), 1.5, "top1 is 1.5, expected 0 to 1"),
         ("result", ("last", "top5"), -0.5, "last: top5 is -0.5"),
         ("model", ("output",), "scores", "expected logits or probabilities"),

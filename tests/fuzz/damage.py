@@ -91,7 +91,7 @@ def near(rng: random.Random, old):
             -old,
             old * 10,
             old // 2,
-            old * 1e9,
+            old * 10**9,
             float(old) if abs(old) < 1e300 else 0,
             int(old == old),
         )

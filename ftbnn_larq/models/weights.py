@@ -20,6 +20,7 @@ from pathlib import Path
 from ftbnn_larq import documents, leash
 from ftbnn_larq.errors import ModelFileError, one_line
 from ftbnn_larq.files import check_ends, written_whole
+from ftbnn_larq.models import hdf5
 
 
 def load_weights(model, path: str | os.PathLike) -> None:

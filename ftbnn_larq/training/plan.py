@@ -83,6 +83,10 @@ def plan(
     how = recipe.read(recipe_file) if recipe_file else zoo.recipe_for(place["dataset"])
     how = recipe.from_table(changes, "the options", how)
     networks.check_recipe(model, how)
+    if how.init_from:
+        trained.find(how.init_from)
+    if how.teacher:
+        trained.check_teacher(how.teacher)
     _check_memory(how, place["input_size"])
     return Plan(model, options, how, **place, seed=seed or 0, notes=notes)
 

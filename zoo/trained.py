@@ -31,12 +31,10 @@ class Trained:
     @property
     def data(self) -> DataConfig | None:
         """What it was trained on; None for a Keras file, which does not say."""
-        if self.published:
-            name = self.published[0]
-            return (
-                peers.trained_on(name) if name in peers.NAMES else read_description(zoo.published(*self.published)).data
-            )
-        return self.run.config.data if self.run else None
+        if not self.published:
+            return self.run.config.data if self.run else None
+        name = self.published[0]
+        return peers.trained_on(name) if name in peers.NAMES else read_description(zoo.published(*self.published)).data
 
     def load(self):
         """The network with its weights.

@@ -19,10 +19,13 @@ from ftbnn_larq.cli.output import emit, json_option, load_tensorflow
 def predict(file: Path, images: tuple[Path, ...], top: int, engine: str | None, as_json: bool):
     """Classes of pictures, by FILE: a run, a .tflite file with its .json beside it, or a published NAME:DATASET.
 
+    larq_zoo:NAME:imagenet is a network of larq-zoo with its weights: `ftbnn-larq list` shows which there are.
+
     \b
     Example:
       ftbnn-larq predict model.tflite photo.jpg
       ftbnn-larq predict ftbnn_r18:cifar10 photo.jpg
+      ftbnn-larq predict larq_zoo:QuickNet:imagenet photo.jpg
     """
     from ftbnn_larq.data.pictures import check_picture
     from ftbnn_larq.inference import prediction

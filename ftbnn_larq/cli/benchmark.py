@@ -94,12 +94,14 @@ def benchmark(
     from ftbnn_larq.benchmarking.figures import draw_operators
     from ftbnn_larq.benchmarking.measurements import Journal
     from ftbnn_larq.boards.targets import parse_target
+    from ftbnn_larq.conversion.reference import is_converted
 
     # Refused before anything is built, loaded or sent.
     wanted = {name: options[name] for name in ("runs", "warmup", "kernel", "pictures", "tool", "runner", "verify")}
     check(parse_target(on), threads, list(engines), **wanted)
     files = files or (str(newest_flatbuffer()),)
-    if options["verify"] or options["pictures"] == "test" or any(map(networks.is_network, files)):
+    made = any(is_converted(file) or networks.is_network(file) for file in files)
+    if options["verify"] or options["pictures"] == "test" or made:
         _check_files(files, options)
         load_tensorflow()
     journal = Journal(on)

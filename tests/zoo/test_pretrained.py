@@ -1,4 +1,4 @@
-"""Weights that others trained on ImageNet: fetched by larq-zoo's and Keras's own loaders, from a server of this machine.
+"""Weights that others trained on ImageNet: fetched by larq-zoo's and Keras's own loaders, from a local server.
 
 Only the address is another one, and the checksum that of the file served, which has random weights.
 """
@@ -11,6 +11,7 @@ import http.server
 import inspect
 import io
 import re
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -122,17 +123,22 @@ def pictures(tmp_path_factory) -> Path:
         {
             "image": tfds.features.Image(encoding_format="jpeg"),
             "label": tfds.features.ClassLabel(names=[each for each in numbers if each != "#"]),
+            "file_name": tfds.features.Text(),
         }
     )
     generator = np.random.default_rng(0)
-    examples = [{"image": generator.integers(0, 256, (40, 50, 3), np.uint8), "label": 90 * each} for each in range(8)]
+    examples = [
+        {"image": generator.integers(0, 256, (40, 50, 3), np.uint8), "label": 90 * each, "file_name": f"{each}.JPEG"}
+        for each in range(8)
+    ]
     folder = tmp_path_factory.mktemp("tfds")
     tfds_files.write(folder, "imagenet2012", "5.1.0", features, {"train": examples, "validation": examples})
     return folder
 
 
 def kept(home: Path) -> list[str]:
-    return [path.name for path in home.rglob("*") if path.is_file()]
+    # Keras writes its settings when it is imported.
+    return [path.name for path in home.rglob("*") if path.is_file() and path.name != "keras.json"]
 
 
 def test_the_classes_are_imagenets_in_its_order():
@@ -183,24 +189,6 @@ def test_a_photo_is_classified_with_english_names(network, online, home, photo, 
     assert kept(home) == [FILE]
 
 
-def test_it_is_fetched_once_and_the_bar_goes_to_a_terminal(
-    online, home, served, capfd, monkeypatch, closed, fetched_from
-):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    first = peers.pretrained(NAME)
-    folder, _ = served
-    size = (folder / FILE).stat().st_size
-    assert f"{size}/{size}" in terminal.getvalue()
-    fetched_from(closed, folder)
-    assert np.array_equal(peers.pretrained(NAME).get_weights()[0], first.get_weights()[0])
-    assert capfd.readouterr().out == ""
-
-
 def test_a_file_with_another_checksum_is_not_kept(served, fetched_from, home, photo, refused):
     fetched_from(served[1])
     (home / ".keras" / "models").mkdir()
@@ -217,20 +205,31 @@ def test_without_internet_it_says_what_to_do(fetched_from, closed, home, tmp_pat
     assert kept(home) == [] and not list(tmp_path.glob("*.tflite"))
 
 
-def test_other_classes_get_a_new_head(network, online):
+def test_other_classes_get_a_new_head_and_a_terminal_the_bar(network, online, served, capfd, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", terminal)
     student = networks.create(NAME, input_shape=(64, 64, 3), num_classes=3)
     fresh = sources.initialise(student, REFERENCE)
     assert len(fresh) == 1 and student.get_layer(fresh[0]).kernel.shape == (512, 3)
     for ours, theirs in zip(student.get_weights()[:-2], network.get_weights()[:-2], strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    size = (served[0] / FILE).stat().st_size
+    assert f"{size}/{size}" in terminal.getvalue() and capfd.readouterr().out == ""
 
 
-def test_imagenets_test_split_is_told_by_its_numbers_or_by_its_names(network, online, pictures):
+def test_imagenets_numbers_and_names_are_the_same_classes(network, served, home, fetched_from, closed, pictures):
+    """With a file in the cache, as it was fetched or brought there: the server is not asked."""
+    fetched_from(closed, served[0])
+    cache = home / ".keras/larq/models/quicknet"
+    cache.mkdir(parents=True)
+    shutil.copy(served[0] / FILE, cache)
+    result = evaluation.evaluate(REFERENCE, data_dir=str(pictures))
     own = trained.find(REFERENCE).data
     loaded = data.load("imagenet2012", data_dir=str(pictures), config=own)
     ((batch, labels),) = pipeline.batches(loaded.test, own, 8)
+    assert labels.numpy().tolist() == [90 * each for each in range(8)]
     top1 = np.mean(np.argmax(network.predict_on_batch(batch), axis=1) == labels)
-    result = evaluation.evaluate(REFERENCE, data_dir=str(pictures))
     assert (result["top1"], result["examples"], result["engine"]) == (pytest.approx(top1), 8, "keras")
     assert result["path"] == REFERENCE
 

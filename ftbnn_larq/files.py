@@ -23,24 +23,37 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     It has the same name and suffix as `path`, in a temporary folder beside it.
 
     Raises:
-        OSError: the folder cannot be written, or the disk is full. Nothing is left behind.
+        OSError: the folder cannot be written, or the disk is full. It names `path`. Nothing is left behind.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=path.parent))
+    with _naming(path, path.parent / SCRATCH):
+        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=path.parent))
     # Held as long as this process lives, so that others know whether it still writes.
     held = os.open(scratch, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         temporary = scratch / path.name
-        yield temporary
+        with _naming(path, scratch):
+            yield temporary
         if path.is_dir() and temporary.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
     finally:
         os.close(held)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _naming(path: Path, scratch: Path) -> Iterator[None]:
+    """Let an OSError tell of `path`. Of a full disk it names no file, or the temporary one, which is gone by then."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or os.fsdecode(error.filename).startswith(str(scratch)):
+            error.filename = str(path)
+        raise
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ NOT_OURS = {
     "clang-format": "CI runs it",
     "ftbnn-classify": "the tests in runtime/ run it",
     "mkdocs build": "CI runs it",
+    "ssh": "of the board that a test has not; tests/boards types it",
     "checkout=": "the shell's own",
     "cd": "the shell's own",
     "cp": "the system's own",

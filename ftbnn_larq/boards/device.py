@@ -107,6 +107,11 @@ def parse_facts(text: str) -> dict:
     return {key: value for key, value in facts.items() if value not in (None, "")}
 
 
+def facts_of(board) -> dict:
+    """The facts of a `Board` as they are now; see `parse_facts`."""
+    return parse_facts(board.run(FACTS).out.decode(errors="replace"))
+
+
 def _whole(value: float | None) -> int | None:
     return None if value is None else round(value)
 

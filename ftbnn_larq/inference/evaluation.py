@@ -25,6 +25,7 @@ def evaluate(
     data_dir: str | None = None,
     preprocessing: str | None = None,
     engine: str | None = None,
+    runner: Callable | None = None,
     batch_size: int = 256,
     on_start: Callable[[int], None] = lambda examples: None,
     on_batch: Callable[[int], None] = lambda count: None,
@@ -42,6 +43,8 @@ def evaluate(
             that of the training; where that is not known it is found by trying, see `analysis.preprocessing`.
         engine: what runs a flatbuffer: "ftbnn" (unless given) is ftbnn-runtime in TFLite's interpreter, "lce" LCE's
             interpreter.
+        runner: what opens a flatbuffer in place of an engine, such as `deployment.on_board` with its arguments: from
+            a path to a context manager of what has the attributes of an `Interpreter`.
         batch_size: pictures per batch.
         on_start: called with the number of pictures before the first batch.
         on_batch: called with the number of pictures after each batch.
@@ -62,7 +65,7 @@ def evaluate(
         ToolError: ftbnn-runtime has no library for this machine.
     """
     path = check(path, dataset=dataset, data_dir=data_dir, preprocessing=preprocessing, engine=engine)
-    with _opened(path, needed=dataset is None, engine=engine or "ftbnn") as network:
+    with _opened(path, needed=dataset is None, engine=engine or "ftbnn", runner=runner) as network:
         pictures, choice = _data(network, dataset, data_dir, preprocessing, on_event)
         from ftbnn_larq.data.pipeline import batches
 
@@ -118,10 +121,10 @@ class _Network:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, needed: bool, engine: str) -> Iterator[_Network]:
+def _opened(path: Path, needed: bool, engine: str, runner: Callable | None) -> Iterator[_Network]:
     if not trained.in_keras(path):
         config = data_config_beside(path, needed=needed)
-        with Interpreter(path, engine=engine) as interpreter:
+        with runner(path) if runner else Interpreter(path, engine=engine) as interpreter:
             shapes = tuple(interpreter.input_shape[1:]), interpreter.output_shape[-1]
             yield _Network(interpreter.predict, *shapes, gives_probabilities(path), engine, config)
             return

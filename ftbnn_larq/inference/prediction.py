@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ftbnn_larq import zoo
@@ -17,7 +17,12 @@ from ftbnn_larq.zoo import trained
 
 
 def predict(
-    path: str | os.PathLike, images: Sequence[str | os.PathLike], *, top: int = 5, engine: str | None = None
+    path: str | os.PathLike,
+    images: Sequence[str | os.PathLike],
+    *,
+    top: int = 5,
+    engine: str | None = None,
+    runner: Callable | None = None,
 ) -> list[dict]:
     """The most probable classes of picture files.
 
@@ -30,6 +35,7 @@ def predict(
         top: number of classes per picture.
         engine: what runs a flatbuffer: "ftbnn" (unless given) is ftbnn-runtime in TFLite's interpreter, "lce" LCE's
             interpreter.
+        runner: what opens a flatbuffer in place of an engine; see `evaluation.evaluate`.
 
     Returns:
         `[{image, top: [[label, probability], ...]}]`, most probable class first.
@@ -53,7 +59,7 @@ def predict(
     else:
         config = data_config_beside(path)
         pictures = _prepare(images, config)
-        with Interpreter(path, engine=engine or "ftbnn") as interpreter:
+        with runner(path) if runner else Interpreter(path, engine=engine or "ftbnn") as interpreter:
             answers = interpreter.predict(pictures)
         probabilities = scores.probabilities(answers, gives_probabilities(path))
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]

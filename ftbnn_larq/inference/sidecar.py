@@ -9,7 +9,7 @@ from ftbnn_larq import documents
 from ftbnn_larq.documents import DataConfig
 from ftbnn_larq.errors import ModelFileError
 from ftbnn_larq.files import sha256
-from ftbnn_larq.inference import lce
+from ftbnn_larq.inference.schema import schema
 
 
 def sidecar_path(flatbuffer: str | os.PathLike) -> Path:
@@ -49,11 +49,11 @@ def gives_probabilities(flatbuffer: str | os.PathLike) -> bool:
 
 
 def _ends_in_probabilities(flatbuffer: bytes) -> bool:
-    schema = lce.load("mlir/python/tflite_schema.py")
-    model = schema.Model.GetRootAsModel(flatbuffer, 0)
+    known = schema()
+    model = known.Model.GetRootAsModel(flatbuffer, 0)
     graph = model.Subgraphs(0)
     code = model.OperatorCodes(graph.Operators(graph.OperatorsLength() - 1).OpcodeIndex())
-    softening = (schema.BuiltinOperator.SOFTMAX, schema.BuiltinOperator.LOGISTIC)
+    softening = (known.BuiltinOperator.SOFTMAX, known.BuiltinOperator.LOGISTIC)
     return max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) in softening
 
 

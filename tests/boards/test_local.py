@@ -165,24 +165,22 @@ def test_real_pictures_go_in_and_the_answers_are_those_of_this_machine(board, tm
 
 
 def test_answers_of_another_class_are_a_fault_and_signs_on_zero_are_counted():
-    from ftbnn_larq.benchmarking.agreement import agreement
-    from ftbnn_larq.benchmarking.host import Host
-    from ftbnn_larq.benchmarking.models import read_model
     from ftbnn_larq.errors import BoardError
+    from ftbnn_larq.inference.agreement import agreement
+    from ftbnn_larq.inference.interpreter import Interpreter
 
-    model = read_model(PLAIN)
     pictures = np.random.default_rng(0).standard_normal((4, 8, 8, 1), np.float32)
-    with Host() as host:
-        answers = host.answers(model, "default", pictures)
-    assert agreement(model, answers, pictures)["beyond_tolerance"] == 0
-    turned = answers.copy()
-    turned[2, answers[2].argmax()] += 1
-    found = agreement(model, turned, pictures)
+    with Interpreter(PLAIN) as interpreter:
+        scores = interpreter.predict(pictures)
+    assert agreement(PLAIN, scores, scores, "")["beyond_tolerance"] == 0
+    turned = scores.copy()
+    turned[2, scores[2].argmax()] += 1
+    found = agreement(PLAIN, scores, turned, "")
     assert found["beyond_tolerance"] == 1 and found["max_abs_diff"] == pytest.approx(1, rel=1e-3)
-    with pytest.raises(BoardError, match=r"on 4 of 4 pictures, .*rounding explains"):
-        agreement(model, -answers, pictures)
+    with pytest.raises(BoardError, match=r"on 4 of 4 pictures, .*rounding explains .*: do this"):
+        agreement(PLAIN, scores, -scores, "do this")
     with pytest.raises(BoardError, match="not all numbers"):
-        agreement(model, answers * np.nan, pictures)
+        agreement(PLAIN, scores, scores * np.nan, "")
 
 
 def test_awkward_file_names_reach_no_shell(board, tmp_path):

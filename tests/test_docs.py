@@ -45,8 +45,8 @@ NOT_OURS = {
 NOT_OUR_OPTIONS = {"--help", "--use_indirect_bgemm", "--strict", "--no-NAME"}
 # Commands that are run, on stand-ins for the files that pages name; others are checked up to where they would begin.
 RUN = ("list", "summary", "compare", "evaluate", "predict", "benchmark", "analyze", "report")
-# What a test has not: a board, or CIFAR-10.
-OUT_OF_REACH = ("--on", "--data-dir")
+# What a test has not: a board, CIFAR-10, or larq-zoo's server; tests/zoo/test_pretrained.py runs the commands for it.
+OUT_OF_REACH = ("--on", "--data-dir", "larq_zoo:QuickNet:imagenet")
 
 
 def blocks(language: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from ftbnn_larq.benchmarking.models import Model, read_model
 from ftbnn_larq.benchmarking.statistics import SCATTER, Timing, combine, ratio, split
 from ftbnn_larq.boards import device
 from ftbnn_larq.boards.targets import Target, parse_target
+from ftbnn_larq.conversion.reference import flatbuffer_of, is_converted
 from ftbnn_larq.documents import quoted
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.inference.interpreter import ENGINES, check_engine, engine_of
@@ -93,7 +94,8 @@ def benchmark(
 
     Arguments:
         files: flatbuffers, published ones as NAME:DATASET, or names of networks ("ftbnn_r18", "larq_zoo:QuickNet",
-            "keras:MobileNetV2", "keras:MobileNetV2:int8"), which are built with random weights.
+            "keras:MobileNetV2", "keras:MobileNetV2:int8"), which are built with random weights, or
+            "larq_zoo:QuickNet:imagenet".
         on: "host" is an interpreter in Python on this machine; "local" this machine as a board is,
             "ssh:[user@]host[:port]" and "adb[:serial]" a board.
         engine: what runs flatbuffers with operators of LCE: "lce" is LCE's interpreter on "host" and its benchmark tool
@@ -238,6 +240,8 @@ def check(
 def _model(file: str, folder: str, input_size: int, classes: int, on_event) -> Model:
     from ftbnn_larq.benchmarking import networks
 
+    if is_converted(file):
+        return read_model(flatbuffer_of(file, folder, on_event), file)
     if not networks.is_network(file):
         return read_model(file)
     on_event(f"building and converting {file}, {input_size}x{input_size}, random weights ...")

@@ -24,7 +24,7 @@ from ftbnn_larq.errors import BoardError, ConfigError
 from ftbnn_larq.files import sha256
 from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities, sidecar_path
-from ftbnn_larq.models import keras_files
+from ftbnn_larq.zoo import trained
 
 FOLDER = "ftbnn"
 # Of one step on the board; a slow card takes minutes to unpack numpy.
@@ -72,7 +72,7 @@ def check_network(file: str | os.PathLike, engine: str | None = None) -> Path:
     file = zoo.published_flatbuffer(file)
     if engine not in (None, "ftbnn"):
         raise ConfigError(f"engine {engine}: ftbnn-runtime is what runs on a board: leave the engine out")
-    if file.is_dir() or keras_files.is_model_file(file):
+    if trained.in_keras(file):
         raise ConfigError(f"{file}: a board runs .tflite files: `ftbnn-larq convert --to tflite` makes one")
     return file
 

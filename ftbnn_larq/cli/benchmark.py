@@ -74,8 +74,8 @@ def benchmark(
 
     FILE is a flatbuffer, a published NAME:DATASET, or a network by name: ftbnn_r18, larq_zoo:QuickNet,
     keras:MobileNetV2 (float) or keras:MobileNetV2:int8. A network by name is built with random weights at --input-size
-    and --classes. Several files are measured in turn, by each engine. The last column is the ratio of the time to that
-    of the first row with as many threads.
+    and --classes; larq_zoo:QuickNet:imagenet has larq-zoo's weights. Several files are measured in turn, by each
+    engine. The last column is the ratio of the time to that of the first row with as many threads.
 
     \b
     --on host   this machine, by interpreters in Python: TFLite's with XNNPACK for
@@ -96,12 +96,14 @@ def benchmark(
     from ftbnn_larq.benchmarking.figures import draw_operators
     from ftbnn_larq.benchmarking.measurements import Journal
     from ftbnn_larq.boards.targets import parse_target
+    from ftbnn_larq.conversion.reference import is_converted
 
     # Refused before anything is built, loaded or sent.
     wanted = {name: options[name] for name in ("runs", "warmup", "kernel", "pictures", "tool", "runner", "verify")}
     check(parse_target(on), threads, list(engines), profile=profile, **wanted)
     files = files or (str(newest_flatbuffer()),)
-    if options["verify"] or options["pictures"] == "test" or any(map(networks.is_network, files)):
+    made = any(is_converted(file) or networks.is_network(file) for file in files)
+    if options["verify"] or options["pictures"] == "test" or made:
         _check_files(files, options)
         load_tensorflow()
     journal = Journal(on)
@@ -121,12 +123,16 @@ def benchmark(
 def _check_files(files: tuple[str, ...], options: dict) -> None:
     from ftbnn_larq.benchmarking import networks
     from ftbnn_larq.benchmarking.models import read_model
+    from ftbnn_larq.conversion.reference import is_converted
     from ftbnn_larq.errors import ConfigError
     from ftbnn_larq.inference.sidecar import data_config_beside
+    from ftbnn_larq.zoo import trained
 
     needs_data = options["verify"] or options["pictures"] == "test"
     for file in files:
-        if networks.is_network(file):
+        if is_converted(file):
+            trained.find(file)
+        elif networks.is_network(file):
             if needs_data:
                 raise ConfigError(f"{file} has random weights and no test pictures: name a flatbuffer")
         else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import click
 
 from ftbnn_larq.cli.options import ModelFile, to_option
-from ftbnn_larq.cli.output import emit, human_bytes, json_option, newest_flatbuffer, progress, say
+from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_flatbuffer, progress, say
 
 
 @click.command()
@@ -26,6 +27,8 @@ from ftbnn_larq.cli.output import emit, human_bytes, json_option, newest_flatbuf
 def deploy(file: Path | None, on: str, to: str, verify: int, taken_away: bool, as_json: bool):
     """Put a classifier on a board: FILE, a .tflite file with its .json beside it, or a published NAME:DATASET.
 
+    larq_zoo:NAME:imagenet is a network of larq-zoo with its weights, converted for it.
+
     The board needs Python 3.9 or newer, and no internet: an interpreter, numpy, Pillow and ftbnn-runtime are fetched
     here and brought there. What is there already is not sent again. A new version takes the old one's place once it
     has given this machine's answers; until then the old one works.
@@ -37,8 +40,10 @@ def deploy(file: Path | None, on: str, to: str, verify: int, taken_away: bool, a
       ftbnn-larq deploy --on ssh:pi@raspberrypi --remove
     """
     from ftbnn_larq.boards import deployment
+    from ftbnn_larq.conversion.reference import flatbuffer_of, is_converted
     from ftbnn_larq.errors import ConfigError
     from ftbnn_larq.inference.sidecar import data_config_beside
+    from ftbnn_larq.zoo import trained
 
     deployment.check(on, to)
     if taken_away:
@@ -49,10 +54,15 @@ def deploy(file: Path | None, on: str, to: str, verify: int, taken_away: bool, a
         emit(as_json, removed, lambda: click.echo(f"removed from {removed['to']}{kept}"))
         return
     file = file or newest_flatbuffer()
-    data_config_beside(deployment.check_network(file))
-    with progress("sending") as (on_start, on_bytes):
-        told = deployment.Told(say, on_start, on_bytes)
-        result = deployment.deploy(file, on=on, to=to, pictures=verify, told=told)
+    with tempfile.TemporaryDirectory() as folder:
+        if is_converted(file):
+            trained.find(file)
+            load_tensorflow()
+            file = flatbuffer_of(file, folder, say)
+        data_config_beside(deployment.check_network(file))
+        with progress("sending") as (on_start, on_bytes):
+            told = deployment.Told(say, on_start, on_bytes)
+            result = deployment.deploy(file, on=on, to=to, pictures=verify, told=told)
 
     def show():
         verified = result["verified"]

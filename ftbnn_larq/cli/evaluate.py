@@ -32,7 +32,8 @@ def evaluate(
 ):
     """Accuracy of a run or a .keras file (in Keras) or a .tflite file (see --engine) on the test split.
 
-    NAME:DATASET is a published file. A .keras file needs --dataset.
+    NAME:DATASET is a published file, larq_zoo:NAME:imagenet a network of larq-zoo with its weights, in Keras. A .keras
+    file needs --dataset.
 
     \b
     Example:

@@ -20,10 +20,13 @@ from ftbnn_larq.cli.output import emit, json_option, load_tensorflow, say
 def predict(file: Path, images: tuple[Path, ...], top: int, engine: str | None, on: str | None, to: str, as_json: bool):
     """Classes of pictures, by FILE: a run, a .tflite file with its .json beside it, or a published NAME:DATASET.
 
+    larq_zoo:NAME:imagenet is a network of larq-zoo with its weights: `ftbnn-larq list` shows which there are.
+
     \b
     Example:
       ftbnn-larq predict model.tflite photo.jpg
       ftbnn-larq predict ftbnn_r18:cifar10 photo.jpg
+      ftbnn-larq predict larq_zoo:QuickNet:imagenet photo.jpg
       ftbnn-larq predict model.tflite photo.jpg --on ssh:pi@raspberrypi
     """
     from ftbnn_larq.data.pictures import check_picture

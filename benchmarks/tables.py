@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import aarch64, answers, cards, finetuning, options, pictures, results, runtime, summary
+from benchmarks import aarch64, answers, cards, finetuning, fuzz, options, pictures, results, runtime, summary
 from benchmarks.deployment import FILE as DEPLOYMENT
 from benchmarks.deployment import PEERS
 from benchmarks.linearity import FILE as LINEARITY
@@ -254,6 +254,7 @@ TABLES: dict[str, tuple[Path, Callable[[], list[str]]]] = {
     "models": (README, models),
     "measured": (README, summary.measured),
     "choice": (README, summary.choice),
+    "fuzz": (DOCS / "architecture.md", fuzz.table),
     "costs": (DOCS / "zoo.md", costs),
     "published": (DOCS / "zoo.md", published),
     "recipe_keys": (DOCS / "training.md", options.recipe_keys),

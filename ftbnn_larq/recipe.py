@@ -85,7 +85,7 @@ class Recipe:
         "", "start from the weights of a run, NAME:DATASET or Keras file; with other classes the head starts at random"
     )
     freeze: str = _key("", "layers that are not trained: shell patterns, separated by commas, e.g. stem*,stage1*")
-    teacher: str = _key("", "distill from this teacher: a run, NAME:DATASET or Keras file")
+    teacher: str = _key("", "distill from this teacher: a run, NAME:DATASET, a Keras file or keras:NAME")
     distillation: str = _key(
         "hinton",
         "hinton: softened outputs of the teacher; distributional: ReActNet's, cross-entropy to its outputs",

@@ -87,6 +87,10 @@ def plan(
             f"head_epochs = {how.head_epochs}: a head learns alone on a trained network: name one with --init-from"
         )
     networks.check_recipe(model, how)
+    if how.init_from:
+        trained.find(how.init_from)
+    if how.teacher:
+        trained.check_teacher(how.teacher)
     _check_memory(how, place["input_size"])
     return Plan(model, options, how, **place, seed=seed or 0, notes=notes)
 

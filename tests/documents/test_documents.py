@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,12 @@ def _has_default(field: dataclasses.Field) -> bool:
         ("config", ("model", "options"), {"units": [[1]]}, "options.units is a list of 1"),
         ("checkpoint", ("epoch",), 3, "history has 2 rows, expected 3"),
         ("checkpoint", ("history", 1, "loss"), "low", "history[1][...]: expected"),
+        (
+            "checkpoint",
+            ("history", 1),
+            {"epoch": 2, "val_top1": 0, "seconds": 1, "\udce9": 1},
+            "history[1] has the key",
+        ),
         ("result", ("top1",), 1.5, "top1 is 1.5, expected 0 to 1"),
         ("result", ("last", "top5"), -0.5, "last: top5 is -0.5"),
         ("model", ("output",), "scores", "expected logits or probabilities"),
@@ -263,3 +270,14 @@ def test_the_description_of_weights_is_checked_before_it_is_read(tmp_path):
         with pytest.raises(FtbnnError) as told:
             read_description(tmp_path / "w.npz")
         assert words in str(told.value) and str(tmp_path / "w.npz") in str(told.value)
+
+
+def test_long_words_and_pipes_are_told_shortly(tmp_path):
+    (tmp_path / "r.toml").write_text(f'schedule = "{"x" * 60_000}"')
+    with pytest.raises(UnknownNameError) as told:
+        recipe.read(tmp_path / "r.toml")
+    assert len(str(told.value)) < 2_000
+    assert len(str(DataError("; ".join(["damaged.png"] * 10_000)))) < 2_500
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(OSError, match=r"pipe\.json"):
+        documents.read(tmp_path / "pipe.json", documents.Result, RunError)

@@ -64,6 +64,6 @@ class TrainingInterrupted(KeyboardInterrupt):
         run: path of the run folder.
     """
 
-    def __init__(self, run):
-        super().__init__(f"interrupted; go on with: ftbnn-larq train --resume {run}")
+    def __init__(self, run, way: str | None = None):
+        super().__init__(f"interrupted; go on with: {way or f'ftbnn-larq train --resume {run}'}")
         self.run = run

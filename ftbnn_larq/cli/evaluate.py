@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ftbnn_larq.cli.options import ModelFile, engine_option, preprocessing_option
-from ftbnn_larq.cli.output import emit, json_option, load_tensorflow, newest_run, progress, say
+from ftbnn_larq.cli.output import emit, json_option, load_tensorflow, newest_run, progress, say, table
 
 
 @click.command()
@@ -26,6 +26,8 @@ def evaluate(
     as_json: bool,
 ):
     """Accuracy of a run or a .keras file (in Keras) or a .tflite file (see --engine) on the test split.
+
+    Top-1 and top-5, the classes with the lowest top-1, and which are taken for which most often. --json has all.
 
     NAME:DATASET is a published file. A .keras file needs --dataset.
 
@@ -47,5 +49,37 @@ def evaluate(
         where = {"keras": "Keras", "ftbnn": "ftbnn-runtime", "lce": "LCE"}[result["engine"]]
         click.echo(f"{result['path']} in {where}, on {result['examples']} pictures of {result['dataset']}:")
         click.echo(f"top-1 {result['top1']:.2%}  top-5 {result['top5']:.2%}")
+        _show_classes(result["per_class"], result["confusion"])
 
     emit(as_json, result, show)
+
+
+# A larger matrix does not fit a terminal.
+MOST_COLUMNS = 10
+LINES = 5
+
+
+def _show_classes(per_class: list[dict], confusion: list[dict]) -> None:
+    known = sorted((row for row in per_class if row["examples"]), key=lambda row: row["top1"])
+    if not confusion:
+        return
+    worst = [f"{_short(row['label'])} {row['top1']:.1%} of {row['examples']}" for row in known[:LINES]]
+    click.echo(f"lowest top-1: {', '.join(worst)}")
+    most = [
+        f"{_short(row['label'])} taken for {_short(row['predicted'])} ({row['examples']})" for row in confusion[:LINES]
+    ]
+    click.echo(f"most frequent mistakes: {', '.join(most)}")
+    if len(per_class) <= MOST_COLUMNS:
+        counts = {(row["label"], row["predicted"]): row["examples"] for row in confusion}
+        for row in per_class:
+            counts[row["label"], row["label"]] = round((row["top1"] or 0) * row["examples"])
+        labels = [row["label"] for row in per_class]
+        rows = [[_short(label), *(counts.get((label, answer), 0) for answer in labels)] for label in labels]
+        table("", ["class", *map(_short, labels)], rows)
+        click.echo("rows: the pictures' classes; columns: the network's answers")
+
+
+def _short(label: str) -> str:
+    """A class's name on one line, cut to 24 characters. Names of folders may hold anything."""
+    text = "".join(letter if letter.isprintable() else " " for letter in label)
+    return text if len(text) <= 24 else f"{text[:23]}…"

@@ -8,6 +8,7 @@ import click
 
 from ftbnn_larq.cli.options import ModelFile, engine_option, preprocessing_option
 from ftbnn_larq.cli.output import emit, json_option, load_tensorflow, newest_run, progress, say, table
+from ftbnn_larq.errors import short
 
 
 @click.command()
@@ -63,10 +64,10 @@ def _show_classes(per_class: list[dict], confusion: list[dict]) -> None:
     known = sorted((row for row in per_class if row["examples"]), key=lambda row: row["top1"])
     if not confusion:
         return
-    worst = [f"{_short(row['label'])} {row['top1']:.1%} of {row['examples']}" for row in known[:LINES]]
+    worst = [f"{short(row['label'])} {row['top1']:.1%} of {row['examples']}" for row in known[:LINES]]
     click.echo(f"lowest top-1: {', '.join(worst)}")
     most = [
-        f"{_short(row['label'])} taken for {_short(row['predicted'])} ({row['examples']})" for row in confusion[:LINES]
+        f"{short(row['label'])} taken for {short(row['predicted'])} ({row['examples']})" for row in confusion[:LINES]
     ]
     click.echo(f"most frequent mistakes: {', '.join(most)}")
     if len(per_class) <= MOST_COLUMNS:
@@ -74,12 +75,6 @@ def _show_classes(per_class: list[dict], confusion: list[dict]) -> None:
         for row in per_class:
             counts[row["label"], row["label"]] = round((row["top1"] or 0) * row["examples"])
         labels = [row["label"] for row in per_class]
-        rows = [[_short(label), *(counts.get((label, answer), 0) for answer in labels)] for label in labels]
-        table("", ["class", *map(_short, labels)], rows)
+        rows = [[short(label), *(counts.get((label, answer), 0) for answer in labels)] for label in labels]
+        table("", ["class", *map(short, labels)], rows)
         click.echo("rows: the pictures' classes; columns: the network's answers")
-
-
-def _short(label: str) -> str:
-    """A class's name on one line, cut to 24 characters. Names of folders may hold anything."""
-    text = "".join(letter if letter.isprintable() else " " for letter in label)
-    return text if len(text) <= 24 else f"{text[:23]}…"

@@ -15,7 +15,7 @@ from ftbnn_larq.report import figures
 from ftbnn_larq.report.gather import gather
 
 # Of a table of classes.
-MOST_ROWS = 15
+MOST_ROWS = 12
 TEMPLATE = Path(__file__).parent / "page.html.j2"
 
 

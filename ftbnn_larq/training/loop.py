@@ -32,7 +32,7 @@ from ftbnn_larq.zoo import networks, peers
 
 # The run folder's name in the messages of other workers: only rank 0 knows the real one.
 ELSEWHERE = Path("RUN-OF-RANK-0")
-# Thumbnails of a run for the report, some 10 KB each.
+# Thumbnails of a run for the report, at most some 10 KB each.
 MISTAKES = 12
 
 

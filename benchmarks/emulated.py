@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -79,6 +80,16 @@ class System:
         command += ["-plugin", plugin] if plugin else []
         (program,) = (root / "usr" / "bin").glob("python3.[0-9]*[0-9]")
         return _run([*command, program, "-c", code, *arguments], env=environment)
+
+    def script(self) -> str:
+        """A shell script in the place of the system's python3; links to it, as in a venv, are Pythons too."""
+        root = self.folder / "root"
+        (program,) = (root / "usr" / "bin").glob("python3.[0-9]*[0-9]")
+        command = [_qemu(), "-cpu", CPU, "-L", root, "-E", f"LD_LIBRARY_PATH={root / _LIBRARIES}"]
+        words = shlex.join(map(str, command))
+        home = shlex.quote(str(root / "usr"))
+        # Python takes its own name for what it is, and looks beside it for a venv.
+        return f'#!/bin/sh\nPYTHONHOME={home} exec {words} -0 "$0" {shlex.quote(str(program))} "$@"\n'
 
     def instructions(self, flatbuffer: Path, cpu: str = CPU) -> int:
         """Instructions of one inference, batch 1, one thread: of two, without those of one and of loading.

@@ -9,11 +9,26 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 SCRATCH = ".writing-"
+
+
+def check_ends(path: str | os.PathLike) -> None:
+    """Refuse what may be read for ever: a device, and a pipe to which no one may write.
+
+    A pipe that is open already is one that a shell made, such as /dev/fd/63.
+
+    Raises:
+        OSError: it is none of a file, a folder and such a pipe, or does not exist.
+    """
+    mode = os.stat(path).st_mode
+    is_given = stat.S_ISFIFO(mode) and os.path.realpath(path).startswith("/proc/")
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or is_given):
+        raise OSError(errno.EINVAL, "is no file, but a pipe or a device", os.fspath(path))
 
 
 @contextlib.contextmanager
@@ -23,24 +38,37 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     It has the same name and suffix as `path`, in a temporary folder beside it.
 
     Raises:
-        OSError: the folder cannot be written, or the disk is full. Nothing is left behind.
+        OSError: the folder cannot be written, or the disk is full. It names `path`. Nothing is left behind.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=path.parent))
+    with _naming(path, path.parent / SCRATCH):
+        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=path.parent))
     # Held as long as this process lives, so that others know whether it still writes.
     held = os.open(scratch, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         temporary = scratch / path.name
-        yield temporary
+        with _naming(path, scratch):
+            yield temporary
         if path.is_dir() and temporary.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
     finally:
         os.close(held)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _naming(path: Path, scratch: Path) -> Iterator[None]:
+    """Let an OSError tell of `path`. Of a full disk it names no file, or the temporary one, which is gone by then."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or os.fsdecode(error.filename).startswith(str(scratch)):
+            error.filename = str(path)
+        raise
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
+import importlib.util
 import operator
 import re
 import shlex
@@ -35,6 +35,7 @@ NOT_OURS = {
     "clang-format": "CI runs it",
     "ftbnn-classify": "the tests in runtime/ run it",
     "mkdocs build": "CI runs it",
+    "ssh": "of the board that a test has not; tests/boards types it",
     "checkout=": "the shell's own",
     "cd": "the shell's own",
     "cp": "the system's own",
@@ -44,8 +45,8 @@ NOT_OURS = {
 NOT_OUR_OPTIONS = {"--help", "--use_indirect_bgemm", "--strict", "--no-NAME"}
 # Commands that are run, on stand-ins for the files that pages name; others are checked up to where they would begin.
 RUN = ("list", "summary", "compare", "evaluate", "predict", "benchmark", "analyze", "report")
-# What a test has not: a board, or CIFAR-10.
-OUT_OF_REACH = ("--on", "--data-dir")
+# What a test has not: a board, CIFAR-10, or larq-zoo's server; tests/zoo/test_pretrained.py runs the commands for it.
+OUT_OF_REACH = ("--on", "--data-dir", "larq_zoo:QuickNet:imagenet")
 
 
 def blocks(language: str) -> dict[str, str]:
@@ -75,7 +76,9 @@ def commands(block: str) -> list[list[str]]:
 
 
 COMMANDS = {shlex.join(words): page for block, page in blocks("sh").items() for words in commands(block)}
-OURS = [line for line in COMMANDS if line.startswith(("ftbnn-larq ", "python -m benchmarks."))]
+# How the project's own command lines begin.
+COMMAND = ("ftbnn-larq ", "python -m benchmarks.", "python -m tests.fuzz")
+OURS = [line for line in COMMANDS if line.startswith(COMMAND)]
 
 
 def split(line: str) -> tuple[click.Command, list[str]]:
@@ -84,7 +87,8 @@ def split(line: str) -> tuple[click.Command, list[str]]:
     if words[0] == "ftbnn-larq":
         command, rest = cli.commands, words[1:]
     else:
-        command, rest = importlib.import_module(words[2]).main, words[3:]
+        package = importlib.util.find_spec(words[2]).submodule_search_locations
+        command, rest = importlib.import_module(f"{words[2]}.__main__" if package else words[2]).main, words[3:]
     while isinstance(command, click.Group) and rest:
         assert rest[0] in command.commands, line
         command, rest = command.commands[rest[0]], rest[1:]
@@ -166,7 +170,7 @@ def test_options_in_the_text_exist(page):
     every = options_of(cli.commands) | NOT_OUR_OPTIONS
     for span in re.findall(r"`([^`\n]+)`", text):
         known = every
-        if span.startswith(("ftbnn-larq ", "python -m benchmarks.")):
+        if span.startswith(COMMAND):
             known = options_of(split(span)[0])
         for option in re.findall(r"(?<!\S)--[\w-]+", span):
             assert option in known, f"{page.name}: {span}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import pytest
 
-from ftbnn_larq.files import SCRATCH, remove_leftovers, written_together, written_whole
+from ftbnn_larq.files import SCRATCH, check_ends, remove_leftovers, write_text, written_together, written_whole
 
 
 def test_two_files_are_replaced_together_or_not_at_all(tmp_path):
@@ -29,10 +32,13 @@ def test_a_full_disk_leaves_the_two_files_of_before(small_disk):
     model, told = disk / "model.tflite", disk / "model.json"
     for path in (model, told):
         path.write_text(path.name)
-    with pytest.raises(OSError, match="space"), written_together(model, told) as (new, beside):
+    with pytest.raises(OSError, match=r"space.*disk/model"), written_together(model, told) as (new, beside):
         new.write_bytes(bytes(900_000))
         beside.write_bytes(bytes(900_000))
     assert (model.read_text(), told.read_text()) == ("model.tflite", "model.json")
+    (disk / "filling").write_bytes(bytes(shutil.disk_usage(disk).free))
+    with pytest.raises(OSError, match=r"space.*disk/more\.txt'$"):
+        write_text(disk / "more.txt", "more" * 10_000)
 
 
 def test_leftovers_of_a_killed_process_are_removed_and_those_in_use_stay(tmp_path):
@@ -43,3 +49,18 @@ def test_leftovers_of_a_killed_process_are_removed_and_those_in_use_stay(tmp_pat
         temporary.write_text("whole")
         remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoints", "in use.txt"]
+
+
+def test_what_may_be_read_for_ever_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero", "nowhere"):
+        with pytest.raises(OSError) as told:
+            check_ends(tmp_path / name)
+        assert told.value.filename == str(tmp_path / name)
+    # As a shell gives the output of another command.
+    reads, writes = os.pipe()
+    check_ends(f"/dev/fd/{reads}")
+    check_ends(tmp_path)
+    os.close(reads)
+    os.close(writes)

@@ -1,10 +1,14 @@
-"""Float networks of tf.keras.applications, for comparison. Reading their names does not import TensorFlow."""
+"""Float networks of tf.keras.applications, to compare with and as teachers. Their names need no TensorFlow."""
 
 from __future__ import annotations
 
 import inspect
+import sys
+from typing import Any
 
+from ftbnn_larq.documents import DataConfig
 from ftbnn_larq.errors import ConfigError, UnknownNameError, one_line
+from ftbnn_larq.zoo import imagenet
 
 PREFIX = "keras:"
 
@@ -57,11 +61,7 @@ def create(name: str, *, input_shape: tuple = (224, 224, 3), num_classes: int = 
         UnknownNameError: there is no such network.
         ConfigError: the network cannot be built for this input shape.
     """
-    if name not in NAMES:
-        raise UnknownNameError("model", name, NAMES)
-    import tensorflow as tf
-
-    function = getattr(tf.keras.applications, name.removeprefix(PREFIX))
+    function = _function(name)
     options = (
         {"include_preprocessing": False} if "include_preprocessing" in inspect.signature(function).parameters else {}
     )
@@ -69,3 +69,39 @@ def create(name: str, *, input_shape: tuple = (224, 224, 3), num_classes: int = 
         return function(input_shape=tuple(input_shape), classes=num_classes, weights=None, **options)
     except ValueError as error:
         raise ConfigError(f"{name} cannot be built for {'x'.join(map(str, input_shape))}: {one_line(error)}") from error
+
+
+def pretrained(name: str) -> tuple[Any, DataConfig]:
+    """A network of tf.keras.applications with its weights of ImageNet, by Keras's own loader.
+
+    They are downloaded once, and kept in Keras's cache.
+
+    Arguments:
+        name: one of `NAMES`.
+
+    Returns:
+        A model from pixels from 0 to 255 (N, h, w, 3), which it prepares as in its training, to scores (N, 1000); and
+        the preprocessing and labels that this asks for.
+
+    Raises:
+        UnknownNameError: there is no such network.
+        ModelFileError: the weights cannot be downloaded, or are damaged.
+    """
+    function = _function(name)
+    import tensorflow as tf
+
+    with imagenet.download(name):
+        network = function(weights=imagenet.WEIGHTS)
+    # Some take pictures of any size.
+    pictures = tf.keras.Input(network.input_shape[1:])
+    # It does nothing where the network itself begins with its preprocessing.
+    prepare = sys.modules[function.__module__].preprocess_input
+    return tf.keras.Model(pictures, network(prepare(pictures)), name=network.name), imagenet.config("raw")
+
+
+def _function(name: str):
+    if name not in NAMES:
+        raise UnknownNameError("model", name, NAMES)
+    import tensorflow as tf
+
+    return getattr(tf.keras.applications, name.removeprefix(PREFIX))

@@ -1,4 +1,4 @@
-"""Networks of larq-zoo, for comparison. Reading their names does not import TensorFlow."""
+"""Networks of larq-zoo, with random weights or those of ImageNet. Reading their names does not import TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import functools
 import importlib
 import logging
 
-from ftbnn_larq.documents import quoted
+from ftbnn_larq.documents import DataConfig, quoted
 from ftbnn_larq.errors import ConfigError, UnknownNameError, one_line
 from ftbnn_larq.models.config import MOST_CHANNELS
+from ftbnn_larq.zoo import imagenet
 
 PREFIX = "larq_zoo:"
 
@@ -32,6 +33,24 @@ _HOMES = {
 }
 
 NAMES = tuple(PREFIX + name for name in _HOMES)
+
+# Top-1 on ImageNet's validation split of each network's published weights, as larq-zoo 2.4 says in its documentation.
+PUBLISHED_TOP1 = {
+    "larq_zoo:BiRealNet": 0.5747,
+    "larq_zoo:BinaryAlexNet": 0.3630,
+    "larq_zoo:BinaryDenseNet28": 0.6091,
+    "larq_zoo:BinaryDenseNet37": 0.6289,
+    "larq_zoo:BinaryDenseNet37Dilated": 0.6434,
+    "larq_zoo:BinaryDenseNet45": 0.6459,
+    "larq_zoo:BinaryResNetE18": 0.5832,
+    "larq_zoo:DoReFaNet": 0.5339,
+    "larq_zoo:MeliusNet22": 0.624,
+    "larq_zoo:QuickNet": 0.633,
+    "larq_zoo:QuickNetLarge": 0.669,
+    "larq_zoo:QuickNetSmall": 0.594,
+    "larq_zoo:RealToBinaryNet": 0.6501,
+    "larq_zoo:XNORNet": 0.4496,
+}
 
 
 # Networks whose width can be chosen: one number, the filters of the first stage.
@@ -87,10 +106,7 @@ def create(
         UnknownNameError: there is no such network.
         ConfigError: larq-zoo cannot build the network for this input shape, or the width cannot be used.
     """
-    if name not in NAMES:
-        raise UnknownNameError("model", name, NAMES)
-    own_name = name.removeprefix(PREFIX)
-    factory = getattr(importlib.import_module(_HOMES[own_name]), own_name)
+    own_name, factory = _factory(name)
     if width is not None:
         check_options(name, {"width": width})
         factory = functools.partial(_scaled, own_name, width)
@@ -101,6 +117,48 @@ def create(
         too_small = "Negative dimension" in str(error) or "negative value in a dimension" in str(error)
         reason = "such pictures are too small for its strides" if too_small else one_line(error)
         raise ConfigError(f"{name} cannot be built for {'x'.join(map(str, input_shape))}: {reason}") from error
+
+
+def is_reference(text: str) -> bool:
+    """Whether `text` has the form larq_zoo:NAME:WEIGHTS."""
+    return text.startswith(PREFIX) and text.count(":") == 2
+
+
+def check_weights(name: str, weights: str) -> None:
+    """Raises UnknownNameError, ConfigError: there is no such network, or it has no such weights."""
+    if name not in NAMES:
+        raise UnknownNameError("model", name, NAMES)
+    imagenet.check_weights(name, weights)
+
+
+def trained_on(name: str) -> DataConfig:
+    """What the weights of ImageNet were trained on."""
+    return imagenet.config("larq_zoo")
+
+
+def pretrained(name: str):
+    """A network of larq-zoo with its weights of ImageNet, by larq-zoo's own loader, which checks their SHA-256.
+
+    They are downloaded once, and kept in Keras's cache.
+
+    Returns:
+        A Keras model from pictures (N, 224, 224, 3), prepared as "larq_zoo", to probabilities (N, 1000).
+
+    Raises:
+        UnknownNameError: there is no such network.
+        ModelFileError: the weights cannot be downloaded, or are damaged.
+    """
+    _, factory = _factory(name)
+    with _no_advice_on_training(), imagenet.download(name):
+        return factory(weights=imagenet.WEIGHTS)
+
+
+def _factory(name: str):
+    """A network's name in larq-zoo, and the function that builds it."""
+    if name not in NAMES:
+        raise UnknownNameError("model", name, NAMES)
+    own_name = name.removeprefix(PREFIX)
+    return own_name, getattr(importlib.import_module(_HOMES[own_name]), own_name)
 
 
 def _scaled(own_name: str, width: int, **arguments):

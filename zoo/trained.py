@@ -1,4 +1,4 @@
-"""Trained networks by reference: a run folder, a Keras file, or a published NAME:DATASET."""
+"""Trained networks by reference: a run folder, a Keras file, or NAME:DATASET of the zoo or of larq-zoo."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import dataclasses
 import os
 from pathlib import Path
 
-from ftbnn_larq import documents, runs, zoo
+from ftbnn_larq import runs, zoo
 from ftbnn_larq.documents import DataConfig
 from ftbnn_larq.errors import ConfigError, RunError, UnknownNameError
 from ftbnn_larq.models import keras_files
 from ftbnn_larq.models.weights import load_weights, read_description
-from ftbnn_larq.zoo import networks
+from ftbnn_larq.zoo import applications, imagenet, networks, peers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Trained:
     Attributes:
         reference: as it was given.
         run: the run folder; None for a published network and for a Keras file.
-        published: (name, data set) of a published network, else None.
+        published: (name, data set) of a published network, of the zoo or of larq-zoo, else None.
     """
 
     reference: str
@@ -29,23 +29,24 @@ class Trained:
     published: tuple[str, str] | None = None
 
     @property
-    def description(self) -> documents.Training | None:
-        """What names its model and data; None for a Keras file."""
-        if self.published:
-            return read_description(zoo.published(*self.published))
-        return self.run and self.run.config
-
-    @property
     def data(self) -> DataConfig | None:
         """What it was trained on; None for a Keras file, which does not say."""
-        return self.description.data if self.description else None
+        if not self.published:
+            return self.run.config.data if self.run else None
+        name = self.published[0]
+        return peers.trained_on(name) if name in peers.NAMES else read_description(zoo.published(*self.published)).data
 
     def load(self):
-        """The network with its weights. Raises ModelFileError: a file is damaged, or Keras cannot build it."""
+        """The network with its weights.
+
+        Raises:
+            ModelFileError: a file is damaged, Keras cannot build it, or larq-zoo's weights cannot be downloaded.
+        """
         if self.run:
             return load_run(self.run)
         if self.published:
-            return zoo.pretrained(*self.published)[0]
+            name = self.published[0]
+            return peers.pretrained(name) if name in peers.NAMES else zoo.pretrained(*self.published)[0]
         return keras_files.load(self.reference)
 
 
@@ -62,8 +63,15 @@ def find(reference: str | os.PathLike) -> Trained:
         keras_files.check(path)
         return Trained(text)
     if zoo.is_reference(text):
-        name, dataset = text.split(":", 1)
-        zoo.published(name, dataset)
+        name, _, dataset = text.rpartition(":")
+        if text in peers.NAMES:
+            raise ConfigError(f"{text} is a network without weights: say {text}:{imagenet.WEIGHTS}")
+        if text in applications.NAMES:
+            raise ConfigError(f"{text} is there for comparison and as a teacher (--teacher {text}), not for this")
+        if peers.is_reference(text):
+            peers.check_weights(name, dataset)
+        else:
+            zoo.published(name, dataset)
         return Trained(text, published=(name, dataset))
     if not path.is_dir():
         what = "not a trained network" if path.exists() else "no such run folder"
@@ -71,6 +79,17 @@ def find(reference: str | os.PathLike) -> Trained:
     run = runs.open_run(path)
     run.check_weights()
     return Trained(text, run=run)
+
+
+def check_teacher(reference: str) -> None:
+    """Refuse what cannot be a teacher: errors as for `find`, but networks of tf.keras.applications can be."""
+    if reference not in applications.NAMES:
+        find(reference)
+
+
+def in_keras(reference: str | os.PathLike) -> bool:
+    """Whether Keras has to run a network: a run, a Keras file, or one of larq-zoo, which has no flatbuffer."""
+    return Path(reference).is_dir() or keras_files.is_model_file(Path(reference)) or peers.is_reference(str(reference))
 
 
 def check(run: runs.Run) -> None:

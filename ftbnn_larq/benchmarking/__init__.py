@@ -1,4 +1,4 @@
-"""Flatbuffer in, measurements out: on this machine, or on a board through LCE's benchmark tool."""
+"""Flatbuffer in, measurements out: on this machine, or on a board by ftbnn-runtime or LCE's benchmark tool."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from ftbnn_larq.benchmarking import machines
 from ftbnn_larq.benchmarking.models import Model, read_model
 from ftbnn_larq.benchmarking.statistics import SCATTER, Timing, combine, ratio, split
 from ftbnn_larq.boards import device
 from ftbnn_larq.boards.targets import Target, parse_target
+from ftbnn_larq.conversion.reference import flatbuffer_of, is_converted
 from ftbnn_larq.documents import quoted
 from ftbnn_larq.errors import ConfigError, UnknownNameError
-from ftbnn_larq.inference.interpreter import ENGINES, check_engine, engine_of, kernels
+from ftbnn_larq.inference.interpreter import ENGINES, check_engine, engine_of
 
 MOST_RUNS, MOST_THREADS = 10**6, 1_024
 
@@ -92,18 +94,20 @@ def benchmark(
 
     Arguments:
         files: flatbuffers, published ones as NAME:DATASET, or names of networks ("ftbnn_r18", "larq_zoo:QuickNet",
-            "keras:MobileNetV2", "keras:MobileNetV2:int8"), which are built with random weights.
-        on: "host" is an interpreter in Python on this machine; "local" the benchmark tool on it,
-            "ssh:[user@]host[:port]" and "adb[:serial]" the tool on a board.
-        engine: what runs flatbuffers with operators of LCE: "lce" is LCE's interpreter, "ftbnn", on "host" only,
-            ftbnn-runtime in TFLite's; several are measured in turn. TFLite's with XNNPACK runs all others.
+            "keras:MobileNetV2", "keras:MobileNetV2:int8"), which are built with random weights, or
+            "larq_zoo:QuickNet:imagenet".
+        on: "host" is an interpreter in Python on this machine; "local" this machine as a board is,
+            "ssh:[user@]host[:port]" and "adb[:serial]" a board.
+        engine: what runs flatbuffers with operators of LCE: "lce" is LCE's interpreter on "host" and its benchmark tool
+            on a board, "ftbnn" ftbnn-runtime in TFLite's, not on "adb"; several are measured in turn. TFLite's with
+            XNNPACK runs all others.
         threads: of the interpreter; several numbers measure each.
         runs, warmup: timed inferences of each file, and those before them that are not.
         kernel: of LCE, "default", "indirect" or "reference"; of ftbnn-runtime, the instruction set. What suits the
             model and the machine unless given.
         tool: LCE's lce_benchmark_model for the board; the one fetched for it unless given.
         runner: a command to put in front of the tool, such as an emulator.
-        profile: measure the time of each operator too.
+        profile: measure the time of each operator too; on a board by LCE's tool only.
         verify: compare the board's answers with this machine's on so many pictures of the test split.
         pictures: "random", or "test": the first of the test split.
         keep: leave tool and models on the board for the next time.
@@ -139,11 +143,13 @@ def benchmark(
         tool=tool,
         runner=runner,
         verify=verify,
+        profile=profile,
     )
     with tempfile.TemporaryDirectory() as folder:
         models = [_model(file, folder, input_size, classes, on_event) for file in files]
         chosen = {model.path: _test_pictures(model, verify or 8) for model in models if verify or pictures == "test"}
-        with _machine(target, tool, runner, keep, timeout, on_event) as machine:
+        given = {"tool": tool, "runner": runner, "keep": keep, "seconds": timeout, "on_event": on_event}
+        with machines.opened(target, engines, **given) as (machine, engines):
             facts = machine.facts
             on_event(device.describe(facts))
             warnings = device.warnings(facts)
@@ -161,8 +167,8 @@ def benchmark(
             for index, part in enumerate(parts):
                 on_event(f"round {index + 1} of {len(parts)} ...")
                 for job in jobs:
-                    given = chosen[job.model.path] if pictures == "test" else None
-                    turn = {"runs": part, "warmup": -(-warmup // len(parts)), "pictures": given}
+                    real = chosen[job.model.path] if pictures == "test" else None
+                    turn = {"runs": part, "warmup": -(-warmup // len(parts)), "pictures": real}
                     job.rounds.append(machine.round(job.model, job.kernel, job.threads, **turn))
                     on_result(results())
             for job in jobs:
@@ -193,6 +199,7 @@ def check(
     tool,
     runner,
     verify,
+    profile,
 ) -> None:
     """Raises ConfigError or UnknownNameError for arguments of `benchmark` that cannot be used."""
     if not (1 <= runs <= MOST_RUNS and 0 <= warmup <= MOST_RUNS):
@@ -211,8 +218,15 @@ def check(
     known = [each for engine in engines for each in ENGINES[engine]]
     if kernel is not None and kernel not in known:
         raise UnknownNameError("kernel", kernel, known, hint=f"(engine {', '.join(engines)})")
-    if target.kind != "host" and engines != ["lce"]:
-        raise ConfigError(f"engine ftbnn: on {target.kind} LCE's benchmark tool runs: leave it out, or say --on host")
+    if target.kind == "adb" and engines != ["lce"]:
+        raise ConfigError("engine ftbnn: needs Python, which Android has not: leave it out, LCE's tool runs there")
+    if target.kind != "host" and "lce" not in engines and (tool or runner):
+        raise ConfigError("the benchmark tool is LCE's: leave --tool and --runner out, or add lce to --engine")
+    if target.kind != "host" and "ftbnn" in engines and profile:
+        raise ConfigError(
+            "--profile: the stock interpreter has no profiler: measure it with --on host, which times each operator by "
+            "itself, or --engine lce alone"
+        )
     if pictures not in ("random", "test"):
         raise ConfigError(f"pictures {pictures!r}: random or test")
     if verify < 0:
@@ -226,6 +240,8 @@ def check(
 def _model(file: str, folder: str, input_size: int, classes: int, on_event) -> Model:
     from ftbnn_larq.benchmarking import networks
 
+    if is_converted(file):
+        return read_model(flatbuffer_of(file, folder, on_event), file)
     if not networks.is_network(file):
         return read_model(file)
     on_event(f"building and converting {file}, {input_size}x{input_size}, random weights ...")
@@ -233,19 +249,9 @@ def _model(file: str, folder: str, input_size: int, classes: int, on_event) -> M
 
 
 def _test_pictures(model: Model, count: int):
-    from ftbnn_larq.benchmarking.agreement import test_pictures
+    from ftbnn_larq.inference.agreement import test_pictures
 
     return test_pictures(model.path, count)
-
-
-def _machine(target: Target, tool, runner: str, keep: bool, timeout: float, on_event):
-    if target.kind == "host":
-        from ftbnn_larq.benchmarking.host import Host
-
-        return Host()
-    from ftbnn_larq.benchmarking.remote import Remote
-
-    return Remote(target, tool, runner=runner, keep=keep, seconds=timeout, on_event=on_event)
 
 
 def _jobs(machine, models: list[Model], threads: Sequence[int], engines: Sequence[str], wanted) -> list[_Job]:
@@ -265,11 +271,9 @@ def _jobs(machine, models: list[Model], threads: Sequence[int], engines: Sequenc
 def _kernels(machine, model: Model, engines: Sequence[str], wanted: str | None) -> list[tuple[str, str]]:
     """The kernel of each engine that runs a flatbuffer, and why that one."""
     if model.is_plain:
-        return [model.kernel(machine.fastest)]
-    found = {
-        "lce": lambda: model.kernel(machine.fastest),
-        "ftbnn": lambda: (kernels("ftbnn")[0], "the fastest one of this machine"),
-    }
+        # Which does not depend on the machine.
+        return [model.kernel(("", ""))]
+    found = {"lce": lambda: model.kernel(machine.fastest), "ftbnn": lambda: machine.isa}
     return [(wanted, "as asked for") if wanted in ENGINES[engine] else found[engine]() for engine in engines]
 
 
@@ -296,6 +300,12 @@ def _inspected(job: _Job, seen: dict) -> dict:
 
 
 def _agreement(machine, job: _Job, pictures) -> dict:
-    from ftbnn_larq.benchmarking.agreement import agreement
+    from ftbnn_larq.benchmarking.host import Host
+    from ftbnn_larq.inference.agreement import agreement
 
-    return agreement(job.model, machine.answers(job.model, job.kernel, pictures), pictures)
+    is_lce = engine_of(job.kernel) == "lce"
+    with Host() as host:
+        kernel = host.isa if engine_of(job.kernel) == "ftbnn" else job.model.kernel(host.fastest)
+        expected = host.answers(job.model, kernel[0], pictures)
+    advice = "try --kernel default, or another build of the tool" if is_lce else "try --kernel portable"
+    return agreement(job.model.path, expected, machine.answers(job.model, job.kernel, pictures), advice)

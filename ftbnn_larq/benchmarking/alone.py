@@ -9,18 +9,17 @@ process of its own, for a damaged flatbuffer can kill it.
 from __future__ import annotations
 
 import json
+import os
 import statistics
-import subprocess
 import sys
 import time
 
+from ftbnn_larq import documents, leash
 from ftbnn_larq.conversion import flatbuffer as fb
 from ftbnn_larq.errors import ModelFileError
-from ftbnn_larq.inference import engines
-from ftbnn_larq.inference.interpreter import child_environment
+from ftbnn_larq.inference import engines, inspection
 
 WARMUP = 2
-SECONDS = 300
 
 
 def operator_times(path, engine: str, kernel: str, threads: int, runs: int) -> list[float | None]:
@@ -29,22 +28,30 @@ def operator_times(path, engine: str, kernel: str, threads: int, runs: int) -> l
     Raises:
         ModelFileError: the child died of it.
     """
-    command = [sys.executable, "-m", __name__, str(path), engine, kernel, str(threads), str(runs)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=child_environment())
-        return json.loads(done.stdout.splitlines()[-1])
-    except (subprocess.TimeoutExpired, IndexError, ValueError) as error:
-        raise ModelFileError(f"{path}: its operators cannot be timed one by one ({type(error).__name__})") from error
+    done = leash.run(__name__, str(path), engine, kernel, str(threads), str(runs))
+    if done.returncode:
+        reason = leash.why_ended(done.returncode, done.stderr)
+        raise ModelFileError(f"{path}: its operators cannot be timed one by one ({reason})")
+    return documents.check(documents.parse(done.stdout, path, ModelFileError), list[float | None], path, ModelFileError)
 
 
 def main(path: str, engine: str, kernel: str, threads: str, runs: str) -> None:
+    # Standard output is for the answer only. What native code prints goes to standard error.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    leash.begin()
+    engines.load_library(engine)
+    leash.library_loaded()
     with open(path, "rb") as file:
-        model = fb.unpack(file.read())
+        flatbuffer = file.read()
+    operations = inspection.operations(flatbuffer)
+    model = fb.unpack(flatbuffer)
     graph = model.subgraphs[0]
     whole = list(graph.operators)
     computed = {*graph.inputs, *(output for operator in whole for output in operator.outputs)}
     times = []
     for operator in whole:
+        leash.answer_within(inspection.seconds(operations * (WARMUP + int(runs))))
         graph.operators = [operator]
         graph.inputs = [index for index in dict.fromkeys(operator.inputs) if index in computed]
         graph.outputs = list(operator.outputs)
@@ -53,7 +60,8 @@ def main(path: str, engine: str, kernel: str, threads: str, runs: str) -> None:
             times.append(_median(one, int(runs)))
         except Exception:  # whatever the binding raises for an operator that needs others
             times.append(None)
-    print(json.dumps(times))
+    answers.write(json.dumps(times))
+    answers.close()
 
 
 def _median(interpreter, runs: int) -> float:

@@ -9,7 +9,7 @@ from ftbnn_larq.benchmarking.models import Model
 from ftbnn_larq.benchmarking.output import Row
 from ftbnn_larq.benchmarking.statistics import Timing
 from ftbnn_larq.boards import device
-from ftbnn_larq.inference.interpreter import Interpreter, engine_of, host_kernel
+from ftbnn_larq.inference.interpreter import Interpreter, engine_of, host_kernel, kernels
 
 # Of each operator by itself.
 PROFILE_RUNS = 20
@@ -21,6 +21,11 @@ class Host:
     # So many turns are taken; switching costs little here.
     rounds = 10
     fastest = host_kernel(), "the fastest one of this machine"
+
+    @property
+    def isa(self) -> tuple[str, str]:
+        """ftbnn-runtime's kernel, and why. Raises ToolError: it has no library for this machine."""
+        return kernels("ftbnn")[0], "the fastest one of this machine"
 
     def __init__(self):
         self.facts = self.state()

@@ -81,7 +81,7 @@ class Remote:
         return {"architecture": "aarch64", "bits": 64} if "aarch64" in "".join(self._runner[:1]) else {}
 
     def state(self) -> dict:
-        return device.parse_facts(self.board.run(device.FACTS).out.decode(errors="replace"))
+        return device.facts_of(self.board)
 
     def load(self, model: Model, kernel: str, threads: int) -> None:
         self.board.put(model.path, ".tflite")

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
+from ftbnn_larq.boards import scripts
 from ftbnn_larq.boards.targets import Target, connect
 from ftbnn_larq.errors import BoardError
 from ftbnn_larq.files import sha256
@@ -21,60 +22,6 @@ CLOSING_SECONDS = 10
 # Seconds between two heartbeats to the board. Without one for `_PATIENCE` seconds, the board cleans up by itself.
 _HEARTBEAT = 5
 _PATIENCE = 60
-
-# The guard: a script that runs on the board as long as the session. Its standard input ends when this process or the
-# connection ends, even by kill -9. It then kills what the session runs and removes its folder.
-_GUARD = r"""
-trap '' INT HUP TERM
-umask 077
-for base in "$TMPDIR" /data/local/tmp "$HOME" /tmp; do
-  [ -n "$base" ] && [ -d "$base" ] && [ -w "$base" ] && break
-done
-store=$base/.ftbnn-larq
-mkdir -p "$store" && work=$(mktemp -d "$store/run.XXXXXX") || exit 1
-printf '\nguard: %s\n' "$work"
-# KILL, because children inherit the signals that are ignored here. Old busybox takes the seconds as -t.
-for within in 'timeout -s KILL' 'timeout -s KILL -t' ''; do
-  [ "$within" ] && $within 9 true 2>/dev/null && break
-done
-if [ "$within" ]; then
-  while [ -n "$($within "$1" head -n 1)" ]; do :; done
-else
-  cat >/dev/null
-fi
-for pid in "$work"/*.pid; do
-  [ -f "$pid" ] && for each in "-$(cat "$pid")" "$(cat "$pid")"; do kill -9 "$each" 2>/dev/null; done
-done
-rm -rf "$work"
-rmdir "$store" 2>/dev/null
-exit 0
-"""
-# Run in a process group of its own, so that the guard can kill the children too.
-_RUN = r"""
-cd "$1" && shift || exit 126
-own=; command -v setsid >/dev/null && own=setsid
-$own "$@" </dev/null &
-pid=$!
-echo $pid >"$pid.pid"
-wait $pid
-status=$?
-rm -f "$pid.pid"
-exit $status
-"""
-# A client may exit with 0 although its connection broke, so the script itself reports its exit status.
-_REPORTING_STATUS = """(
-{}
-)
-status=$?
-printf '\\nguard: %s\\n' "$status" >&2
-exit $status
-"""
-_SEND = r"""
-cd "$1" && cat >part || exit 1
-[ "$(sha256sum <part | cut -c 1-64)" = "$2" ] || { echo "it arrived damaged" >&2; exit 1; }
-chmod 700 part && mv -f part "$3"
-"""
-_HAS = r"""cd "$1" && [ -f "$3" ] && [ "$(sha256sum <"$3" | cut -c 1-64)" = "$2" ]"""
 
 
 class Done(NamedTuple):
@@ -112,7 +59,7 @@ class Board:
         try:
             self._connection = connect(target, Path(self._folder.name))
             self._guard = subprocess.Popen(
-                self._connection.argv(_GUARD, str(_PATIENCE)),
+                self._connection.argv(scripts.GUARD, str(_PATIENCE)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,
@@ -147,7 +94,7 @@ class Board:
             BoardError: the connection is lost, or the script does not end within `seconds`.
         """
         process = subprocess.Popen(
-            self._connection.argv(_REPORTING_STATUS.format(script), *arguments),
+            self._connection.argv(scripts.REPORTING_STATUS.format(script), *arguments),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -163,7 +110,7 @@ class Board:
         ends = re.findall(r"^guard: (\d+)\s*$", said, re.MULTILINE)
         # If the guard has ended, the folder is gone too, and the reported status means nothing.
         if not ends or (process.returncode and self._guard.poll() is not None):
-            raise BoardError(self._lost(process.returncode, said + self._heard()))
+            raise BoardError(self.lost(process.returncode, said + self._heard()))
         return Done(int(ends[-1]), out, re.sub(r"^guard: \d+\s*$", "", said, flags=re.MULTILINE))
 
     def execute(self, argv: list[str], *, seconds: float | None) -> Done:
@@ -172,7 +119,16 @@ class Board:
         Raises:
             BoardError: the connection is lost, or the program does not end within `seconds`.
         """
-        return self.run(_RUN, self.work, *argv, seconds=seconds, advice="give it more time with --timeout")
+        return self.run(scripts.RUN, self.work, *argv, seconds=seconds, advice="give it more time with --timeout")
+
+    def talk(self, argv: list[str]) -> subprocess.Popen:
+        """Start a program in the session's folder, with pipes. It must end when its standard input does."""
+        return subprocess.Popen(
+            self._connection.argv('cd "$1" && shift && exec "$@"', self.work, *argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     def put(self, path: str | os.PathLike, suffix: str, *, passing: bool = False) -> str:
         """Send a file, unless the board has it, and return its path relative to the session's folder.
@@ -192,11 +148,11 @@ class Board:
             return self._there[digest]
         kept = f"../{digest[:16]}{suffix}"
         there = kept if self._keep and not passing else f"./{digest[:16]}{suffix}"
-        if not passing and self.run(_HAS, self.work, digest, kept).status == 0:
+        if not passing and self.run(scripts.HAS, self.work, digest, kept).status == 0:
             there = kept
         else:
             with open(path, "rb") as file:
-                done = self.run(_SEND, self.work, digest, there, stdin=file, seconds=None)
+                done = self.run(scripts.SEND, self.work, digest, there, stdin=file, seconds=None)
             if done.status:
                 raise BoardError(
                     f"{self._connection.name}: {Path(path).name} cannot be put there: {reason_of(done.err)}"
@@ -220,6 +176,10 @@ class Board:
         """Remove files from the board, by their paths relative to the session's folder."""
         self.run('cd "$1" && shift && rm -f "$@"', self.work, *there)
         self._there = {digest: path for digest, path in self._there.items() if path not in there}
+
+    def is_there(self) -> bool:
+        """Whether the session lives: its guard runs."""
+        return self._guard.poll() is None
 
     def close(self) -> None:
         """End the session: the board kills its processes and removes its folder."""
@@ -259,7 +219,7 @@ class Board:
                 ) from None
             if line is None:
                 self._guard.wait()
-                raise BoardError(self._lost(self._guard.returncode, self._heard()))
+                raise BoardError(self.lost(self._guard.returncode, self._heard()))
             if line.startswith("guard: "):
                 return line.removeprefix("guard: ")
 
@@ -275,7 +235,7 @@ class Board:
         self._said.seek(0)
         return self._said.read().decode(errors="replace")
 
-    def _lost(self, status: int | None, said: str) -> str:
+    def lost(self, status: int | None, said: str) -> str:
         """Why there is no connection, in one line."""
         name, reason = self._connection.name, reason_of(said)
         if fault := self._connection.fault(status, said):

@@ -107,6 +107,11 @@ def parse_facts(text: str) -> dict:
     return {key: value for key, value in facts.items() if value not in (None, "")}
 
 
+def facts_of(board) -> dict:
+    """The facts of a `Board` as they are now; see `parse_facts`."""
+    return parse_facts(board.run(FACTS).out.decode(errors="replace"))
+
+
 def _whole(value: float | None) -> int | None:
     return None if value is None else round(value)
 
@@ -126,6 +131,7 @@ def _arm_cores(parts: str) -> str:
 
 def describe(facts: dict) -> str:
     """The facts in one line for people."""
+    facts = {key: value for key, value in facts.items() if value is not None}
     clock = facts.get("max_clock_mhz") or facts.get("clock_mhz")
     parts = [
         facts.get("board"),

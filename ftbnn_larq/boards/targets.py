@@ -53,7 +53,7 @@ def parse_target(text: str) -> Target:
             address = match[1] + (match[2] or "").strip("[]")
             if address and not address.endswith("@"):
                 return Target(kind, address, int(match[3]) if match[3] else None)
-    raise ConfigError(f"cannot benchmark on {text!r}: expected {FORMS}")
+    raise ConfigError(f"cannot run anything on {text!r}: expected {FORMS}")
 
 
 class Local:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
 
 import click
 
@@ -13,6 +15,7 @@ from ftbnn_larq.cli.analyze import analyze
 from ftbnn_larq.cli.benchmark import benchmark
 from ftbnn_larq.cli.compare import compare
 from ftbnn_larq.cli.convert import convert
+from ftbnn_larq.cli.deploy import deploy
 from ftbnn_larq.cli.evaluate import evaluate
 from ftbnn_larq.cli.list import list_models
 from ftbnn_larq.cli.predict import predict
@@ -36,7 +39,20 @@ def commands():
     """
 
 
-for command in (list_models, summary, compare, train, evaluate, convert, benchmark, tool, report, predict, analyze):
+for command in (
+    list_models,
+    summary,
+    compare,
+    train,
+    evaluate,
+    convert,
+    benchmark,
+    tool,
+    report,
+    predict,
+    deploy,
+    analyze,
+):
     commands.add_command(command)
 
 
@@ -52,12 +68,16 @@ def _message(error: BaseException) -> str:
 
 
 def main(command: click.Command = commands, name: str = "ftbnn-larq") -> None:
-    """Run a command line. Exit status 0; 2 with one line for an error that the user can mend; 130 on Ctrl-C.
+    """Run a command line. Exit status 0; 2 with one line for an error that the user can mend; 130 on Ctrl-C or
+    SIGTERM, which clusters and systemd send.
 
     Arguments:
         name: what people type for `command`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path is bytes, and need not be text of any encoding.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -36,7 +36,7 @@ class _Threads(click.ParamType):
     type=_Names(),
     default="lce",
     show_default=True,
-    help="lce, ftbnn (ftbnn-runtime, on host only), or lce,ftbnn for both.",
+    help="lce, ftbnn (ftbnn-runtime, not on adb), or lce,ftbnn for both.",
 )
 @click.option("--threads", type=_Threads(), default="1", show_default=True, help="Threads; 1,4 measures both.")
 @click.option("--runs", default=50, show_default=True, help="Timed inferences of each file.")
@@ -74,32 +74,36 @@ def benchmark(
 
     FILE is a flatbuffer, a published NAME:DATASET, or a network by name: ftbnn_r18, larq_zoo:QuickNet,
     keras:MobileNetV2 (float) or keras:MobileNetV2:int8. A network by name is built with random weights at --input-size
-    and --classes. Several files are measured in turn, by each engine. The last column is the ratio of the time to that
-    of the first row with as many threads.
+    and --classes; larq_zoo:QuickNet:imagenet has larq-zoo's weights. Several files are measured in turn, by each
+    engine. The last column is the ratio of the time to that of the first row with as many threads.
 
     \b
     --on host   this machine, by interpreters in Python: TFLite's with XNNPACK for
                 flatbuffers without operators of LCE, --engine for all others
-    --on local  this machine, by LCE's benchmark tool
-    --on ssh:pi@raspberrypi, --on adb   a board, by the tool: nothing else is needed there
+    --on local  this machine, by LCE's benchmark tool, or as a board is
+    --on ssh:pi@raspberrypi, --on adb   a board, by the tool: nothing else is needed there;
+                by ftbnn-runtime where it has Python, with what `deploy` put there or for this once
 
     \b
     Example:
       ftbnn-larq benchmark model.tflite larq_zoo:QuickNet --threads 1,4
       ftbnn-larq benchmark keras:MobileNetV3Small ftbnn_r18_pure --engine lce,ftbnn
       ftbnn-larq benchmark --on ssh:pi@raspberrypi --profile --verify 16
+      ftbnn-larq benchmark --on ssh:pi@raspberrypi --engine ftbnn,lce
     """
     from ftbnn_larq.benchmarking import benchmark as measure
     from ftbnn_larq.benchmarking import check, networks
     from ftbnn_larq.benchmarking.figures import draw_operators
     from ftbnn_larq.benchmarking.measurements import Journal
     from ftbnn_larq.boards.targets import parse_target
+    from ftbnn_larq.conversion.reference import is_converted
 
     # Refused before anything is built, loaded or sent.
     wanted = {name: options[name] for name in ("runs", "warmup", "kernel", "pictures", "tool", "runner", "verify")}
-    check(parse_target(on), threads, list(engines), **wanted)
+    check(parse_target(on), threads, list(engines), profile=profile, **wanted)
     files = files or (str(newest_flatbuffer()),)
-    if options["verify"] or options["pictures"] == "test" or any(map(networks.is_network, files)):
+    made = any(is_converted(file) or networks.is_network(file) for file in files)
+    if options["verify"] or options["pictures"] == "test" or made:
         _check_files(files, options)
         load_tensorflow()
     journal = Journal(on)
@@ -119,12 +123,16 @@ def benchmark(
 def _check_files(files: tuple[str, ...], options: dict) -> None:
     from ftbnn_larq.benchmarking import networks
     from ftbnn_larq.benchmarking.models import read_model
+    from ftbnn_larq.conversion.reference import is_converted
     from ftbnn_larq.errors import ConfigError
     from ftbnn_larq.inference.sidecar import data_config_beside
+    from ftbnn_larq.zoo import trained
 
     needs_data = options["verify"] or options["pictures"] == "test"
     for file in files:
-        if networks.is_network(file):
+        if is_converted(file):
+            trained.find(file)
+        elif networks.is_network(file):
             if needs_data:
                 raise ConfigError(f"{file} has random weights and no test pictures: name a flatbuffer")
         else:
@@ -149,8 +157,8 @@ def _show(results: list[dict], journal: Path, picture: Path | None) -> None:
         ["file", "median", "least", "deviation", "threads", "run by", "memory", "ratio"],
         [row(result) for result in results],
     )
-    if (median_of := first["latency_ms"]["median_of"]) != "runs":
-        click.echo(f"The tool does not tell each run's time: the median is that of the {median_of}.")
+    for median_of in sorted({result["latency_ms"]["median_of"] for result in results} - {"runs"}):
+        click.echo(f"LCE's tool does not tell each run's time: the median is that of the {median_of}.")
     told = set()
     for result in results:
         if "layers" in result:

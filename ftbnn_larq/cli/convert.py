@@ -71,12 +71,13 @@ def convert(
     """Convert a network, with proof that the flatbuffer is binary and gives the same answers.
 
     RUN is a run folder; the newest one unless given. FILE is a .keras or .h5 file of layers of Keras, Larq and this
-    library; code in it is never run. NAME:DATASET is a published network.
+    library; code in it is never run. NAME:DATASET is a published network, larq_zoo:NAME:imagenet one of larq-zoo's.
 
     \b
     Example:
       ftbnn-larq convert --to tflite
       ftbnn-larq convert ftbnn_r18:cifar10 -o model.tflite
+      ftbnn-larq convert larq_zoo:QuickNet:imagenet -o quicknet.tflite
     """
     source = source or newest_run()
     order = plan(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+
 import click
 
 from ftbnn_larq.cli.output import emit, human, human_bytes, json_option, table
@@ -11,7 +13,10 @@ from ftbnn_larq.cli.output import emit, human, human_bytes, json_option, table
 @click.argument("pattern", default="*")
 @json_option
 def list_models(pattern: str, as_json: bool):
-    """The models of the zoo, or those that fit PATTERN; costs at 224x224 and 1,000 classes.
+    """The models of the zoo and of larq-zoo, or those that fit PATTERN, and the trained ones to begin with.
+
+    Costs are for 224x224 and 1,000 classes. A trained network is NAME:WEIGHTS, such as larq_zoo:QuickNet:imagenet, for
+    predict, evaluate, convert, benchmark, analyze, and train --init-from.
 
     \b
     Example:
@@ -19,16 +24,8 @@ def list_models(pattern: str, as_json: bool):
     """
     from ftbnn_larq import zoo
 
-    costs = zoo.costs()
-    rows = [
-        {
-            "name": name,
-            "summary": zoo.entry(name).summary,
-            "weights": zoo.published_weights(name),
-            **costs.get(name, {}),
-        }
-        for name in zoo.list_models(pattern)
-    ]
+    ours = [_ours(name) for name in zoo.list_models(pattern)]
+    theirs = _theirs(pattern)
 
     def cost(row) -> list[str]:
         if "ops" not in row:
@@ -36,9 +33,55 @@ def list_models(pattern: str, as_json: bool):
         numbers = [row["ops"], *row["macs"].values(), *row["params"].values()]
         return [*map(human, numbers), human_bytes(row["weights_bytes"])]
 
-    def show():
-        cells = [[row["name"], *cost(row), ", ".join(row["weights"]) or "-", row["summary"]] for row in rows]
-        columns = ["model", "OPs", "BOPs", "FLOPs", "binary params", "float params", "size", "weights", "summary"]
-        table("", columns, cells)
+    def weights(row) -> str:
+        return ", ".join(f"{name} ({row['top1'][name]:.1%})" for name in row["weights"]) or "-"
 
-    emit(as_json, rows, show)
+    def show():
+        columns = [
+            "model",
+            "OPs",
+            "BOPs",
+            "FLOPs",
+            "binary params",
+            "float params",
+            "size",
+            "weights (top-1)",
+            "summary",
+        ]
+        if ours or not theirs:
+            table("", columns, [[row["name"], *cost(row), weights(row), row["summary"]] for row in ours])
+        if theirs:
+            rows = [[f"{row['name']}:{name}", f"{top1:.1%}"] for row in theirs for name, top1 in row["top1"].items()]
+            table("larq-zoo's, with the top-1 that larq-zoo publishes: not measured here", ["trained", "top-1"], rows)
+
+    emit(as_json, [*ours, *theirs], show)
+
+
+def _ours(name: str) -> dict:
+    from ftbnn_larq import zoo
+    from ftbnn_larq.models.weights import read_description
+
+    published = zoo.published_weights(name)
+    return {
+        "name": name,
+        "summary": zoo.entry(name).summary,
+        "weights": published,
+        "top1": {dataset: read_description(zoo.published(name, dataset)).keras["top1"] for dataset in published},
+        "top1_by": "ftbnn-larq",
+        **zoo.costs().get(name, {}),
+    }
+
+
+def _theirs(pattern: str) -> list[dict]:
+    from ftbnn_larq.zoo import imagenet, peers
+
+    return [
+        {
+            "name": name,
+            "summary": "of larq-zoo",
+            "weights": [imagenet.WEIGHTS],
+            "top1": {imagenet.WEIGHTS: peers.PUBLISHED_TOP1[name]},
+            "top1_by": "larq-zoo",
+        }
+        for name in fnmatch.filter(peers.NAMES, pattern)
+    ]

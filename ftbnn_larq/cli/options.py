@@ -45,6 +45,34 @@ engine_option = click.option(
 )
 
 
+def board_options(command):
+    """Where a flatbuffer runs instead of here: `on`, and `to`, the folder of what is deployed there."""
+
+    @click.option("--on", help="Run the .tflite file on a board: ssh:[user@]host[:port].  [default: here]")
+    @to_option
+    @functools.wraps(command)
+    def with_board(*arguments, **options):
+        return command(*arguments, **options)
+
+    return with_board
+
+
+def opener(file, on: str | None, to: str, engine: str | None, say):
+    """What opens a flatbuffer on a board, for `runner` of `evaluate` and `predict`; None without a board."""
+    if on is None:
+        return None
+    from ftbnn_larq.boards import deployment
+
+    deployment.check(on, to)
+    deployment.check_network(file, engine)
+    return functools.partial(deployment.on_board, on=on, to=to, told=deployment.Told(say))
+
+
+to_option = click.option(
+    "--to", default="ftbnn", show_default=True, metavar="FOLDER", help="On the board, from its home: what is deployed."
+)
+
+
 class ModelFile(click.ParamType):
     """A path, or NAME:DATASET for the flatbuffer that the zoo publishes."""
 

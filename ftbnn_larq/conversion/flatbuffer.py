@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import defaultdict
 
 import flatbuffers
@@ -10,9 +9,10 @@ import numpy as np
 from flatbuffers import flexbuffers
 
 from ftbnn_larq.errors import ConversionError
-from ftbnn_larq.inference import lce
+from ftbnn_larq.inference.schema import IDENTIFIER, operator_type, schema, unpack
 
-IDENTIFIER = b"TFL3"
+__all__ = ["IDENTIFIER", "Graph", "operator_type", "pack", "schema", "unpack"]
+
 # Kernels read constants as vectors of 16 bytes (schema.fbs: Buffer.data, force_align).
 ALIGNMENT = 16
 
@@ -54,25 +54,11 @@ class _Builder(flatbuffers.Builder):
         return self._written[content]
 
 
-def unpack(flatbuffer: bytes):
-    """The `ModelT` of TFLite's schema that the bytes hold; damaged bytes break it with any exception."""
-    schema = _schema()
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(flatbuffer, 0))
-
-
 def pack(model) -> bytes:
     """The bytes of a `ModelT`."""
     builder = _Builder()
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
-
-
-def operator_type(model, operator) -> str:
-    """The name of an operator's type: "CONV_2D" and the like, or a custom operator's own name."""
-    code = model.operatorCodes[operator.opcodeIndex]
-    if code.customCode:
-        return code.customCode.decode()
-    return _builtin_names()[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
 class Graph:
@@ -145,7 +131,7 @@ class Graph:
         """A new constant of float32, int32 or int8 values; nobody needs its name."""
         values = np.ascontiguousarray(values)
         kind = next(kind for kind, dtype in _DTYPES.items() if values.dtype == dtype)
-        buffer = _schema().BufferT()
+        buffer = schema().BufferT()
         buffer.data = np.frombuffer(values.tobytes(), np.uint8)
         self.model.buffers.append(buffer)
         return self._add(values.shape, kind, "", len(self.model.buffers) - 1)
@@ -153,18 +139,18 @@ class Graph:
     def add_quantized(self, values: np.ndarray, scales: np.ndarray) -> int:
         """A new constant of int8 `values`, to be multiplied with the scale of their place on the first axis."""
         tensor = self.add_constant(values)
-        quantization = self.tensors[tensor].quantization = _schema().QuantizationParametersT()
+        quantization = self.tensors[tensor].quantization = schema().QuantizationParametersT()
         quantization.scale = np.asarray(scales, np.float32)
         quantization.zeroPoint = np.zeros(len(scales), np.int64)
         return tensor
 
     def add_tensor(self, shape, like: int, name: str) -> int:
         """A new tensor that an operator will compute, of the type of `like`."""
-        self.model.buffers.append(_schema().BufferT())
+        self.model.buffers.append(schema().BufferT())
         return self._add(shape, self.tensors[like].type, name, len(self.model.buffers) - 1)
 
     def _add(self, shape, kind: int, name: str, buffer: int) -> int:
-        tensor = _schema().TensorT()
+        tensor = schema().TensorT()
         tensor.shape, tensor.type, tensor.name = np.asarray(shape, np.int32), kind, name.encode()
         tensor.buffer, tensor.hasRank = buffer, True
         self.tensors.append(tensor)
@@ -172,21 +158,21 @@ class Graph:
 
     def operator(self, kind: str, inputs: list[int], outputs: list[int], **options):
         """A new operator, to be put among the others; the options are named as in the schema's classes."""
-        schema = _schema()
-        operator = schema.OperatorT()
+        known = schema()
+        operator = known.OperatorT()
         name, version = _OPTIONS[kind]
         operator.opcodeIndex = self._code(kind, version)
         operator.inputs, operator.outputs = list(inputs), list(outputs)
         if name:
-            operator.builtinOptionsType = getattr(schema.BuiltinOptions, name)
-            operator.builtinOptions = getattr(schema, f"{name}T")()
+            operator.builtinOptionsType = getattr(known.BuiltinOptions, name)
+            operator.builtinOptions = getattr(known, f"{name}T")()
             for option, value in options.items():
                 setattr(operator.builtinOptions, option, value)
         return operator
 
     def copy(self, operator, inputs: list[int], outputs: list[int], **custom):
         """The same operator between other tensors; `custom` changes the options of an operator of LCE."""
-        twin = _schema().OperatorT()
+        twin = schema().OperatorT()
         vars(twin).update(vars(operator))
         twin.inputs, twin.outputs = list(inputs), list(outputs)
         if custom:
@@ -195,14 +181,14 @@ class Graph:
         return twin
 
     def _code(self, kind: str, version: int) -> int:
-        builtins, codes = _schema().BuiltinOperator, self.model.operatorCodes
+        builtins, codes = schema().BuiltinOperator, self.model.operatorCodes
         builtin = getattr(builtins, kind, builtins.CUSTOM)
         custom = kind.encode() if builtin == builtins.CUSTOM else None
         for index, code in enumerate(codes):
             if (code.customCode or None, max(code.builtinCode, code.deprecatedBuiltinCode)) == (custom, builtin):
                 code.version = max(code.version, version)
                 return index
-        code = _schema().OperatorCodeT()
+        code = schema().OperatorCodeT()
         code.customCode = custom
         # Read by interpreters from before there were more than 127 operators.
         code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
@@ -251,7 +237,7 @@ class Graph:
 
     def _renumber_buffers(self) -> None:
         # The first is empty by convention, and serves all that is computed.
-        buffers, number = [_schema().BufferT()], {b"": 0}
+        buffers, number = [schema().BufferT()], {b"": 0}
         for owner in [*self.tensors, *(self.model.metadata or [])]:
             data = self.model.buffers[owner.buffer].data
             content = b"" if data is None else np.asarray(data, np.uint8).tobytes()
@@ -268,12 +254,3 @@ class Graph:
         # Operators that were copied share nothing but their options.
         for operator in self.operators:
             operator.opcodeIndex = used.index(operator.opcodeIndex)
-
-
-def _schema():
-    return lce.load("mlir/python/tflite_schema.py")
-
-
-@functools.cache
-def _builtin_names() -> dict[int, str]:
-    return {code: name for name, code in vars(_schema().BuiltinOperator).items() if not name.startswith("_")}

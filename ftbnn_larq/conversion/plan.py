@@ -94,7 +94,7 @@ def _beside(source: Trained, to: str) -> Path:
     """In the run folder, beside the Keras file, or here for a published network."""
     suffix = Path(FORMATS[to]).suffix
     if source.published:
-        return Path("-".join(source.published) + suffix)
+        return Path("-".join(source.published).replace(":", "-") + suffix)
     return source.run.path / FORMATS[to] if source.run else Path(source.reference).with_suffix(suffix)
 
 

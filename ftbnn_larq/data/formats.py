@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from ftbnn_larq.data import imagenet
 from ftbnn_larq.documents import DataConfig
 from ftbnn_larq.errors import DataError, ModelFileError
 
@@ -80,10 +81,12 @@ def check_fits(data: Data, input_shape: tuple, classes: int) -> None:
 def prepared_as(config: DataConfig, data: Data) -> Data:
     """The data set with the preprocessing of `config` and its order of classes.
 
+    WordNet's number of an ImageNet class and its English name are the same class.
+
     Raises:
         DataError: the data set has other classes.
     """
-    theirs, ours = data.config.labels, config.labels
+    theirs, ours = (imagenet.in_english(each.labels) for each in (data.config, config))
     if sorted(theirs) != sorted(ours):
         odd = sorted(set(theirs) ^ set(ours))[:1]
         raise DataError(

@@ -54,8 +54,14 @@ def _prepared(name: str, data_dir: str | None, download: bool):
     try:
         import tensorflow_datasets as tfds
 
+        folder = Path(data_dir or tfds.core.constants.DATA_DIR)
+        if not download and not (folder / re.split(r"[/:]", name)[0]).is_dir():
+            # TFDS would ask its server about it, for most of a minute where there is no network.
+            raise _not_there(name, folder)
         builder = tfds.builder(name, data_dir=data_dir)
         features = builder.info.features
+    except DataError:
+        raise
     except Exception as error:  # TFDS passes on whatever its readers and parsers raise
         raise DataError(f"TFDS cannot open data set {name!r}: {one_line(error, 200)}") from error
     if "image" not in features or "label" not in features or not hasattr(features["label"], "names"):
@@ -65,9 +71,7 @@ def _prepared(name: str, data_dir: str | None, download: bool):
         )
     if not builder.data_path.exists():
         if not download:
-            raise DataError(
-                f"{name} is not in {builder.data_path.parent}: name the folder of your TFDS data sets with --data-dir"
-            )
+            raise _not_there(name, builder.data_path.parent)
         try:
             # TFDS reports progress on standard output, which is for results only.
             with contextlib.redirect_stdout(sys.stderr):
@@ -77,6 +81,10 @@ def _prepared(name: str, data_dir: str | None, download: bool):
                 f"{name} is not in {builder.data_path.parent} and could not be downloaded: {one_line(error, 200)}"
             ) from error
     return builder
+
+
+def _not_there(name: str, folder: Path) -> DataError:
+    return DataError(f"{name} is not in {folder}: name the folder of your TFDS data sets with --data-dir")
 
 
 def _split_names(bare: str, splits) -> tuple[str, str, str]:

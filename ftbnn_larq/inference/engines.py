@@ -22,8 +22,15 @@ def load(engine: str, flatbuffer: bytes, kernel: str, threads: int):
     return _LOADERS[engine](flatbuffer, kernel, threads)
 
 
+def load_library(engine: str):
+    """The native module of an engine, without a flatbuffer."""
+    if engine == "lce":
+        return lce.load("tflite/python/interpreter_wrapper_lite.so")
+    return lce.load("lite/python/interpreter_wrapper/_pywrap_tensorflow_interpreter_wrapper.so", "tensorflow")
+
+
 def _lce(flatbuffer: bytes, kernel: str, threads: int):
-    native = lce.load("tflite/python/interpreter_wrapper_lite.so").LiteInterpreter
+    native = load_library("lce").LiteInterpreter
     return native(flatbuffer, threads, kernel == "reference", kernel == "indirect", False)
 
 
@@ -34,7 +41,7 @@ class _Tflite:
     _RESOLVER = 1
 
     def __init__(self, flatbuffer: bytes, kernel: str, threads: int):
-        native = lce.load("lite/python/interpreter_wrapper/_pywrap_tensorflow_interpreter_wrapper.so", "tensorflow")
+        native = load_library("tflite")
         # The wrapper reads these bytes as long as it lives, without holding them.
         self._flatbuffer = flatbuffer
         self._native = native.CreateWrapperFromBuffer(flatbuffer, self._RESOLVER, [], False, False)

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ftbnn_larq import data, runs, zoo
+from ftbnn_larq import data, zoo
 from ftbnn_larq.analysis.accuracy import accuracy
 from ftbnn_larq.data.preprocessing import parse
 from ftbnn_larq.errors import ConfigError, ModelFileError
 from ftbnn_larq.inference.interpreter import Interpreter, check_engine
 from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities
-from ftbnn_larq.models import keras_files
 from ftbnn_larq.zoo import trained
 
 
@@ -26,6 +25,7 @@ def evaluate(
     data_dir: str | None = None,
     preprocessing: str | None = None,
     engine: str | None = None,
+    runner: Callable | None = None,
     batch_size: int = 256,
     on_start: Callable[[int], None] = lambda examples: None,
     on_batch: Callable[[int], None] = lambda count: None,
@@ -34,7 +34,8 @@ def evaluate(
     """Top-1 and top-5 accuracy of a network on a test split.
 
     Arguments:
-        path: a run folder or a Keras file (evaluated in Keras), a flatbuffer, or NAME:DATASET for a published one.
+        path: a run folder, a Keras file or larq_zoo:NAME:imagenet (evaluated in Keras), a flatbuffer, or NAME:DATASET
+            for a published one.
         dataset: a data set with the same classes, in any order; None for the one the network was trained on. A Keras
             file needs it, and its scores are those of the data set's classes in their order.
         data_dir: the folder of TFDS's data sets; None for the one the network was trained with.
@@ -42,6 +43,8 @@ def evaluate(
             that of the training; where that is not known it is found by trying, see `analysis.preprocessing`.
         engine: what runs a flatbuffer: "ftbnn" (unless given) is ftbnn-runtime in TFLite's interpreter, "lce" LCE's
             interpreter.
+        runner: what opens a flatbuffer in place of an engine, such as `deployment.on_board` with its arguments: from
+            a path to a context manager of what has the attributes of an `Interpreter`.
         batch_size: pictures per batch.
         on_start: called with the number of pictures before the first batch.
         on_batch: called with the number of pictures after each batch.
@@ -65,7 +68,7 @@ def evaluate(
         ToolError: ftbnn-runtime has no library for this machine.
     """
     path = check(path, dataset=dataset, data_dir=data_dir, preprocessing=preprocessing, engine=engine)
-    with _opened(path, needed=dataset is None, engine=engine or "ftbnn") as network:
+    with _opened(path, needed=dataset is None, engine=engine or "ftbnn", runner=runner) as network:
         pictures, choice = _data(network, dataset, data_dir, preprocessing, on_event)
         from ftbnn_larq.analysis.answers import Tally
         from ftbnn_larq.data.pipeline import batches
@@ -92,15 +95,11 @@ def check(
     """Refuse what `evaluate` refuses before TensorFlow is loaded; gives the path of the network."""
     path = zoo.published_flatbuffer(path)
     if engine:
-        check_engine(engine, path if path.is_dir() or keras_files.is_model_file(path) else None)
-    if keras_files.is_model_file(path):
-        keras_files.check(path)
-        if dataset is None:
-            raise ConfigError(f"{path}: a Keras file does not say what it was trained on: give a data set (--dataset)")
-    elif path.is_file() or path.suffix == ".tflite":
+        check_engine(engine, path if trained.in_keras(path) else None)
+    if not trained.in_keras(path) and (path.is_file() or path.suffix == ".tflite"):
         data_config_beside(path, needed=dataset is None)
-    else:
-        runs.open_run(path)
+    elif not trained.find(path).data and dataset is None:
+        raise ConfigError(f"{path}: a Keras file does not say what it was trained on: give a data set (--dataset)")
     if dataset:
         data.check_name(dataset, data_dir)
     if preprocessing:
@@ -130,10 +129,10 @@ class _Network:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, needed: bool, engine: str) -> Iterator[_Network]:
-    if not path.is_dir() and not keras_files.is_model_file(path):
+def _opened(path: Path, needed: bool, engine: str, runner: Callable | None) -> Iterator[_Network]:
+    if not trained.in_keras(path):
         config = data_config_beside(path, needed=needed)
-        with Interpreter(path, engine=engine) as interpreter:
+        with runner(path) if runner else Interpreter(path, engine=engine) as interpreter:
             shapes = tuple(interpreter.input_shape[1:]), interpreter.output_shape[-1]
             yield _Network(interpreter.predict, *shapes, gives_probabilities(path), engine, config)
             return

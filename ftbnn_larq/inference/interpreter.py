@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import platform
-import select
-import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from ftbnn_larq import documents, leash
 from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
-from ftbnn_larq.inference import runtime
+from ftbnn_larq.inference import messages, runtime
 
 KERNELS = ("default", "indirect", "reference")
 # Engine -> its kernels, each of one engine only. LCE's interpreter has LCE's operators; TFLite's is the stock one of
@@ -27,8 +24,8 @@ _NAMES = {
     "ftbnn": "TFLite's interpreter with ftbnn-runtime",
     "tflite": "TFLite's interpreter",
 }
-# An undamaged file of the zoo loads in well under a second.
-LOAD_SECONDS = 60
+# Pictures that the child gets at once.
+_AT_ONCE = 64
 
 
 def fastest_kernel(machine: str) -> str:
@@ -80,11 +77,6 @@ def check_engine(engine: str, in_keras: str | os.PathLike | None = None) -> None
         raise ConfigError(f"engine {engine}: {in_keras} is no flatbuffer, Keras runs it: leave the engine out")
 
 
-def child_environment() -> dict[str, str]:
-    """The environment for a child process that finds the same Python modules as this process."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-
-
 class Interpreter:
     """A flatbuffer, loaded in a child process. Use it as a context manager, or call `close`.
 
@@ -134,33 +126,43 @@ class Interpreter:
             raise UnknownNameError("kernel", self.kernel, known)
         _check_header(self.path)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ftbnn_larq.inference.worker", str(self.path), engine, self.kernel, str(threads)],
+        self._process = leash.start(
+            "ftbnn_larq.inference.worker",
+            *(str(self.path), engine, self.kernel, str(threads)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=child_environment(),
         )
         try:
-            loaded = self._answer(LOAD_SECONDS)
-            one_output = len(loaded["outputs"]) == 1 or several_outputs
-            if not one_output or len(loaded["inputs"]) != 1 or len(loaded["inputs"][0]) != 4:
+            answer, _ = self._answer()
+            shapes = (answer.get("inputs"), answer.get("outputs"))
+            inputs, outputs = (self._checked(each, list[tuple[int, ...]]) for each in shapes)
+            one_output = len(outputs) == 1 or several_outputs
+            if not one_output or len(inputs) != 1 or len(inputs[0]) != 4:
                 raise ModelFileError(
-                    f"{path}: not a classifier of pictures: its inputs are {loaded['inputs']}, "
-                    f"its outputs are {loaded['outputs']}"
+                    f"{path}: not a classifier of pictures: its inputs are {inputs}, its outputs are {outputs}"
                 )
         except BaseException:
             self.close()
             raise
-        self.input_shape, self.output_shape = loaded["inputs"][0], loaded["outputs"][0]
+        self.input_shape, self.output_shape = inputs[0], outputs[0]
 
     def predict(self, pictures):
         """Scores (n, classes) of float32 pictures (n, h, w, c), computed one picture at a time."""
-        return self._ask("predict", pictures)
+        import numpy as np
+
+        answers = []
+        for first in range(0, len(pictures), _AT_ONCE):
+            asked = pictures[first : first + _AT_ONCE]
+            _, (scores,) = self._ask("predict", asked, arrays=1)
+            if len(scores) != len(asked):
+                raise ModelFileError(f"{self.path}: {self.name} gives {len(scores)} rows of scores, not {len(asked)}")
+            answers.append(scores)
+        return np.concatenate(answers)
 
     def outputs(self, picture) -> list:
         """All outputs, float32, for one float32 picture (1, h, w, c)."""
-        return self._ask("outputs", picture)
+        return self._ask("outputs", picture)[1]
 
     def time(self, pictures, *, warmup: int, runs: int) -> dict:
         """Time inferences of one picture each.
@@ -174,7 +176,9 @@ class Interpreter:
             `{times_ms, peak_memory_mb}`: the `runs` times in ms, and the peak resident memory of the interpreter
                 process (Python included) in MiB.
         """
-        return self._ask("time", pictures, warmup, runs)
+        answer, _ = self._ask("time", pictures, warmup=warmup, runs=runs)
+        times = self._checked(answer.get("times_ms"), list[float])
+        return {"times_ms": times, "peak_memory_mb": self._checked(answer.get("peak_memory_mb"), float)}
 
     def close(self) -> None:
         """End the child process."""
@@ -190,29 +194,27 @@ class Interpreter:
     def __exit__(self, *exception) -> None:
         self.close()
 
-    def _ask(self, *request):
-        try:
-            pickle.dump(request, self._process.stdin)
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the answer says why
-        return self._answer(None)
+    def _ask(self, request: str, pictures, *, arrays: int | None = None, **more) -> tuple[dict, list]:
+        # A pipe that nobody reads: the answer says why.
+        with contextlib.suppress(BrokenPipeError):
+            messages.send(self._process.stdin, {"ask": request, **more}, [pictures])
+        answer, found = self._answer()
+        if arrays not in (None, len(found)):
+            raise ModelFileError(f"{self.path}: {self.name} gives {len(found)} arrays, not {arrays}")
+        return answer, found
 
-    def _answer(self, seconds: float | None):
-        readable, _, _ = select.select([self._process.stdout], [], [], seconds)
-        if not readable:
-            raise ModelFileError(f"{self.path}: {self.name} did not load it within {seconds} s: is it damaged?")
+    def _answer(self) -> tuple[dict, list]:
         try:
-            kind, value = pickle.load(self._process.stdout)
-        except (EOFError, pickle.UnpicklingError) as error:
-            code = self._process.wait()
-            reason = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-            raise ModelFileError(
-                f"{self.path}: {self.name} crashed on it ({reason}): the file is damaged{self._said()}"
-            ) from error
-        if kind == "error":
-            raise ModelFileError(f"{self.path}: {self.name} refuses it ({value}){self._said()}")
-        return value
+            answer, arrays = messages.receive(self._process.stdout, self.path)
+        except EOFError as error:
+            reason = leash.why_ended(self._process.wait(), self._written())
+            raise ModelFileError(f"{self.path}: {self.name} cannot run it ({reason}){self._said()}") from error
+        if "refused" in answer:
+            raise ModelFileError(f"{self.path}: {self.name} refuses it ({answer['refused']}){self._said()}")
+        return answer, arrays
+
+    def _checked(self, value, kind):
+        return documents.check(value, kind, f"{self.path}: the answer of {self.name}", ModelFileError)
 
     @property
     def name(self) -> str:
@@ -221,10 +223,13 @@ class Interpreter:
 
     def _said(self) -> str:
         """The errors that native code wrote to standard error, on one line."""
-        self._errors.seek(0)
-        lines = [line.strip() for line in self._errors.read().decode(errors="replace").splitlines()]
+        lines = [line.strip() for line in self._written().decode(errors="replace").splitlines()]
         lines = [line for line in lines if line.startswith("ERROR") or "rror:" in line]
         return f": {' '.join(lines)[:300]}" if lines else ""
+
+    def _written(self) -> bytes:
+        self._errors.seek(0)
+        return self._errors.read(1 << 20)
 
 
 def _check_header(path: Path) -> None:

@@ -2,71 +2,78 @@
 
     python -m ftbnn_larq.inference.worker FILE ENGINE KERNEL THREADS
 
-It first writes the shapes of inputs and outputs. Then it reads pickled requests from standard input and writes one
-pickled answer for each to standard output. Requests: ("predict", pictures), ("outputs", picture) and
-("time", pictures, warm-up runs, runs). It does not import TensorFlow, so it starts at once, and its memory is mostly
-the interpreter's.
+It first tells the shapes of inputs and outputs, or why it refuses the file. Then it reads requests from standard input
+and writes one answer for each to standard output, all as `messages` does. Requests: "predict" with pictures, "outputs"
+with one picture, and "time" with pictures, warm-up runs and runs. It does not import TensorFlow, so it starts at once,
+and its memory is mostly the interpreter's.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import resource
 import sys
 import time
 
-from ftbnn_larq.errors import one_line
+from ftbnn_larq import leash
+from ftbnn_larq.errors import ModelFileError, one_line
 
 
 def main() -> None:
     path, engine, kernel, threads = *sys.argv[1:4], int(sys.argv[4])
+    leash.begin()
     # Standard output is for answers only. What native code prints goes to standard error.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 
-    def answer(kind: str, value) -> None:
-        pickle.dump((kind, value), answers)
-        answers.flush()
-
-    import numpy as np
-
-    from ftbnn_larq.inference import engines
+    from ftbnn_larq.inference import engines, inspection, messages
 
     try:
+        engines.load_library(engine)
+        leash.library_loaded()
         with open(path, "rb") as file:
             flatbuffer = file.read()
+        # Asked before the interpreter sees the file.
+        operations = inspection.operations(flatbuffer)
         interpreter = engines.load(engine, flatbuffer, kernel, threads)
-        answer(
-            "ok",
-            {
-                "inputs": [tuple(shape) for shape in interpreter.input_shapes],
-                "outputs": [tuple(shape) for shape in interpreter.output_shapes],
-            },
-        )
+        shapes = {"inputs": interpreter.input_shapes, "outputs": interpreter.output_shapes}
+        messages.send(answers, shapes)
         while True:
+            leash.answer_within(0)
             try:
-                request, *arguments = pickle.load(sys.stdin.buffer)
+                request, (pictures,) = messages.receive(sys.stdin.buffer, "a request")
             except EOFError:
                 return
-            # Copied into a new array: the binding does not accept the dtype object of an unpickled one.
-            pictures = np.empty(arguments[0].shape, np.float32)
-            pictures[...] = arguments[0]
-            if request == "predict":
-                answer("ok", np.concatenate([interpreter.predict([picture[None]])[0] for picture in pictures]))
-            elif request == "outputs":
-                answer("ok", interpreter.predict([pictures]))
-            else:
-                warmup, runs = arguments[1:]
-                times = []
-                for index in range(warmup + runs):
-                    picture = pictures[index % len(pictures)][None]
-                    begin = time.perf_counter()
-                    interpreter.predict([picture])
-                    times.append((time.perf_counter() - begin) * 1e3)
-                answer("ok", {"times_ms": times[warmup:], "peak_memory_mb": _peak_memory_mb()})
+            inferences = len(pictures) + request.get("warmup", 0) + request.get("runs", 0)
+            leash.answer_within(inspection.seconds(operations * inferences))
+            messages.send(answers, *_ANSWERS[request["ask"]](interpreter, pictures, request))
+    except ModelFileError as error:
+        messages.send(answers, {"refused": str(error)})
     except Exception as error:  # whatever the interpreter raises is reported by the parent process
-        answer("error", f"{type(error).__name__}: {one_line(error)}")
+        messages.send(answers, {"refused": f"{type(error).__name__}: {one_line(error)}"})
+
+
+def _predict(interpreter, pictures, request: dict) -> tuple[dict, list]:
+    import numpy as np
+
+    return {}, [np.concatenate([interpreter.predict([picture[None]])[0] for picture in pictures])]
+
+
+def _outputs(interpreter, picture, request: dict) -> tuple[dict, list]:
+    return {}, interpreter.predict([picture])
+
+
+def _time(interpreter, pictures, request: dict) -> tuple[dict, list]:
+    times = []
+    for index in range(request["warmup"] + request["runs"]):
+        picture = pictures[index % len(pictures)][None]
+        begin = time.perf_counter()
+        interpreter.predict([picture])
+        times.append((time.perf_counter() - begin) * 1e3)
+    return {"times_ms": times[request["warmup"] :], "peak_memory_mb": _peak_memory_mb()}, []
+
+
+_ANSWERS = {"predict": _predict, "outputs": _outputs, "time": _time}
 
 
 def _peak_memory_mb() -> float:

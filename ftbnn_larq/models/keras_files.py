@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ftbnn_larq import documents
 from ftbnn_larq.errors import ModelFileError, one_line
+from ftbnn_larq.models import hdf5, keras_graph
 from ftbnn_larq.models.keras_code import LARQ_ZOO, PACKAGE, code_in
-from ftbnn_larq.models.weights import WEIGHTS
+from ftbnn_larq.models.weights import WEIGHTS, by_keras_name
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -52,6 +53,8 @@ def load(path):
         with tempfile.TemporaryDirectory() as folder:
             copy = _copy(path, Path(folder), config)
             return tf.keras.models.load_model(copy, compile=False, safe_mode=True)
+    except ModelFileError:
+        raise
     except Exception as error:  # whatever a layer's constructor raises
         raise ModelFileError(f"{path}: Keras cannot build the model ({one_line(error, 300)})") from error
 
@@ -84,6 +87,10 @@ def _checked(path) -> dict:
             f"{path}: carries code, {what}, which is never run. Only layers of Keras, Larq and ftbnn_larq are loaded: "
             "build the model from them, or load it yourself and give it to ftbnn_larq.convert"
         )
+    try:
+        keras_graph.check(config)
+    except ValueError as error:
+        raise ModelFileError(f"{path}: Keras cannot build the model ({error})") from error
     return config
 
 
@@ -104,6 +111,7 @@ def _stored(path: Path) -> tuple[dict | None, str]:
             metadata, config = (_json(path, archive, name) for name in (_METADATA, _CONFIG))
             archive.getinfo(WEIGHTS)
         return _whole(config), str(metadata.get("keras_version", _OLDEST))
+    hdf5.check(path)
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -162,8 +170,8 @@ def _copy(path, folder: Path, config: dict) -> Path:
         copy = folder / "model.keras"
         with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
             new.writestr(_CONFIG, json.dumps(config))
-            for name in (_METADATA, WEIGHTS):
-                new.writestr(name, old.read(name))
+            new.writestr(_METADATA, old.read(_METADATA))
+            new.write(by_keras_name(Path(path), folder), WEIGHTS)
         return copy
     import h5py
 

@@ -17,9 +17,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from ftbnn_larq import documents
+from ftbnn_larq import documents, leash
 from ftbnn_larq.errors import ModelFileError, one_line
-from ftbnn_larq.files import written_whole
+from ftbnn_larq.files import check_ends, written_whole
+from ftbnn_larq.models import hdf5
 
 
 def load_weights(model, path: str | os.PathLike) -> None:
@@ -36,8 +37,10 @@ def load_weights(model, path: str | os.PathLike) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         try:
-            file = _by_keras_name(Path(path), Path(folder))
+            file = by_keras_name(Path(path), Path(folder))
             stored = _shapes(file, "layers") if file.name == WEIGHTS else None
+        except ModelFileError:
+            raise
         except Exception as error:  # zipfile and h5py raise a dozen kinds for a damaged file
             raise ModelFileError(f"{path}: damaged, or not a .weights.h5 file ({one_line(error, 160)})") from error
         if stored is not None:
@@ -58,14 +61,23 @@ def is_compact(path: str | os.PathLike) -> bool:
 WEIGHTS = "model.weights.h5"
 
 
-def _by_keras_name(path: Path, folder: Path) -> Path:
+def by_keras_name(path: Path, folder: Path) -> Path:
     """The file `path`, or the weights in it, under a name in `folder` that tells Keras of its form.
 
     "model.h5" is the older form, which files with a whole model have too.
+
+    Raises:
+        ModelFileError: `hdf5.check` refuses the weights. What is no zip file or lacks them raises other exceptions.
     """
+    check_ends(path)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            return Path(archive.extract(WEIGHTS, folder))
+            if (size := archive.getinfo(WEIGHTS).file_size) > leash.memory():
+                raise ModelFileError(f"{path}, {WEIGHTS}: damaged: {size / 1e9:.1f} GB, more than this machine takes")
+            extracted = Path(archive.extract(WEIGHTS, folder))
+        hdf5.check(extracted, f"{path}, {WEIGHTS}")
+        return extracted
+    hdf5.check(path)
     import h5py
 
     with h5py.File(path) as file:
@@ -120,7 +132,9 @@ def _shapes(path, part: str) -> dict[str, tuple]:
             shapes[f"{part}/{name}"] = item.shape
 
     with h5py.File(path) as file:
-        file[part].visititems(note)
+        if not isinstance(group := file[part], h5py.Group):
+            raise ValueError(f"{part} is no group")
+        group.visititems(note)
     return shapes
 
 
@@ -242,6 +256,7 @@ def _opened(path):
     import numpy as np
 
     try:
+        check_ends(path)
         with zipfile.ZipFile(path):
             pass  # Of another file numpy reads all at once.
         with np.load(path, allow_pickle=False) as file:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import signal
+import threading
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -27,7 +29,11 @@ def create_strategy() -> tf.distribute.Strategy:
 def _across_machines() -> tf.distribute.Strategy:
     # One strategy per process. A second one would start TensorFlow's server again, and a worker that had connected to
     # the first server would wait forever.
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    # TensorFlow's server takes SIGTERM for itself and does not end by it: what Python was told holds again.
+    if threading.current_thread() is threading.main_thread() and (told := signal.getsignal(signal.SIGTERM)):
+        signal.signal(signal.SIGTERM, told)
+    return strategy
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -26,6 +26,7 @@ from ftbnn_larq.models.weights import load_weights
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import checkpoints, convertible, distribution, precision, sources
 from ftbnn_larq.training.optimization import create_optimizer, use_averages
+from ftbnn_larq.training.parts import Part, parts
 from ftbnn_larq.training.student import Student
 from ftbnn_larq.training.watching import BOARD, Watcher, draw_curves
 from ftbnn_larq.zoo import networks, peers
@@ -209,16 +210,11 @@ class _Training:
                     f"then type ftbnn-larq train --resume {source.path}"
                 ) from error
 
-    def _parts(self) -> list[tuple[int, int, bool]]:
-        """The parts of the training: epochs before it and after it, and whether its weights are binary."""
-        first = self.how.float_weights_epochs
-        return [(0, first, False), (first, self.how.epochs, True)]
-
-    def _restored(self, source: runs.Run, record: documents.Checkpoint | None) -> dict[tuple, Student]:
+    def _restored(self, source: runs.Run, record: documents.Checkpoint | None) -> dict[Part, Student]:
         """The model of the part that a checkpoint is of, with its weights."""
-        for part in self._parts() if record else ():
-            if part[0] < record.epoch <= part[1]:
-                model = self._compiled(*part)
+        for part in parts(self.how) if record else ():
+            if part.first < record.epoch <= part.last:
+                model = self._compiled(part)
                 with self.strategy.scope():
                     checkpoints.restore(source, record, model)
                 return {part: model}
@@ -226,27 +222,26 @@ class _Training:
 
     def _train(self, target, restored: dict[tuple, Student], history, callbacks) -> None:
         how = self.how
-        for first, last, binary in self._parts():
+        for part in parts(self.how):
             begun = len(history)
-            if last <= first or begun > last:
+            if begun > part.last:
                 continue
-            model = restored.get((first, last, binary)) or self._compiled(first, last, binary)
-            # No patience in the step with float weights: the next step starts where its schedule ends.
-            patience = how.patience if binary else 0
-            if begun < last and not checkpoints.has_stopped(history, patience, first):
-                self._fit(model, target, history, first, last, patience, callbacks)
+            model = restored.get(part) or self._compiled(part)
+            if begun < part.last and not checkpoints.has_stopped(history, part.patience, part.first):
+                self._fit(model, target, history, part, callbacks)
             if how.ema:
                 use_averages(model)
 
-    def _compiled(self, first: int, last: int, binary: bool) -> Student:
+    def _compiled(self, part: Part) -> Student:
         how = self.how
-        train_with(self.network, **precision.attributes(how.precision), binary_weights=binary)
+        train_with(self.network, **precision.attributes(how.precision), binary_weights=part.binary)
         logits = ends.up_to_logits(self.network)
         with self.strategy.scope():
             model = Student(logits.inputs, logits.outputs, name=self.network.name)
             model.learn_from(self.teacher, how)
+            model.learn_only(sources.head(self.network) if part.head_only else None)
             model.compile(
-                optimizer=create_optimizer(how, model, (last - first) * self.steps, self.steps),
+                optimizer=create_optimizer(how, model, (part.last - part.first) * self.steps, self.steps),
                 loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=how.label_smoothing),
                 metrics=[tf.keras.metrics.CategoricalAccuracy(name="top1")],
             )
@@ -254,7 +249,7 @@ class _Training:
             model.optimizer.build(model.trainable_variables)
         return model
 
-    def _fit(self, model: Student, target, history: list[dict], first: int, last: int, patience: int, callbacks):
+    def _fit(self, model: Student, target, history: list[dict], part: Part, callbacks):
         config, how, done = self.data.config, self.how, len(history)
         classes = len(config.labels)
         validation = pipeline.batches(self.data.validation, config, how.batch_size)
@@ -264,9 +259,9 @@ class _Training:
             self.network,
             history,
             steps=self.steps,
-            first=first,
-            last=last,
-            patience=patience,
+            first=part.first,
+            last=part.last,
+            patience=part.patience,
             averaged=bool(how.ema),
         )
         # A result of fewer epochs, which is no longer that of the folder's weights.
@@ -276,7 +271,7 @@ class _Training:
             distribution.training_batches(self.strategy, self.data, how, seed=self.seed, first_epoch=done),
             steps_per_epoch=self.steps,
             initial_epoch=done,
-            epochs=last,
+            epochs=part.last,
             validation_data=distribution.whole_on_every_worker(validation),
             callbacks=[
                 tf.keras.callbacks.TensorBoard(target.path / BOARD, write_graph=False),

@@ -89,9 +89,17 @@ def plan(
     networks.check(model, options)
     place["dataset"] = place["dataset"] or "digits"
     data.check_name(place["dataset"], place["data_dir"])
-    how = recipe.read(recipe_file) if recipe_file else zoo.recipe_for(place["dataset"])
+    how = recipe.read(recipe_file) if recipe_file else _recipe_of_the_zoo(place["dataset"], changes)
     how = recipe.from_table(changes, "the options", how)
+    if how.head_epochs and not how.init_from:
+        raise ConfigError(
+            f"head_epochs = {how.head_epochs}: a head learns alone on a trained network: name one with --init-from"
+        )
     networks.check_recipe(model, how)
+    if how.init_from:
+        trained.find(how.init_from)
+    if how.teacher:
+        trained.check_teacher(how.teacher)
     _check_memory(how, place["input_size"])
     return Plan(model, options, how, **place, folds=folds, seed=seed or 0, notes=notes)
 
@@ -100,6 +108,15 @@ def _refuse_folds(path: Path) -> None:
     """Raise ConfigError for the folder of a cross-validation, which does not hold all that it began with."""
     if not (path / runs.CONFIG).is_file() and any(path.glob(f"*-fold*/{runs.CONFIG}")):
         raise ConfigError(f"{path} is a cross-validation: to go on, type the command again that it began with")
+
+
+def _recipe_of_the_zoo(dataset: str, changes: dict) -> Recipe:
+    how = zoo.recipe_for(dataset, finetune=bool(changes.get("init_from")))
+    epochs = changes.get("epochs")
+    if isinstance(epochs, int) and 0 < epochs < how.epochs:
+        # A shorter training has a shorter first stage.
+        how = how.replace(epochs=epochs, head_epochs=min(how.head_epochs, epochs // 4))
+    return how
 
 
 def _check_memory(how: Recipe, input_size: int | None) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from ftbnn_larq.analysis import preprocessing
-from ftbnn_larq.data import Data, DataConfig, pipeline
+from ftbnn_larq.data import Data, DataConfig, imagenet, pipeline
 from ftbnn_larq.data.preprocessing import STANDARD
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.models import ends
-from ftbnn_larq.zoo import trained
+from ftbnn_larq.zoo import applications, trained
 
 
 def absolute(reference: str) -> str:
@@ -49,14 +49,13 @@ def initialise(network: tf.keras.Model, reference: str) -> list[str]:
     ours, theirs = _weighted(network), _weighted(source)
     if ours.keys() != theirs.keys() and len(ours) == len(theirs):
         theirs = dict(zip(ours, theirs.values(), strict=True))
-    # The head: the last convolution or dense layer and what follows it. Its shape depends on the number of classes.
-    head = max(index for index, layer in enumerate(ours.values()) if hasattr(layer, "kernel"))
+    new = {layer.name for layer in head(network)}
     fresh = []
-    for index, (name, layer) in enumerate(ours.items()):
+    for name, layer in ours.items():
         shapes, found = _shapes(layer), _shapes(theirs.get(name))
         if found == shapes:
             layer.set_weights(theirs[name].get_weights())
-        elif index >= head:
+        elif name in new:
             fresh.append(name)
         else:
             raise ConfigError(
@@ -64,6 +63,12 @@ def initialise(network: tf.keras.Model, reference: str) -> list[str]:
                 f"{found or 'missing'} there; give both the same width, input size and options"
             )
     return fresh
+
+
+def head(network: tf.keras.Model) -> list[tf.keras.layers.Layer]:
+    """The last convolution or dense layer and what follows it: its shape depends on the number of classes."""
+    layers = [*_weighted(network).values()]
+    return layers[max(index for index, layer in enumerate(layers) if hasattr(layer, "kernel")) :]
 
 
 def _weighted(network: tf.keras.Model) -> dict[str, tf.keras.layers.Layer]:
@@ -103,15 +108,20 @@ def teacher(reference: str, data: Data, on_event: Callable[[str], None] = lambda
     Keras file is found on the training split; where that cannot be told, as for `data`.
 
     Arguments:
-        reference: a run folder, NAME:DATASET, or a Keras file.
+        reference: a run folder, NAME:DATASET, a Keras file, or keras:NAME for a network of tf.keras.applications with
+            its weights of ImageNet.
         data: the training data.
         on_event: told how the pictures of a Keras file were prepared.
 
     Raises:
         ConfigError: the teacher has several outputs, another picture size or other classes.
+        ModelFileError: its weights cannot be downloaded, or are damaged.
     """
-    source = trained.find(reference)
-    network, described = source.load(), source.data
+    if reference in applications.NAMES:
+        network, described = applications.pretrained(reference)
+    else:
+        source = trained.find(reference)
+        network, described = source.load(), source.data
     ours = data.config
     labels = ours.labels
     if len(network.outputs) != 1:
@@ -120,8 +130,12 @@ def teacher(reference: str, data: Data, on_event: Callable[[str], None] = lambda
     theirs = tuple(network.input_shape[1:])
     sides = zip(theirs[:2], ours.input_shape[:2], strict=True)
     if any(side not in (None, own) for side, own in sides) or theirs[2] not in (1, 3):
-        raise ConfigError(f"teacher {reference} takes pictures of {theirs}, the data set has {tuple(ours.input_shape)}")
-    if network.output_shape[-1] != len(labels) or (described and described.labels != labels):
+        raise ConfigError(
+            f"teacher {reference} takes pictures of {theirs}, the data set has {tuple(ours.input_shape)}: train with "
+            f"--input-size {theirs[0]}"
+        )
+    same = not described or imagenet.in_english(described.labels) == imagenet.in_english(labels)
+    if network.output_shape[-1] != len(labels) or not same:
         known = described.labels if described else ()
         said = f"classes {', '.join(known[:4])}..." if known else f"{network.output_shape[-1]} classes"
         raise ConfigError(

@@ -29,29 +29,33 @@ def machine() -> str:
     return name
 
 
-def library() -> Path:
+def library(target: str | None = None) -> Path:
     """The path of the C library, which programs take as an external delegate of TFLite.
 
     The variable FTBNN_RUNTIME_LIBRARY names another one. In a checkout it is built when it is first asked for, and
     again when a source is newer.
 
+    Arguments:
+        target: a machine, such as aarch64; this one unless given, the variable is looked at only then.
+
     Raises:
-        Error: there is none for this machine.
+        Error: there is none for that machine.
     """
-    chosen = os.environ.get(VARIABLE)
-    path = Path(chosen) if chosen else _HERE / "lib" / machine() / NAME
+    chosen = None if target else os.environ.get(VARIABLE)
+    target = target or machine()
+    path = Path(chosen) if chosen else _HERE / "lib" / target / NAME
     if not chosen and (_HERE.parent / "src" / "delegate.c").is_file():
-        _build(path)
+        _build(path, target)
     if path.is_file():
         return path
     if chosen:
         raise Error(f"{VARIABLE} is {shown(chosen)}: no such file")
     raise Error(
-        f"ftbnn-runtime has no library for {machine()} ({shown(path)}): install it again with gcc or ziglang there"
+        f"ftbnn-runtime has no library for {target} ({shown(path)}): install it again with gcc or ziglang there"
     )
 
 
-def _build(path: Path) -> None:
+def _build(path: Path, target: str) -> None:
     builder = _HERE.parent / "build_library.py"
     newest = max(source.stat().st_mtime for source in [builder, *(_HERE.parent / "src").iterdir()])
 
@@ -66,7 +70,7 @@ def _build(path: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if is_new():
                 return
-            command = [sys.executable, str(builder), "--output", str(path.parent)]
+            command = [sys.executable, str(builder), "--target", target, "--output", str(path.parent)]
             done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     except OSError as error:
         raise Error(f"the library of ftbnn-runtime cannot be built: {one_line(error)}") from error

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from tests.boards.conftest import free_port
 from tests.boards.helpers import (
     FAULTS,
     PLAIN,
@@ -30,63 +27,6 @@ from tests.boards.helpers import (
     tool,
     wait_for,
 )
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def key(path: Path) -> Path:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
-    return path
-
-
-@pytest.fixture
-def server(tmp_path):
-    """A board behind sshd: `on`, `disk`, `environment` of the client, and what can go wrong with its keys."""
-    sshd = installed("sshd", "openssh-server")
-    real = installed("ssh", "openssh-client")
-    if os.getuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)
-    folder, disk, port = tmp_path / "ssh", tmp_path / "board", free_port()
-    folder.mkdir(mode=0o700)
-    disk.mkdir()
-    for name in ("host", "user", "other"):
-        key(folder / name)
-    shutil.copy(folder / "user.pub", folder / "authorized")
-    public = (folder / "host.pub").read_text().split()[:2]
-    (folder / "known").write_text(f"[127.0.0.1]:{port} {' '.join(public)}\n")
-    (folder / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
-        "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n"
-        f"KbdInteractiveAuthentication no\nSetEnv TMPDIR={disk}\nLogLevel ERROR\n"
-    )
-    configuration = folder / "config"
-    configuration.write_text(
-        f"Host *\nIdentityFile {folder}/user\nIdentitiesOnly yes\nUserKnownHostsFile {folder}/known\n"
-        "GlobalKnownHostsFile /dev/null\nRemoteCommand uptime\nLogLevel DEBUG\n"
-        f"Host board\nHostName 127.0.0.1\nPort {port}\n"
-    )
-    # The real client, with a configuration of its own: it does not look at HOME for one.
-    (folder / "bin").mkdir()
-    (folder / "bin" / "ssh").write_text(f'#!/bin/sh\nexec {real} -F {configuration} "$@"\n')
-    (folder / "bin" / "ssh").chmod(0o755)
-    process = subprocess.Popen([sshd, "-D", "-e", "-f", folder / "sshd_config"], stderr=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
-        yield SimpleNamespace(
-            on=f"ssh:{getpass.getuser()}@127.0.0.1:{port}",
-            disk=disk,
-            folder=folder,
-            port=port,
-            process=process,
-            environment={"PATH": f"{folder}/bin:{os.environ['PATH']}"},
-        )
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_one_command_measures_on_the_board_and_leaves_nothing_there(server, tmp_path, command):
@@ -218,7 +158,8 @@ def test_a_timeout_leaves_no_process_and_no_file_on_the_board(refused, server, t
     program = tool(tmp_path / "tool", mark)
     said = refused("benchmark", PLAIN, "--on", server.on, "--tool", program, "--timeout", 1, **server.environment)
     assert "no end within 1 s" in said
-    assert not sleeping(mark) and not left_on(server.disk)
+    wait_for(lambda: not sleeping(mark))
+    assert not left_on(server.disk)
 
 
 def test_awkward_file_names_reach_no_shell_on_either_side(server, tmp_path):

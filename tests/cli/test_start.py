@@ -17,6 +17,7 @@ from PIL import Image
 
 from ftbnn_larq import zoo
 from ftbnn_larq.cli import commands
+from ftbnn_larq.zoo import peers
 from tests.conftest import ROOT, line_of_refusal, run_command, run_without_tensorflow
 
 
@@ -41,8 +42,10 @@ def test_every_command_has_help_with_an_example(tmp_path):
 def test_the_zoo_is_listed(tmp_path):
     version, table, document = run_without_tensorflow(("--version",), ("list",), ("list", "--json"), cwd=tmp_path)
     assert version.status == table.status == 0
-    assert [row["name"] for row in document.out] == zoo.list_models()
+    assert [row["name"] for row in document.out] == [*zoo.list_models(), *peers.NAMES]
     assert all(name in table.out for name in zoo.list_models())
+    assert re.search(r"ftbnn_r18_pure .* cifar10 \(\d\d\.\d%\)", table.out)
+    assert re.search(r"larq_zoo:QuickNet:imagenet +63\.3%", table.out)
 
 
 # And what the line quotes or proposes.
@@ -65,6 +68,13 @@ REFUSED = [
     (("convert", "ftbnn_r18:cifar10", "--preprocessing", "raw"), "raw"),
     (("convert", "ftbnn_r18:cifar10", "--preprocessing", "rwa"), "rwa"),
     (("evaluate", "ftbnn_r18:cifar10", "--preprocessing", "rwa"), "raw"),
+    (("evaluate", "ftbnn_r18:cifar10", "--on", "host"), "ssh:[user@]host"),
+    (("evaluate", "ftbnn_r18:cifar10", "--on", "ssh:board", "--engine", "lce"), "leave the engine out"),
+    (("deploy", "ftbnn_r18:cifar10", "--on", "adb"), "ssh:[user@]host"),
+    (("deploy", "ftbnn_r18:cifar10", "--on", "ssh:board", "--to", "a:b"), "a:b"),
+    (("deploy", "ftbnn_r18:cifar10", "--on", "ssh:board", "--remove"), "leave the file out"),
+    (("deploy", "none.keras", "--on", "ssh:board"), "none.keras"),
+    (("benchmark", "ftbnn_r18:cifar10", "--on", "adb", "--engine", "ftbnn"), "needs Python"),
     (("evaluate", "none.keras"), "none.keras"),
     (("benchmark", "none.tflite"), "none.tflite"),
     (("benchmark", "--on", "usb"), "usb"),

@@ -17,6 +17,7 @@ from ftbnn_larq.errors import DataError
 from ftbnn_larq.inference.evaluation import evaluate
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import loop
+from tests.data import tfds_files
 from tests.test_bad_input import picture_folder
 
 
@@ -262,37 +263,14 @@ def tfds_folder(tmp_path_factory):
     generator = np.random.default_rng(0)
 
     def examples(count):
-        for index in range(count):
-            yield {
-                "id": f"picture_{index}",
-                "image": generator.integers(0, 256, (32, 32, 3), np.uint8),
-                "label": index % 3,
-            }
+        return [
+            {"id": f"picture_{index}", "image": generator.integers(0, 256, (32, 32, 3), np.uint8), "label": index % 3}
+            for index in range(count)
+        ]
 
     builder = tfds.builder("cifar10", data_dir=folder)
-    features = builder.info.features
-    place = folder / "cifar10" / str(builder.version)
-    place.mkdir(parents=True)
-    splits = []
-    for name, count in (("train", 45), ("test", 15)):
-        file = place / f"cifar10-{name}.tfrecord-00000-of-00001"
-        with tf.io.TFRecordWriter(str(file)) as records:
-            size = 0
-            for example in examples(count):
-                serialized = features.serialize_example(features.encode_example(example))
-                records.write(serialized)
-                size += len(serialized)
-        splits.append(
-            tfds.core.SplitInfo(
-                name=name,
-                shard_lengths=[count],
-                num_bytes=size,
-                filename_template=tfds.core.ShardedFileTemplate(
-                    data_dir=place, dataset_name="cifar10", split=name, filetype_suffix="tfrecord"
-                ),
-            )
-        )
-    tfds.folder_dataset.write_metadata(data_dir=place, features=features, split_infos=splits)
+    splits = {"train": examples(45), "test": examples(15)}
+    tfds_files.write(folder, "cifar10", str(builder.version), builder.info.features, splits)
     return folder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -60,12 +61,18 @@ def _stored(path: Path):
     return json.loads(path.read_text())
 
 
+def _config() -> dict:
+    stored = _stored(OLD / "config.json")
+    # Optional keys that this file has not.
+    return {**stored, "data": {**stored["data"], "fold": [1, 2]}, "length_changed": [{"after": 2, "of": 3}]}
+
+
 def _described() -> dict:
     return dataclasses.asdict(read_description(PUBLISHED / "ftbnn_r18-cifar10.npz"))
 
 
 DOCUMENTS = {
-    "config": (documents.Training, lambda: {**_stored(OLD / "config.json"), "length_changed": [{"after": 2, "of": 3}]}),
+    "config": (documents.Training, lambda: _config()),
     "checkpoint": (documents.Checkpoint, lambda: _stored(OLD / "checkpoints" / "epoch-0002.json")),
     "result": (documents.Result, lambda: _stored(OLD / "result.json")),
     "model": (documents.Sidecar, lambda: _stored(PUBLISHED / "ftbnn_r18-cifar10.json")),
@@ -179,6 +186,12 @@ def _has_default(field: dataclasses.Field) -> bool:
         ("config", ("model", "options"), {"units": [[1]]}, "options.units is a list of 1"),
         ("checkpoint", ("epoch",), 3, "history has 2 rows, expected 3"),
         ("checkpoint", ("history", 1, "loss"), "low", "history[1][...]: expected"),
+        (
+            "checkpoint",
+            ("history", 1),
+            {"epoch": 2, "val_top1": 0, "seconds": 1, "\udce9": 1},
+            "history[1] has the key",
+        ),
         ("result", ("top1",), 1.5, "top1 is 1.5, expected 0 to 1"),
         ("result", ("last", "top5"), -0.5, "last: top5 is -0.5"),
         ("model", ("output",), "scores", "expected logits or probabilities"),
@@ -290,3 +303,14 @@ def test_the_description_of_weights_is_checked_before_it_is_read(tmp_path):
         with pytest.raises(FtbnnError) as told:
             read_description(tmp_path / "w.npz")
         assert words in str(told.value) and str(tmp_path / "w.npz") in str(told.value)
+
+
+def test_long_words_and_pipes_are_told_shortly(tmp_path):
+    (tmp_path / "r.toml").write_text(f'schedule = "{"x" * 60_000}"')
+    with pytest.raises(UnknownNameError) as told:
+        recipe.read(tmp_path / "r.toml")
+    assert len(str(told.value)) < 2_000
+    assert len(str(DataError("; ".join(["damaged.png"] * 10_000)))) < 2_500
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(OSError, match=r"pipe\.json"):
+        documents.read(tmp_path / "pipe.json", documents.Result, RunError)

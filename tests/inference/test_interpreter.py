@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 
+from ftbnn_larq import leash
+from ftbnn_larq.benchmarking.alone import operator_times
 from ftbnn_larq.conversion import flatbuffer as fb
 from ftbnn_larq.errors import ConfigError, ModelFileError, ToolError, UnknownNameError
+from ftbnn_larq.inference import inspection, messages
 from ftbnn_larq.inference.interpreter import KERNELS, Interpreter, fastest_kernel, kernels
 from tests.boards.helpers import GROUPED, PLAIN
+from tests.runtime.sketch import Sketch
 
 PICTURES = np.random.default_rng(0).standard_normal((5, 8, 8, 1), np.float32)
 
@@ -110,3 +120,121 @@ def test_damaged_files_kill_the_interpreter_and_nothing_else(tmp_path):
             assert "damaged.tflite: " in str(error) and "\n" not in str(error)
             refused += 1
     assert refused
+
+
+def _endless(path):
+    """A flatbuffer with a loop whose condition is always true."""
+    sketch = Sketch(0)
+    mean = sketch.operator(
+        "MEAN", [sketch.input((1, 8, 8, 1)), sketch.constant(np.int32([1, 2]))], [sketch.tensor((1, 1))]
+    )
+    graphs = {"condSubgraphIndex": 1, "bodySubgraphIndex": 2}
+    sketch.graph.outputs = [sketch.operator("WHILE", [mean], [sketch.tensor((1, 1))], graphs, of="WhileOptions")]
+    for _ in graphs:
+        sketch.graph, sketch.shapes = fb.schema().SubGraphT(), []
+        sketch.graph.tensors, sketch.graph.operators, sketch.graph.inputs = [], [], []
+        sketch.model.subgraphs.append(sketch.graph)
+        number = sketch.input((1, 1))
+        if len(sketch.model.subgraphs) == 2:
+            sketch.graph.outputs = [sketch.constant(np.int8([1]))]
+            sketch.graph.tensors[-1].type = fb.schema().TensorType.BOOL
+        else:
+            sketch.graph.outputs = [sketch.operator("ADD", [number, number], [sketch.tensor((1, 1))], of="AddOptions")]
+    path.write_bytes(fb.pack(sketch.model))
+    return path
+
+
+def test_a_loop_without_end_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setenv(leash.PATIENCE, "0.05")
+    path = _endless(tmp_path / "endless.tflite")
+    with Interpreter(path) as interpreter, pytest.raises(ModelFileError, match=r"endless\.tflite: .*no answer in time"):
+        interpreter.predict(PICTURES[:1])
+    with pytest.raises(ModelFileError, match=r"endless\.tflite: .* one by one \(no answer in time"):
+        operator_times(path, "lce", "default", 1, runs=1)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        ({0: (1, 20_000, 20_000, 3)}, r"its input is \[1, 20000, 20000, 3\]: pictures have at most 4096"),
+        ({-1: (1, 2**31 - 1, 64, 64)}, r"a tensor of \[1, 2147483647, 64, 64\] takes more than .* GB of memory"),
+        ({-1: (1, 1024, 1024, 64), 1: (64, 1024, 1024, 64)}, "operations a picture: at most 1e\\+12"),
+    ],
+    ids=["picture", "tensor", "operations"],
+)
+def test_a_flatbuffer_of_an_absurd_size_is_refused_before_it_is_loaded(tmp_path, monkeypatch, shapes, words):
+    monkeypatch.setattr(leash, "memory", lambda: 1 << 40)
+    sketch = Sketch(0)
+    filters = sketch.tensor((64, 3, 3, 1))
+    sketch.graph.outputs = [
+        sketch.operator("CONV_2D", [sketch.input((1, 8, 8, 1)), filters], [sketch.tensor((1, 8, 8, 64))])
+    ]
+    inspection.operations(fb.pack(sketch.model))
+    for number, shape in shapes.items():
+        tensor = sketch.graph.inputs[0] if number == 0 else filters if number == 1 else sketch.graph.outputs[0]
+        sketch.graph.tensors[tensor].shape = list(shape)
+    with pytest.raises(ModelFileError, match=words):
+        inspection.operations(fb.pack(sketch.model))
+    path = tmp_path / "absurd.tflite"
+    path.write_bytes(fb.pack(sketch.model))
+    with pytest.raises(
+        ModelFileError, match=r"absurd\.tflite: LCE's interpreter refuses it \((its input|a tensor|\S+ oper)"
+    ):
+        Interpreter(path)
+
+
+def test_operations_are_counted_by_the_filters():
+    sketch = Sketch(0)
+    convolved = sketch.operator(
+        "CONV_2D", [sketch.input((1, 8, 8, 2)), sketch.tensor((16, 3, 3, 2))], [sketch.tensor((1, 4, 4, 16))]
+    )
+    deep = sketch.operator(
+        "DEPTHWISE_CONV_2D", [convolved, sketch.tensor((1, 5, 5, 16))], [sketch.tensor((1, 4, 4, 16))]
+    )
+    sketch.graph.outputs = [sketch.operator("ADD", [deep, convolved], [sketch.tensor((1, 4, 4, 16))])]
+    maps = 4 * 4 * 16
+    assert inspection.operations(fb.pack(sketch.model)) == maps * 3 * 3 * 2 + maps * 5 * 5 + maps * 3
+
+
+_TAKES = """
+import resource, sys
+from ftbnn_larq import leash
+leash.begin()
+leash.memory = lambda: 1 << 28
+leash.library_loaded()
+assert resource.getrlimit(resource.RLIMIT_AS)[0] > 1 << 28
+taken = bytes(1 << int(sys.argv[1]))
+"""
+
+
+def test_a_child_takes_so_much_memory_and_no_more():
+    command = [sys.executable, "-c", _TAKES]
+    done = [subprocess.run([*command, power], capture_output=True) for power in ("26", "29")]
+    assert done[0].returncode == 0, done[0].stderr
+    assert done[1].returncode == 1 and "GB of memory" in leash.why_ended(1, done[1].stderr)
+    assert leash.why_ended(-signal.SIGSEGV, b"") == "crashed, SIGSEGV"
+
+
+def test_a_child_leaves_signals_to_its_parent():
+    with Interpreter(PLAIN) as interpreter:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            interpreter._process.send_signal(number)
+        time.sleep(0.1)
+        assert interpreter.predict(PICTURES).shape == (5, 10)
+
+
+def test_messages_are_json_and_plain_arrays():
+    stream = io.BytesIO()
+    arrays = [PICTURES, np.zeros((0, 3), np.float32)]
+    messages.send(stream, {"ask": "it"}, arrays)
+    written = stream.getvalue()
+    document, found = messages.receive(io.BytesIO(written), "a child")
+    assert document == {"ask": "it"}
+    for ours, theirs in zip(found, arrays, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for cut in (written[:10], written[:-1], b""):
+        with pytest.raises(EOFError):
+            messages.receive(io.BytesIO(cut), "a child")
+    for line in (b"\x80\x04K\x01.", b"[1]", b'{"shapes": [[-1]]}', b'{"shapes": [[99999, 99999]]}', b"{}", b"[" * 9999):
+        with pytest.raises(ModelFileError, match="a child: "):
+            messages.receive(io.BytesIO(line + b"\n"), "a child")

@@ -9,11 +9,10 @@ import pytest
 
 from ftbnn_larq import data
 from ftbnn_larq.analysis.preprocessing import given
-from ftbnn_larq.benchmarking.agreement import agreement
-from ftbnn_larq.benchmarking.agreement import test_pictures as first_pictures
-from ftbnn_larq.benchmarking.models import read_model
 from ftbnn_larq.conversion.convert import convert
 from ftbnn_larq.errors import BoardError
+from ftbnn_larq.inference.agreement import agreement
+from ftbnn_larq.inference.agreement import test_pictures as first_pictures
 from ftbnn_larq.inference.evaluation import evaluate
 from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.inference.prediction import predict
@@ -56,7 +55,7 @@ def test_one_sigmoid_is_the_second_classs_probability(tmp_path):
     pictures = first_pictures(tmp_path / "model.tflite", 4)
     with Interpreter(tmp_path / "model.tflite") as interpreter:
         scores = interpreter.predict(pictures)
-    flatbuffer = read_model(tmp_path / "model.tflite")
-    assert agreement(flatbuffer, scores, pictures)["top1_agreement"] == 1
+    flatbuffer = tmp_path / "model.tflite"
+    assert agreement(flatbuffer, scores, scores, "")["top1_agreement"] == 1
     with pytest.raises(BoardError, match="another class than this machine on 4 of 4"):
-        agreement(flatbuffer, 1 - scores, pictures)
+        agreement(flatbuffer, scores, 1 - scores, "")

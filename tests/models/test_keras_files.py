@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ftbnn_larq import leash
 from ftbnn_larq.errors import ModelFileError
 from ftbnn_larq.models import keras_code, keras_files
 from ftbnn_larq.models.nonlinearities import PReLU
+from ftbnn_larq.models.weights import load_weights
 
 assert ftbnn_larq
 layers = tf.keras.layers
@@ -245,3 +247,42 @@ def test_larq_zoos_networks_and_initializers_of_tensorflow_load(tmp_path):
     # Keras itself reads no function of an initializer back from an .h5 file.
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(keras_files.load(tmp_path / "model.keras").weights[0], model.weights[0])
+
+
+def test_an_hdf5_file_on_which_the_library_hangs_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "hangs.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"layers": []}})
+    content = bytearray(path.read_bytes())
+    # The size of the first text in the heap of texts: the next one is looked for far behind the end.
+    content[content.index(b"GCOL") + 25] = 1
+    path.write_bytes(content)
+    monkeypatch.setenv(leash.PATIENCE, "0.05")
+    for read in (keras_files.check, lambda file: load_weights(tf.keras.Sequential(), file)):
+        with pytest.raises(ModelFileError, match=r"hangs\.h5: damaged, or not an HDF5 file \(no answer in time"):
+            read(path)
+
+
+def test_an_hdf5_file_reads_no_other_file_and_takes_no_absurd_size(tmp_path):
+    def linked(file):
+        file["weights"] = h5py.ExternalLink("/etc/passwd", "/")
+
+    def outside(file):
+        file.create_dataset("weights", (4,), "u1", external=[("/etc/passwd", 0, 4)])
+
+    def large(file):
+        file.create_dataset("weights", (1 << 20, 1 << 20), "f4", chunks=(1, 1 << 10))
+
+    for number, (make, told) in enumerate(
+        (
+            (linked, "weights is a link to elsewhere"),
+            (outside, "weights lies in another file"),
+            (large, "takes more than"),
+        )
+    ):
+        path = tmp_path / f"{number}.h5"
+        with h5py.File(path, "w") as file:
+            file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"layers": []}})
+            make(file)
+        with pytest.raises(ModelFileError, match=told):
+            keras_files.check(path)

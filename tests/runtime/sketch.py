@@ -29,7 +29,7 @@ class Sketch:
 
     def __init__(self, seed: int):
         self.random = np.random.default_rng(seed)
-        schema = fb._schema()
+        schema = fb.schema()
         self.model, self.graph = schema.ModelT(), schema.SubGraphT()
         self.model.version, self.model.subgraphs, self.model.operatorCodes = 3, [self.graph], []
         self.model.buffers = [schema.BufferT()]
@@ -37,7 +37,7 @@ class Sketch:
         self.shapes: list[tuple[int, ...]] = []
 
     def tensor(self, shape, kind=np.float32, content: np.ndarray | None = None, scale=0.0, zero_point=0, axis=0) -> int:
-        schema = fb._schema()
+        schema = fb.schema()
         tensor = schema.TensorT()
         tensor.shape, tensor.type, tensor.name = list(map(int, shape)), _TYPES[kind], f"t{len(self.shapes)}".encode()
         tensor.buffer = 0
@@ -79,7 +79,7 @@ class Sketch:
 
     def operator(self, kind: str, inputs, outputs, options: dict | None = None, *, of: str | None = None) -> int:
         """Adds an operator and gives its first output. `of` names the class of a builtin's options."""
-        schema = fb._schema()
+        schema = fb.schema()
         code, operator = schema.OperatorCodeT(), schema.OperatorT()
         builtin = getattr(schema.BuiltinOperator, kind, schema.BuiltinOperator.CUSTOM)
         code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), 1

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from ftbnn_larq import recipe, runs
+from ftbnn_larq import recipe, runs, zoo
 from ftbnn_larq.documents import DataConfig, LengthChange, Network, Training
 from ftbnn_larq.errors import ConfigError, RunError, UnknownNameError
 from ftbnn_larq.training.plan import plan
@@ -31,6 +31,22 @@ def test_a_new_training_takes_the_recipe_of_its_data_set():
     planned = plan("ftbnn_r18", changes={"epochs": 3, "learning_rate": None})
     assert (planned.dataset, planned.seed, planned.resumed) == ("digits", 0, None)
     assert planned.recipe.epochs == 3
+
+
+def test_a_training_that_begins_with_a_trained_network_takes_the_recipe_of_fine_tuning(run):
+    start = {"init_from": "ftbnn_r18_pure:cifar10"}
+    how = plan("ftbnn_r18_pure", changes=start).recipe
+    assert how == zoo.recipe_for("digits", finetune=True).replace(**start)
+    assert 0 < how.head_epochs < how.epochs
+    # A shorter one has a shorter first stage, and an own word counts.
+    short = {
+        changes["epochs"]: plan("ftbnn_r18_pure", changes={**start, **changes}).recipe
+        for changes in ({"epochs": 1}, {"epochs": 8}, {"epochs": 9, "head_epochs": 5}, {"epochs": 100})
+    }
+    assert [each.head_epochs for each in short.values()] == [0, 2, 5, how.head_epochs]
+    assert plan("ftbnn_r18", recipe_file=run.path / runs.RECIPE, changes=start).recipe.head_epochs == 0
+    with pytest.raises(ConfigError, match=r"head_epochs = 3: .* --init-from"):
+        plan("ftbnn_r18", changes={"head_epochs": 3})
 
 
 def test_a_recipe_from_windows_is_read_and_one_that_is_not_utf_8_is_refused_with_what_to_do(tmp_path):

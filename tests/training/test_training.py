@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -113,10 +114,19 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(tmp_path, comman
     for attempt in range(3):
         with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
             if any(line.startswith("epoch") for line in process.stderr):
-                time.sleep(chance.uniform(0, 0.4))
-            process.kill()
+                time.sleep(chance.uniform(0, 0.4) if attempt else 0)
+            if attempt:
+                process.kill()
+            else:
+                # What clusters and systemd send.
+                process.terminate()
+                said = process.stderr.read().splitlines()[-1]
         (killed,) = (tmp_path / "killed").iterdir()
         if attempt == 0:
+            assert (process.returncode, said) == (
+                130,
+                f"ftbnn-larq: {TrainingInterrupted(Path('killed') / killed.name)}",
+            )
             arguments = [sys.executable, str(ROOT / "cli.py"), "train", "--resume", str(killed)]
             # What a kill in the middle of writing leaves.
             (killed / "checkpoints" / "epoch-0099.weights.h5").write_bytes(b"half")
@@ -145,7 +155,8 @@ def test_a_full_disk_stops_the_run_with_a_word_and_leaves_a_checkpoint_to_go_on_
         assert process.wait(timeout=120) == 2, said
     (run,) = (path for path in disk.iterdir() if path.is_dir())
     assert "Traceback" not in said
-    assert f"--resume {run}" in said.splitlines()[-1] and "space" in said.splitlines()[-1]
+    told = rf"cannot continue after epoch \d+: {run}/\S+: No space left on device\..*--resume {run}$"
+    assert re.search(told, said.splitlines()[-1]), said
     (disk / "filling").unlink()
     resumed = command("train", "--resume", run, "--epochs", 4, "--json")
     assert resumed.status == 0, resumed.err
@@ -361,6 +372,7 @@ def test_every_recipe_of_the_zoo_reads_and_opens_with_its_command(path):
         ("random_augment", 2.0, "from 0 to 1"),
         ("patience", -1, "not be negative"),
         ("float_weights_epochs", 60, "leaves none"),
+        ("head_epochs", 60, "head_epochs = 60 leaves none"),
         ("optimizer", "adan", "did you mean adam"),
         ("distillation", "hington", "did you mean hinton"),
     ],
@@ -439,6 +451,47 @@ def test_two_steps_train_float_weights_first(fit):
     # Each step has its own schedule.
     assert float(history[0]["learning_rate"]) < 1e-4 and float(history[1]["learning_rate"]) < 1e-4
     assert all(layer.binary_weights for layer in load_run(run).layers if hasattr(layer, "binary_weights"))
+
+
+@pytest.mark.slow
+def test_the_head_learns_alone_first_and_a_run_interrupted_in_each_stage_ends_in_the_same_weights(fit, trained_twice):
+    (_, source, _), _ = trained_twice
+    before, seen = load_run(source), []
+
+    class Look(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            changed = set()
+            for layer in before.layers:
+                now = self.model.get_layer(layer.name) if layer.weights and layer.name != "probabilities" else layer
+                for old, new in zip(layer.weights, now.weights, strict=True):
+                    if (old.numpy() != new.numpy()).any():
+                        changed.add("moving" if "moving" in old.name else layer.name)
+            seen.append(changed)
+
+    class Interrupt(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    keys = {"init_from": str(source.path), "epochs": 4, "head_epochs": 2, "ema": 0.5}
+    _, whole, history = fit(callbacks=(Look(),), **keys)
+    assert seen[0] == seen[1] == {"moving", "logits"}
+    assert {"stem_conv", "logits"} < seen[2]
+    # Each stage has its own schedule.
+    rates = [float(row["learning_rate"]) for row in history]
+    assert rates[:2] == pytest.approx(rates[2:]) and rates[0] > rates[1]
+    before_it = set(whole.path.parent.iterdir())
+    with pytest.raises(TrainingInterrupted):
+        fit(callbacks=(Interrupt(),), **keys)
+    (interrupted,) = set(whole.path.parent.iterdir()) - before_it
+    for _ in range(2):
+        with pytest.raises(TrainingInterrupted):
+            loop.resume(interrupted, callbacks=(Interrupt(),))
+    assert loop.resume(interrupted)["epochs"] == 4
+    run = runs.open_run(interrupted)
+    assert_same(weights(whole), weights(run))
+    assert_same(weights(whole, last_checkpoint(whole)), weights(run, last_checkpoint(run)))
+    with pytest.raises(ConfigError, match="the head is frozen"):
+        fit(freeze="logits", **keys)
 
 
 @pytest.mark.slow
@@ -642,6 +695,28 @@ def test_a_lost_worker_is_told_and_both_resume(tmp_path):
     ]
     ended(resumed)
     assert json.loads((run / "result.json").read_text())["epochs"] == epochs
+
+
+_STOPPED = """
+import os, signal, time
+from ftbnn_larq.training import distribution
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+distribution.create_strategy()
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+except KeyboardInterrupt:
+    os._exit(130)
+"""
+
+
+@pytest.mark.slow
+def test_sigterm_reaches_a_worker_of_several_machines():
+    (port,) = workers.free_ports(1)
+    cluster = {"cluster": {"worker": [f"127.0.0.1:{port}"]}, "task": {"type": "worker", "index": 0}}
+    environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
+    done = subprocess.run([sys.executable, "-c", _STOPPED], cwd=ROOT, env=environment, capture_output=True, timeout=200)
+    assert done.returncode == 130, done.stderr
 
 
 @pytest.mark.parametrize(

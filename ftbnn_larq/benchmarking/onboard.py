@@ -1,0 +1,81 @@
+"""A board, through ftbnn-runtime in the stock interpreter there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from ftbnn_larq.benchmarking.models import Model
+from ftbnn_larq.benchmarking.statistics import Timing
+from ftbnn_larq.boards import deployment, device
+from ftbnn_larq.boards.board import reason_of
+from ftbnn_larq.boards.targets import Target
+from ftbnn_larq.boards.worker import Worker
+from ftbnn_larq.errors import BoardError
+
+
+class OnBoard:
+    """Times flatbuffers with one loaded interpreter each; use it as a context manager.
+
+    Attributes:
+        facts: what the board is and was when the session began; see `device.parse_facts`.
+        isa: the instruction set that ftbnn-runtime takes there, and why.
+    """
+
+    # As LCE's tool, so that both can be measured in turn.
+    rounds = 5
+
+    def __init__(self, target: Target, *, seconds: float, on_event: Callable[[str], None] = lambda line: None):
+        """Connect, and bring the runtime for this once unless it is deployed there.
+
+        Arguments:
+            seconds: the longest that one turn may take.
+
+        Raises:
+            BoardError, ToolError: nothing can run there; see `deployment.deploy`.
+        """
+        self._seconds, self._workers, self._peaks = seconds, {}, {}
+        with contextlib.ExitStack() as stack:
+            session = stack.enter_context(deployment.opened(target, deployment.Told(on_event)))
+            self._board, self.facts, self._python = session.board, session.facts, session.once()
+            done = self._board.execute([self._python, "-c", "import ftbnn_runtime as it; print(it.isa())"], seconds=60)
+            if done.status:
+                raise BoardError(f"{target}: ftbnn-runtime cannot be loaded there: {reason_of(done.err)}")
+            self.isa = done.out.decode().split()[-1], "the fastest one of the board"
+            self._stack = stack.pop_all()
+
+    def state(self) -> dict:
+        """The facts of the board as they are now."""
+        return device.facts_of(self._board)
+
+    def load(self, model: Model, kernel: str, threads: int) -> Worker:
+        key = model.path, kernel, threads
+        if key not in self._workers:
+            there = self._board.put(model.path, ".tflite", passing=True)
+            worker = Worker(self._board, self._python, there, threads=threads, kernel=kernel, seconds=self._seconds)
+            self._workers[key] = self._stack.enter_context(worker)
+        return self._workers[key]
+
+    def round(self, model: Model, kernel: str, threads: int, *, runs: int, warmup: int, pictures=None) -> Timing:
+        """Some inferences on float32 pictures (n, h, w, c) in turn; a random one unless given."""
+        if pictures is None:
+            import numpy as np
+
+            pictures = np.random.default_rng(0).standard_normal(model.input_shape, np.float32)
+        measured = self.load(model, kernel, threads).time(pictures, warmup=warmup, runs=runs)
+        self._peaks[model.path, kernel, threads] = measured["peak_memory_mb"]
+        return Timing.of(measured["times_ms"])
+
+    def inspect(self, model: Model, kernel: str, threads: int, *, profile: bool) -> dict:
+        """`{peak_memory_mb, rows}`: of the interpreter's process with Python; no rows, `profile` is refused before."""
+        return {"peak_memory_mb": self._peaks[model.path, kernel, threads], "rows": []}
+
+    def answers(self, model: Model, kernel: str, pictures):
+        """float32 pictures (n, h, w, c) to scores (n, classes)."""
+        return self.load(model, kernel, 1).predict(pictures)
+
+    def __enter__(self) -> OnBoard:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._stack.close()

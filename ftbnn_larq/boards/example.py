@@ -1,0 +1,16 @@
+"""Classes of camera frames. Copy this file into a program of yours: `ftbnn-larq deploy` writes it anew."""
+
+# Run it with the Python beside it: python classify.py photo.jpg
+import sys
+
+import numpy as np
+from PIL import Image
+
+from ftbnn_runtime import Classifier
+
+classify = Classifier("FOLDER" + "/model.tflite", num_threads=2)
+for path in sys.argv[1:]:
+    # In place of this line take a frame of your camera: uint8, (height, width, 3), RGB.
+    frame = np.asarray(Image.open(path).convert("RGB"))
+    for label, probability in classify(frame)[:3]:
+        print(f"{label}: {probability:.1%}")

@@ -1,0 +1,97 @@
+"""A process for what native code reads of a stranger's file: it may only take so much memory and time.
+
+The child calls `begin`, then `library_loaded`, and `answer_within` before each further answer. The kernel ends a child
+that takes more: neither a loop nor a library that has lost its way holds anything up, or outlives its parent for long.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+# For an answer that takes an undamaged file well under a second. Reading what is in a child adds up to less than a
+# minute, which is as long as people wait.
+SECONDS = 40
+# Slow machines, emulators and sanitizers multiply all deadlines.
+PATIENCE = "FTBNN_LARQ_PATIENCE"
+
+
+def memory() -> int:
+    """Bytes that a child may take: half of what this machine, or its container, has."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            there = min(there, int(Path(limit).read_text()))
+        except (OSError, ValueError):  # another version of cgroups, or "max"
+            continue
+    return there // 2
+
+
+def begin() -> None:
+    """Begin a child's work. Ctrl-C and SIGTERM are its parent's to answer, which kills it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    answer_within(SECONDS)
+
+
+def library_loaded() -> None:
+    """Limit the memory of this process to `memory` beyond what it has mapped.
+
+    Called once the native library is loaded: TensorFlow's maps gigabytes that it never touches, and sanitizers map
+    terabytes.
+    """
+    try:
+        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return  # not Linux
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    known = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min([mapped + memory(), *known]), hard))
+
+
+def answer_within(seconds: float) -> None:
+    """Let SIGALRM end this process if it does not call this again within `seconds`, times `PATIENCE`; 0 for never."""
+    signal.setitimer(signal.ITIMER_REAL, seconds * _patience())
+
+
+def _patience() -> float:
+    try:
+        patience = float(os.environ.get(PATIENCE) or 1)
+    except ValueError:
+        return 1.0
+    return patience if 0 < patience < math.inf else 1.0
+
+
+def start(module: str, *arguments: str, **streams) -> subprocess.Popen:
+    """A child that runs a module of this package; it finds the same Python modules as this process."""
+    return subprocess.Popen(**_command(module, arguments), **streams)
+
+
+def run(module: str, *arguments: str) -> subprocess.CompletedProcess:
+    """The same, once it has ended."""
+    return subprocess.run(**_command(module, arguments), stdin=subprocess.DEVNULL, capture_output=True)
+
+
+def _command(module: str, arguments: tuple[str, ...]) -> dict:
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return {"args": [sys.executable, "-m", module, *arguments], "env": found}
+
+
+def why_ended(status: int, said: bytes) -> str:
+    """Why a child came to its end.
+
+    Arguments:
+        status: as `Popen.returncode` is.
+        said: what it wrote to standard error.
+    """
+    if status == -signal.SIGALRM:
+        return f"no answer in time: it may be an endless loop; {PATIENCE}=10 in the environment waits ten times as long"
+    if re.search(rb"bad_alloc|MemoryError|[Oo]ut of memory|OOM", said):
+        return f"it takes more than {memory() / 1e9:.1f} GB of memory, half of this machine's"
+    return f"crashed, {signal.Signals(-status).name}" if status < 0 else f"crashed, exit status {status}"

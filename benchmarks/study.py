@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import results
+from benchmarks import results, subsets
 from ftbnn_larq import cli, documents, recipe, runs, zoo
 from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.documents import DataConfig
@@ -26,7 +26,7 @@ from ftbnn_larq.errors import ConfigError, ConversionError, TrainingError, Unkno
 from ftbnn_larq.zoo import networks, peers, trained
 
 _KEYS = {"study": str, "dataset": str, "recipe": str, "epochs": int, "width": int, "seeds": list, "variant": list}
-_VARIANT_KEYS = {"model": str, "options": dict, "recipe": str, "seeds": list}
+_VARIANT_KEYS = {"model": str, "options": dict, "dataset": str, "recipe": str, "seeds": list}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def read(path: str | Path) -> list[Job]:
     recipe_of(document["recipe"], document["epochs"])
     jobs = []
     for variant in document["variant"]:
-        _check(variant, _VARIANT_KEYS, f"{path}, a variant", optional=("options", "recipe", "seeds"))
+        _check(variant, _VARIANT_KEYS, f"{path}, a variant", optional=("options", "dataset", "recipe", "seeds"))
         # As on the command line, and as a run's config.json gives them back.
         options = {name: tuple(v) if isinstance(v, list) else v for name, v in variant.get("options", {}).items()}
         if "width" in options:
@@ -75,8 +75,9 @@ def read(path: str | Path) -> list[Job]:
                 f"{path}, a variant: width = {options['width']!r}: a study's `width` is that of all of them"
             )
         networks.check(variant["model"], {**options, "width": document["width"]})
-        common = {key: document[key] for key in ("study", "dataset", "width", "epochs")}
-        common["recipe"] = variant.get("recipe", document["recipe"])
+        common = {key: document[key] for key in ("study", "dataset", "recipe", "width", "epochs")}
+        common |= {key: variant[key] for key in ("dataset", "recipe") if key in variant}
+        subsets.parse(common["dataset"])
         networks.check_recipe(variant["model"], recipe_of(common["recipe"], common["epochs"]))
         seeds = variant.get("seeds", document["seeds"])
         jobs += [Job(model=variant["model"], options=options, seed=seed, **common) for seed in seeds]
@@ -147,9 +148,8 @@ def train(job: Job, folder: Path, data_dir: str | None, pictures: str | None = N
     Raises:
         TrainingInterrupted: Ctrl-C.
     """
-    from ftbnn_larq import data
     from ftbnn_larq.cli.bars import EpochBars
-    from ftbnn_larq.training import loop
+    from ftbnn_larq.training import loop, sources
 
     started, versions = commit(), runs.versions()
     row = {**job.key, **dict.fromkeys(results.COLUMNS[len(results.KEY) :])}
@@ -159,9 +159,11 @@ def train(job: Job, folder: Path, data_dir: str | None, pictures: str | None = N
             if begun:
                 result = loop.resume(begun[0], data_dir=data_dir, callbacks=(bars,))
             else:
-                loaded = data.load(pictures or job.dataset, data_dir=data_dir)
-                options = {**job.options, "width": job.width}
                 how = recipe_of(job.recipe, job.epochs)
+                channels = sources.channels(how.init_from) if how.init_from else None
+                place = {"data_dir": data_dir, "pictures": pictures, "channels": channels}
+                loaded = subsets.load(job.dataset, folder.parent / "pictures", **place)
+                options = {**job.options, "width": job.width}
                 result = loop.start(
                     job.model, loaded, how, options=options, seed=job.seed, output=folder, callbacks=(bars,)
                 )
@@ -187,7 +189,9 @@ def measure(run: runs.Run, job: Job, data_dir: str | None) -> dict:
 
     network = trained.build(run)
     load_weights(network, sorted((run.path / "checkpoints").glob("*.weights.h5"))[-1])
-    if job.model not in peers.NAMES:
+    _, taken = subsets.parse(job.dataset)
+    # What learned a few pictures for a comparison is of use to nobody.
+    if job.model not in peers.NAMES and not taken:
         # Where the pictures were on this machine is nobody's concern.
         data = dataclasses.replace(run.config.data, name=job.dataset, data_dir=None)
         save_compact(network, results.weights_path(job.key), dataclasses.replace(run.config, data=data))

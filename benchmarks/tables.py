@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import aarch64, answers, cards, options, pictures, results, runtime, summary
+from benchmarks import aarch64, answers, cards, finetuning, fuzz, options, pictures, results, runtime, summary
 from benchmarks.deployment import FILE as DEPLOYMENT
 from benchmarks.deployment import PEERS
 from benchmarks.linearity import FILE as LINEARITY
@@ -254,10 +254,12 @@ TABLES: dict[str, tuple[Path, Callable[[], list[str]]]] = {
     "models": (README, models),
     "measured": (README, summary.measured),
     "choice": (README, summary.choice),
+    "fuzz": (DOCS / "architecture.md", fuzz.table),
     "costs": (DOCS / "zoo.md", costs),
     "published": (DOCS / "zoo.md", published),
     "recipe_keys": (DOCS / "training.md", options.recipe_keys),
     "recipes": (DOCS / "training.md", options.recipes),
+    "finetuning": (DOCS / "training.md", finetuning.table),
     "rewrites": (DOCS / "conversion.md", options.rewrites),
     "answers": (DOCS / "conversion.md", answers.table),
     "training": (DOCS / "speed.md", training),

@@ -11,16 +11,29 @@ def one_line(error: BaseException, length: int = 500) -> str:
     return " ".join(str(error).split())[:length] or type(error).__name__
 
 
+def short(name: str, length: int = 24) -> str:
+    """A name by a stranger for people, such as a folder's: on one line, without control characters, cut to `length`."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
 class FtbnnError(Exception):
     """Base class: an error that the user can correct. The command line prints one line and exits with status 2."""
+
+    def __str__(self):
+        # Files and arguments may hold words of any length.
+        message = super().__str__()
+        return message if len(message) <= 2_000 else f"{message[:1_500]} [...] {message[-400:]}"
 
 
 class UnknownNameError(FtbnnError, ValueError):
     """An unknown name: of a model, data set, option, key or choice. The message gives the nearest known names."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = ""):
-        known = sorted(known)
-        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+        known, name = sorted(known), str(name)
+        # Comparing takes a time that grows with the square of the name.
+        name = name if len(name) <= 80 else f"{name[:80]}..."
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         offer = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known[:12])}"
         super().__init__(f"unknown {kind} {name!r}: {offer}{' ' + hint if hint else ''}")
 
@@ -64,6 +77,6 @@ class TrainingInterrupted(KeyboardInterrupt):
         run: path of the run folder.
     """
 
-    def __init__(self, run):
-        super().__init__(f"interrupted; go on with: ftbnn-larq train --resume {run}")
+    def __init__(self, run, way: str | None = None):
+        super().__init__(f"interrupted; go on with: {way or f'ftbnn-larq train --resume {run}'}")
         self.run = run

@@ -9,11 +9,26 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 SCRATCH = ".writing-"
+
+
+def check_ends(path: str | os.PathLike) -> None:
+    """Refuse what may be read for ever: a device, and a pipe to which no one may write.
+
+    A pipe that is open already is one that a shell made, such as /dev/fd/63.
+
+    Raises:
+        OSError: it is none of a file, a folder and such a pipe, or does not exist.
+    """
+    mode = os.stat(path).st_mode
+    is_given = stat.S_ISFIFO(mode) and os.path.realpath(path).startswith("/proc/")
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or is_given):
+        raise OSError(errno.EINVAL, "is no file, but a pipe or a device", os.fspath(path))
 
 
 @contextlib.contextmanager

@@ -76,6 +76,11 @@ class Recipe:
     float_weights_epochs: int = _key(
         0, "number of first epochs with binary activations but float weights (two-step schedule)", _not_negative
     )
+    head_epochs: int = _key(
+        0,
+        "number of first epochs in which only the head learns, and batch norms get to know the pictures",
+        _not_negative,
+    )
     init_from: str = _key(
         "", "start from the weights of a run, NAME:DATASET or Keras file; with other classes the head starts at random"
     )
@@ -109,10 +114,12 @@ class Recipe:
                     raise ConfigError(f"{field.name} = {documents.quoted(value)} {verdict}")
             elif "\0" in value:
                 raise ConfigError(f"{field.name} = {value!r} has a character 0")
-        if self.float_weights_epochs >= self.epochs:
+        stages = {"head_epochs": self.head_epochs, "float_weights_epochs": self.float_weights_epochs}
+        if sum(stages.values()) >= self.epochs:
+            told = " and ".join(f"{key} = {value}" for key, value in stages.items() if value)
             raise ConfigError(
-                f"float_weights_epochs = {self.float_weights_epochs} leaves none of the {self.epochs} epochs "
-                "for binary weights: take a smaller number"
+                f"{told} leaves none of the {self.epochs} epochs for all layers with binary weights: take a smaller "
+                "number"
             )
 
     def replace(self, **changes) -> Recipe:

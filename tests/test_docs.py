@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
+import importlib.util
 import operator
 import re
 import shlex
@@ -76,7 +76,9 @@ def commands(block: str) -> list[list[str]]:
 
 
 COMMANDS = {shlex.join(words): page for block, page in blocks("sh").items() for words in commands(block)}
-OURS = [line for line in COMMANDS if line.startswith(("ftbnn-larq ", "python -m benchmarks."))]
+# How the project's own command lines begin.
+COMMAND = ("ftbnn-larq ", "python -m benchmarks.", "python -m tests.fuzz")
+OURS = [line for line in COMMANDS if line.startswith(COMMAND)]
 
 
 def split(line: str) -> tuple[click.Command, list[str]]:
@@ -85,7 +87,8 @@ def split(line: str) -> tuple[click.Command, list[str]]:
     if words[0] == "ftbnn-larq":
         command, rest = cli.commands, words[1:]
     else:
-        command, rest = importlib.import_module(words[2]).main, words[3:]
+        package = importlib.util.find_spec(words[2]).submodule_search_locations
+        command, rest = importlib.import_module(f"{words[2]}.__main__" if package else words[2]).main, words[3:]
     while isinstance(command, click.Group) and rest:
         assert rest[0] in command.commands, line
         command, rest = command.commands[rest[0]], rest[1:]
@@ -167,7 +170,7 @@ def test_options_in_the_text_exist(page):
     every = options_of(cli.commands) | NOT_OUR_OPTIONS
     for span in re.findall(r"`([^`\n]+)`", text):
         known = every
-        if span.startswith(("ftbnn-larq ", "python -m benchmarks.")):
+        if span.startswith(COMMAND):
             known = options_of(split(span)[0])
         for option in re.findall(r"(?<!\S)--[\w-]+", span):
             assert option in known, f"{page.name}: {span}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
 
-from ftbnn_larq.files import SCRATCH, remove_leftovers, write_text, written_together, written_whole
+from ftbnn_larq.files import SCRATCH, check_ends, remove_leftovers, write_text, written_together, written_whole
 
 
 def test_two_files_are_replaced_together_or_not_at_all(tmp_path):
@@ -48,3 +49,18 @@ def test_leftovers_of_a_killed_process_are_removed_and_those_in_use_stay(tmp_pat
         temporary.write_text("whole")
         remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoints", "in use.txt"]
+
+
+def test_what_may_be_read_for_ever_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero", "nowhere"):
+        with pytest.raises(OSError) as told:
+            check_ends(tmp_path / name)
+        assert told.value.filename == str(tmp_path / name)
+    # As a shell gives the output of another command.
+    reads, writes = os.pipe()
+    check_ends(f"/dev/fd/{reads}")
+    check_ends(tmp_path)
+    os.close(reads)
+    os.close(writes)

@@ -338,13 +338,14 @@ def _weights_file(name: str, weights: str) -> Path:
     )
 
 
-def recipe_for(dataset: str) -> Recipe:
+def recipe_for(dataset: str, *, finetune: bool = False) -> Recipe:
     """The recipe for a data set: its own if there is one, else the default recipe.
 
     Arguments:
         dataset: name of the data set; a version or configuration of TFDS after it is ignored.
+        finetune: whether a trained network is the start: there is one recipe for that, whatever the data set.
     """
-    own = HERE / "recipes" / f"{re.split('[/:]', dataset)[0]}.toml"
+    own = HERE / "recipes" / f"{'finetune' if finetune else re.split('[/:]', dataset)[0]}.toml"
     return read(own if own.is_file() else HERE / "recipes" / "default.toml")
 
 

@@ -16,7 +16,8 @@ from ftbnn_larq.benchmarking.output import Row
 from ftbnn_larq.conversion import census
 from ftbnn_larq.conversion import flatbuffer as fb
 from ftbnn_larq.documents import MOST_CLASSES, MOST_SIDE
-from ftbnn_larq.errors import ModelFileError
+from ftbnn_larq.errors import ModelFileError, one_line
+from ftbnn_larq.files import check_ends
 from ftbnn_larq.inference.interpreter import ENGINES
 
 
@@ -151,6 +152,7 @@ def read_model(path: str | os.PathLike, name: str | None = None) -> Model:
     """
     name, path = name or str(path), zoo.published_flatbuffer(path)
     try:
+        check_ends(path)
         flatbuffer = path.read_bytes()
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
@@ -167,7 +169,7 @@ def read_model(path: str | os.PathLike, name: str | None = None) -> Model:
         shapes = [tuple(int(side) for side in tensor.shape) for tensor in (*inputs, *outputs)]
         input_name = inputs[0].name.decode() if inputs else ""
     except Exception as error:  # a damaged file can break the reader anywhere
-        raise ModelFileError(f"{path}: damaged flatbuffer ({type(error).__name__}: {error})") from error
+        raise ModelFileError(f"{path}: damaged flatbuffer ({one_line(error, 160)})") from error
     if len(inputs) != 1 or len(outputs) != 1 or len(shapes[0]) != 4:
         raise ModelFileError(f"{path}: not a classifier of pictures: its inputs and outputs are {str(shapes)[:200]}")
     classes = math.prod(shapes[1])

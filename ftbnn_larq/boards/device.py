@@ -131,6 +131,7 @@ def _arm_cores(parts: str) -> str:
 
 def describe(facts: dict) -> str:
     """The facts in one line for people."""
+    facts = {key: value for key, value in facts.items() if value is not None}
     clock = facts.get("max_clock_mhz") or facts.get("clock_mhz")
     parts = [
         facts.get("board"),

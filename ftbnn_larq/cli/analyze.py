@@ -47,7 +47,7 @@ def linearity(run: str | None, pictures: int, data_dir: str | None, output: Path
     from ftbnn_larq.zoo import trained
 
     if output and output.suffix.lower() != ".png":
-        raise ConfigError(f"{output}: the picture is a PNG; call it {output.with_suffix('.png')}")
+        raise ConfigError(f"{output}: the picture is a PNG; give it a name that ends in .png")
     if not run:
         try:
             run = str(newest_run())

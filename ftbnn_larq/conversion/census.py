@@ -6,7 +6,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from ftbnn_larq.conversion import flatbuffer as fb
-from ftbnn_larq.errors import ModelFileError
+from ftbnn_larq.errors import ModelFileError, one_line
 
 BINARY_CONVOLUTION = "LceBconv2d"
 POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
@@ -43,7 +43,7 @@ def operators(flatbuffer: bytes, path: object = "flatbuffer") -> list[Operator]:
     try:
         return of(fb.unpack(flatbuffer))
     except Exception as error:  # a damaged file can break the reader anywhere
-        raise ModelFileError(f"{path}: damaged flatbuffer ({type(error).__name__}: {error})") from error
+        raise ModelFileError(f"{path}: damaged flatbuffer ({one_line(error, 160)})") from error
 
 
 def of(model) -> list[Operator]:

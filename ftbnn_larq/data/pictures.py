@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ftbnn_larq.errors import DataError, one_line
+from ftbnn_larq.files import check_ends
 from ftbnn_runtime.formats import FORMATS, orientation, upright
 
 # Formats that their first bytes prove. Any other file is a picture if it is of one of them.
@@ -17,6 +18,7 @@ def _open(path, formats=FORMATS):
     from PIL import Image
 
     try:
+        check_ends(path)
         Image.init()
         # Not every Pillow has them all: AVIF came with version 11.3.
         return Image.open(path, formats=[name for name in formats if name in Image.OPEN])

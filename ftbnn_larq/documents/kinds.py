@@ -113,8 +113,11 @@ class Checkpoint:
             for key in ("epoch", "val_top1", "seconds"):
                 if key not in row:
                     raise ValueError(f"history[{index}].{key} is missing")
-            # Where a loss was no number, that is its history.
             for key, value in row.items():
+                # They become the columns of a text.
+                if not key.isprintable():
+                    raise ValueError(f"history[{index}] has the key {quoted(key)}, expected the name of a metric")
+                # Where a loss was no number, that is its history.
                 within(f"history[{index}].{key}", 0 if value != value else value, -1e30, 1e30)
 
 

@@ -11,7 +11,7 @@ import sys
 from typing import TypeVar
 
 from ftbnn_larq.errors import FtbnnError, one_line
-from ftbnn_larq.files import write_json
+from ftbnn_larq.files import check_ends, write_json
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -94,6 +94,7 @@ def check(value, kind: type[Document], source: object, error: type[FtbnnError]) 
 
 
 def _content(path, most: int, error: type[FtbnnError]) -> bytes:
+    check_ends(path)
     with open(path, "rb") as file:
         # A pipe has no size.
         size = os.fstat(file.fileno()).st_size or most

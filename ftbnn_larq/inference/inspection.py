@@ -38,7 +38,7 @@ def operations(flatbuffer: bytes) -> int:
     except ModelFileError:
         raise
     except Exception as error:  # a damaged file can break the reader anywhere
-        raise ModelFileError(f"damaged flatbuffer ({type(error).__name__}: {one_line(error, 160)})") from error
+        raise ModelFileError(f"damaged flatbuffer ({one_line(error, 160)})") from error
     if found > MOST_OPERATIONS:
         raise ModelFileError(f"{found:.1e} operations a picture: at most {MOST_OPERATIONS:.0e} are run")
     return found

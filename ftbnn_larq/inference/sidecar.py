@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ftbnn_larq import documents
 from ftbnn_larq.documents import DataConfig
-from ftbnn_larq.errors import ModelFileError
-from ftbnn_larq.files import sha256
+from ftbnn_larq.errors import ModelFileError, one_line
+from ftbnn_larq.files import check_ends, sha256
 from ftbnn_larq.inference.schema import schema
 
 
@@ -39,22 +39,26 @@ def gives_probabilities(flatbuffer: str | os.PathLike) -> bool:
     """Whether a flatbuffer's output is probabilities and not logits: as its JSON file says, or its last operator.
 
     Raises:
-        ModelFileError: the JSON file is damaged, or of another flatbuffer.
+        ModelFileError: the JSON file is damaged, or of another flatbuffer; or there is none and the flatbuffer is.
     """
     try:
         said = read(flatbuffer).output
     except FileNotFoundError:
         said = None
-    return _ends_in_probabilities(Path(flatbuffer).read_bytes()) if said is None else said == "probabilities"
+    return _ends_in_probabilities(flatbuffer) if said is None else said == "probabilities"
 
 
-def _ends_in_probabilities(flatbuffer: bytes) -> bool:
+def _ends_in_probabilities(path) -> bool:
     known = schema()
-    model = known.Model.GetRootAsModel(flatbuffer, 0)
-    graph = model.Subgraphs(0)
-    code = model.OperatorCodes(graph.Operators(graph.OperatorsLength() - 1).OpcodeIndex())
-    softening = (known.BuiltinOperator.SOFTMAX, known.BuiltinOperator.LOGISTIC)
-    return max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) in softening
+    check_ends(path)
+    try:
+        model = known.Model.GetRootAsModel(Path(path).read_bytes(), 0)
+        graph = model.Subgraphs(0)
+        code = model.OperatorCodes(graph.Operators(graph.OperatorsLength() - 1).OpcodeIndex())
+        kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    except Exception as error:  # a damaged file can break the reader anywhere
+        raise ModelFileError(f"{path}: damaged flatbuffer ({one_line(error, 160)})") from error
+    return kind in (known.BuiltinOperator.SOFTMAX, known.BuiltinOperator.LOGISTIC)
 
 
 def data_config_beside(flatbuffer: str | os.PathLike, *, needed: bool = True) -> DataConfig | None:
@@ -69,7 +73,7 @@ def data_config_beside(flatbuffer: str | os.PathLike, *, needed: bool = True) ->
             `needed`, they are missing.
     """
     path = sidecar_path(flatbuffer)
-    if not Path(flatbuffer).exists():
+    if not Path(flatbuffer).is_file():
         raise ModelFileError(f"{flatbuffer}: no such file")
     try:
         document = read(flatbuffer)

@@ -42,8 +42,9 @@ WIDTH_STEP = 16
 GROUP_STEP = 32
 FULL_WIDTH = 64
 
-# Of a network that is still built within minutes.
-MOST_UNITS, MOST_STAGES, MOST_CHANNELS, MOST_NUMBER = 500, 16, 32_768, 10**6
+# Of a network that is still built within a minute. Its weights are float32 in training: a gigabyte.
+MOST_UNITS, MOST_STAGES, MOST_CHANNELS, MOST_NUMBER = 150, 16, 32_768, 10**6
+MOST_WEIGHTS = 250_000_000
 
 # Fields of ResNetConfig whose value is one of these words.
 CHOICES = {
@@ -141,6 +142,7 @@ class ResNetConfig:
         self._check_slopes()
         self._check_placement()
         self._check_channels()
+        self._check_weights()
 
     def _check_slopes(self) -> None:
         if self.slopes is None:
@@ -208,6 +210,16 @@ class ResNetConfig:
                     f"groups of {size} channels don't divide the {channels:g} channels of stage {stage + 1} at width "
                     f"{self.width}; change widening or group_channels"
                 )
+
+    def _check_weights(self) -> None:
+        weights = sum(
+            9 * units * self.channels(stage) ** 2 // self.groups(stage, 1) for stage, units in enumerate(self.units)
+        )
+        if weights > MOST_WEIGHTS:
+            raise ConfigError(
+                f"width {self.width}, units {self.units} and widening {self.widening} make {weights / 1e6:,.0f} "
+                f"million weights: take at most {MOST_WEIGHTS / 1e6:.0f}"
+            )
 
     def _exact_channels(self, stage: int) -> float:
         return self.width * 2**stage * _at(self.widening, stage)

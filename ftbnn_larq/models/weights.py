@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ftbnn_larq import documents, leash
 from ftbnn_larq.errors import ModelFileError, one_line
-from ftbnn_larq.files import written_whole
+from ftbnn_larq.files import check_ends, written_whole
 from ftbnn_larq.models import hdf5
 
 
@@ -69,6 +69,7 @@ def by_keras_name(path: Path, folder: Path) -> Path:
     Raises:
         ModelFileError: `hdf5.check` refuses the weights. What is no zip file or lacks them raises other exceptions.
     """
+    check_ends(path)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if (size := archive.getinfo(WEIGHTS).file_size) > leash.memory():
@@ -131,7 +132,9 @@ def _shapes(path, part: str) -> dict[str, tuple]:
             shapes[f"{part}/{name}"] = item.shape
 
     with h5py.File(path) as file:
-        file[part].visititems(note)
+        if not isinstance(group := file[part], h5py.Group):
+            raise ValueError(f"{part} is no group")
+        group.visititems(note)
     return shapes
 
 
@@ -253,6 +256,7 @@ def _opened(path):
     import numpy as np
 
     try:
+        check_ends(path)
         with zipfile.ZipFile(path):
             pass  # Of another file numpy reads all at once.
         with np.load(path, allow_pickle=False) as file:

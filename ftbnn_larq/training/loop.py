@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from ftbnn_larq import documents, recipe, runs
 from ftbnn_larq.analysis.accuracy import accuracy
+from ftbnn_larq.analysis.answers import Tally
 from ftbnn_larq.data import Data, pipeline
 from ftbnn_larq.data import load as load_data
 from ftbnn_larq.documents import Network, Result, Scores, Training
@@ -25,12 +26,15 @@ from ftbnn_larq.models.weights import load_weights
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import checkpoints, convertible, distribution, precision, sources
 from ftbnn_larq.training.optimization import create_optimizer, use_averages
+from ftbnn_larq.training.parts import Part, parts
 from ftbnn_larq.training.student import Student
 from ftbnn_larq.training.watching import BOARD, Watcher, draw_curves
 from ftbnn_larq.zoo import networks, peers
 
 # The run folder's name in the messages of other workers: only rank 0 knows the real one.
 ELSEWHERE = Path("RUN-OF-RANK-0")
+# Thumbnails of a run for the report, at most some 10 KB each.
+MISTAKES = 12
 
 
 def start(
@@ -206,16 +210,11 @@ class _Training:
                     f"then type ftbnn-larq train --resume {source.path}"
                 ) from error
 
-    def _parts(self) -> list[tuple[int, int, bool]]:
-        """The parts of the training: epochs before it and after it, and whether its weights are binary."""
-        first = self.how.float_weights_epochs
-        return [(0, first, False), (first, self.how.epochs, True)]
-
-    def _restored(self, source: runs.Run, record: documents.Checkpoint | None) -> dict[tuple, Student]:
+    def _restored(self, source: runs.Run, record: documents.Checkpoint | None) -> dict[Part, Student]:
         """The model of the part that a checkpoint is of, with its weights."""
-        for part in self._parts() if record else ():
-            if part[0] < record.epoch <= part[1]:
-                model = self._compiled(*part)
+        for part in parts(self.how) if record else ():
+            if part.first < record.epoch <= part.last:
+                model = self._compiled(part)
                 with self.strategy.scope():
                     checkpoints.restore(source, record, model)
                 return {part: model}
@@ -223,27 +222,26 @@ class _Training:
 
     def _train(self, target, restored: dict[tuple, Student], history, callbacks) -> None:
         how = self.how
-        for first, last, binary in self._parts():
+        for part in parts(self.how):
             begun = len(history)
-            if last <= first or begun > last:
+            if begun > part.last:
                 continue
-            model = restored.get((first, last, binary)) or self._compiled(first, last, binary)
-            # No patience in the step with float weights: the next step starts where its schedule ends.
-            patience = how.patience if binary else 0
-            if begun < last and not checkpoints.has_stopped(history, patience, first):
-                self._fit(model, target, history, first, last, patience, callbacks)
+            model = restored.get(part) or self._compiled(part)
+            if begun < part.last and not checkpoints.has_stopped(history, part.patience, part.first):
+                self._fit(model, target, history, part, callbacks)
             if how.ema:
                 use_averages(model)
 
-    def _compiled(self, first: int, last: int, binary: bool) -> Student:
+    def _compiled(self, part: Part) -> Student:
         how = self.how
-        train_with(self.network, **precision.attributes(how.precision), binary_weights=binary)
+        train_with(self.network, **precision.attributes(how.precision), binary_weights=part.binary)
         logits = ends.up_to_logits(self.network)
         with self.strategy.scope():
             model = Student(logits.inputs, logits.outputs, name=self.network.name)
             model.learn_from(self.teacher, how)
+            model.learn_only(sources.head(self.network) if part.head_only else None)
             model.compile(
-                optimizer=create_optimizer(how, model, (last - first) * self.steps, self.steps),
+                optimizer=create_optimizer(how, model, (part.last - part.first) * self.steps, self.steps),
                 loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=how.label_smoothing),
                 metrics=[tf.keras.metrics.CategoricalAccuracy(name="top1")],
             )
@@ -251,7 +249,7 @@ class _Training:
             model.optimizer.build(model.trainable_variables)
         return model
 
-    def _fit(self, model: Student, target, history: list[dict], first: int, last: int, patience: int, callbacks):
+    def _fit(self, model: Student, target, history: list[dict], part: Part, callbacks):
         config, how, done = self.data.config, self.how, len(history)
         classes = len(config.labels)
         validation = pipeline.batches(self.data.validation, config, how.batch_size)
@@ -261,18 +259,19 @@ class _Training:
             self.network,
             history,
             steps=self.steps,
-            first=first,
-            last=last,
-            patience=patience,
+            first=part.first,
+            last=part.last,
+            patience=part.patience,
             averaged=bool(how.ema),
         )
         # A result of fewer epochs, which is no longer that of the folder's weights.
-        (target.path / runs.RESULT).unlink(missing_ok=True)
+        for name in (runs.RESULT, runs.ANSWERS):
+            (target.path / name).unlink(missing_ok=True)
         model.fit(
             distribution.training_batches(self.strategy, self.data, how, seed=self.seed, first_epoch=done),
             steps_per_epoch=self.steps,
             initial_epoch=done,
-            epochs=last,
+            epochs=part.last,
             validation_data=distribution.whole_on_every_worker(validation),
             callbacks=[
                 tf.keras.callbacks.TensorBoard(target.path / BOARD, write_graph=False),
@@ -292,13 +291,18 @@ class _Training:
             network.set_weights(values)
         train_with(network)
 
-        def top() -> dict:
+        are_probabilities = ends.gives_probabilities(network)
+
+        def top(tally: Tally | None = None) -> dict:
             batches = pipeline.batches(self.data.test, self.data.config, self.how.batch_size)
-            return accuracy(lambda pictures: np.asarray(network.predict_on_batch(pictures)), batches)
+            predict = lambda pictures: np.asarray(network.predict_on_batch(pictures))  # noqa: E731
+            return accuracy(predict, batches, are_probabilities=are_probabilities, tally=tally)
 
         last = top()
         load_weights(network, target.weights if target.weights.is_file() else source.weights)
-        best = top()
+        tally = Tally(self.data.config, self.data.test.names, mistakes=MISTAKES)
+        best = top(tally)
+        documents.write(target.path / runs.ANSWERS, tally.told())
         result = Result(
             run=str(source.path),
             model=source.model_name,

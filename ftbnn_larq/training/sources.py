@@ -49,14 +49,13 @@ def initialise(network: tf.keras.Model, reference: str) -> list[str]:
     ours, theirs = _weighted(network), _weighted(source)
     if ours.keys() != theirs.keys() and len(ours) == len(theirs):
         theirs = dict(zip(ours, theirs.values(), strict=True))
-    # The head: the last convolution or dense layer and what follows it. Its shape depends on the number of classes.
-    head = max(index for index, layer in enumerate(ours.values()) if hasattr(layer, "kernel"))
+    new = {layer.name for layer in head(network)}
     fresh = []
-    for index, (name, layer) in enumerate(ours.items()):
+    for name, layer in ours.items():
         shapes, found = _shapes(layer), _shapes(theirs.get(name))
         if found == shapes:
             layer.set_weights(theirs[name].get_weights())
-        elif index >= head:
+        elif name in new:
             fresh.append(name)
         else:
             raise ConfigError(
@@ -64,6 +63,12 @@ def initialise(network: tf.keras.Model, reference: str) -> list[str]:
                 f"{found or 'missing'} there; give both the same width, input size and options"
             )
     return fresh
+
+
+def head(network: tf.keras.Model) -> list[tf.keras.layers.Layer]:
+    """The last convolution or dense layer and what follows it: its shape depends on the number of classes."""
+    layers = [*_weighted(network).values()]
+    return layers[max(index for index, layer in enumerate(layers) if hasattr(layer, "kernel")) :]
 
 
 def _weighted(network: tf.keras.Model) -> dict[str, tf.keras.layers.Layer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from ftbnn_larq.errors import ConfigError
 from ftbnn_larq.recipe import Recipe
 
 
@@ -33,6 +34,27 @@ class Student(tf.keras.Model):
         if teacher is not None:
             teacher.trainable = False
             self.distillation = tf.keras.metrics.Mean(name="distillation")
+
+    def learn_only(self, layers: list[tf.keras.layers.Layer] | None) -> None:
+        """Leave the weights of all other layers as they are; batch norms still adapt. Call it before `compile`.
+
+        Arguments:
+            layers: those that learn; None for all.
+
+        Raises:
+            ConfigError: none of them has anything to train.
+        """
+        chosen = None if layers is None else [weight for layer in layers for weight in layer.trainable_weights]
+        if chosen == []:
+            raise ConfigError("head_epochs: the head is frozen and cannot learn alone: set head_epochs to 0")
+        object.__setattr__(self, "chosen", chosen)
+
+    @property
+    def trainable_variables(self):
+        # What a step changes and an optimizer is built for. Layers are not frozen for this: a batch norm that is frozen
+        # would keep the statistics of other pictures.
+        chosen = getattr(self, "chosen", None)
+        return super().trainable_variables if chosen is None else chosen
 
     def train_step(self, data):
         object.__setattr__(self, "learning", True)

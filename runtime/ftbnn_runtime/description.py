@@ -40,6 +40,8 @@ def read(flatbuffer: str | os.PathLike) -> Description:
     """
     path = Path(flatbuffer).with_suffix(".json")
     try:
+        if path.exists() and not path.is_file():
+            raise Error(f"{shown(path)}: not a file")
         if path.stat().st_size > MOST_BYTES:
             raise Error(f"{shown(path)}: larger than {MOST_BYTES >> 20} MB, and so not what `ftbnn-larq convert` wrote")
         document = json.loads(path.read_text(encoding="utf-8"))

@@ -41,6 +41,9 @@ def _read_file(path: str) -> np.ndarray:
         from PIL import Image
     except ImportError as error:
         raise Error(f"{name}: reading picture files needs Pillow. Type `pip install pillow`") from error
+    if os.path.exists(path) and not os.path.isfile(path):
+        # A pipe may be read for ever.
+        raise Error(f"{name}: not a file")
     try:
         try:
             opened = Image.open(path, formats=("JPEG", "PNG"))

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import ftbnn_larq
-from benchmarks import publish, results, study
+from benchmarks import publish, results, study, subsets
 from ftbnn_larq import documents, recipe, runs, zoo
 from ftbnn_larq.errors import ConfigError, ConversionError, DataError, UnknownNameError
 from ftbnn_larq.inference.evaluation import evaluate
@@ -104,6 +104,28 @@ def test_a_study_takes_its_pictures_from_a_folder_and_says_so(here):
     assert again.exit_code == 0, again.stderr
 
 
+def test_a_variant_takes_a_few_classes_and_pictures_of_its_data_set(tmp_path):
+    for number, label in enumerate("abcde"):
+        for split, count in (("train", 20), ("test", 6)):
+            place = tmp_path / "all" / split / label
+            place.mkdir(parents=True)
+            for index in range(count):
+                Image.new("RGB", (8, 8), (number, index, 0 if split == "train" else 9)).save(place / f"{index:02}.png")
+    place = {"data_dir": None, "pictures": f"folder:{tmp_path / 'all'}", "channels": None}
+    loaded = subsets.load("letters classes=2 pictures=16 input_size=16", tmp_path / "links", **place)
+    assert loaded.config.labels == ("a", "c") and loaded.config.input_shape == (16, 16, 3)
+    # Every eighth is for validation, and all test pictures are there.
+    assert [split.examples for split in (loaded.train, loaded.validation, loaded.test)] == [28, 4, 12]
+    links = sorted(path.resolve() for path in (tmp_path / "links").rglob("train/c/*"))
+    assert links == [tmp_path / "all" / "train" / "c" / f"{index:02}.png" for index in range(16)]
+    assert subsets.load("digits input_size=12", tmp_path, **{**place, "channels": 3}).config.input_shape == (12, 12, 3)
+    for words, told in (("letters pictures=21", "class 'a' has 20 pictures"), ("letters classes=6", "needs 6 classes")):
+        with pytest.raises(ConfigError, match=told):
+            subsets.load(words, tmp_path / "links", **place)
+    with pytest.raises(ConfigError, match="--pictures folder:PATH"):
+        subsets.load("letters classes=2", tmp_path / "links", **{**place, "pictures": None})
+
+
 def test_what_the_user_can_mend_is_one_line(tmp_path):
     command = [sys.executable, "-m", "benchmarks.study", str(tmp_path / "none.toml")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -134,6 +156,8 @@ def test_a_run_that_ends_in_nan_is_recorded_and_the_study_goes_on(here, monkeypa
         ("study learning_rate=0.001", "study 0.001", ConfigError, "KEY=VALUE"),
         ("study learning_rate=0.001", "study epochs=7", ConfigError, "study's `epochs`"),
         ("width = 16", "width = 17", ConfigError, "multiple of 16"),
+        ('dataset = "digits"', 'dataset = "digits size=32"', UnknownNameError, "input_size"),
+        ('dataset = "digits"', 'dataset = "digits input_size=0"', ConfigError, "no number above 0"),
         ("units = [1], slopes", "width = 32, slopes", ConfigError, "width = 32: a study's `width`"),
         ("seeds = [0]\n", "", ConfigError, "seeds is missing"),
         ("epochs = 1", 'epochs = "1"', ConfigError, "not of type int"),

@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import cards, pictures, results, summary, tables
+from benchmarks import cards, finetuning, pictures, results, summary, tables
 from benchmarks.markdown import blocks, renewed
 from ftbnn_larq import zoo
 from ftbnn_larq.files import write_json
@@ -139,3 +139,24 @@ def test_small_float_networks_are_told_beside_ours_once_they_were_measured(tmp_p
     del document["networks"]["keras:MobileNetV3Small"]
     write_json(summary.DEPLOYMENT, document)
     assert summary.choice() == ["Small float networks were not measured beside them yet."]
+
+
+def test_fine_tuning_is_set_beside_a_training_from_nothing_on_the_same_pictures(studied):
+    assert finetuning.table() == ["Nothing has been trained yet."]
+    common = {**results.read("path")[0], "study": "finetune", "model": "ftbnn_r18_pure", "options": "{}", "width": 32}
+    few, more = ("cifar100 classes=10 pictures=20", "cifar100 classes=10 pictures=100")
+    start, nothing = "finetune init_from='ftbnn_r18_pure:cifar10'", "finetune head_epochs=0"
+    for dataset, recipe, seed, top1 in (
+        (more, start, 0, 0.60),
+        (more, start, 1, 0.62),
+        (more, nothing, 0, 0.40),
+        (few, start, 0, 0.5),
+        (few, nothing, 0, 0.55),
+        ("digits input_size=32", start, 0, 0.9),
+    ):
+        results.add("finetune", {**common, "dataset": dataset, "recipe": recipe, "seed": seed, "top1": top1})
+    _, _, first, second, _, told = lines = finetuning.table()
+    assert "from `ftbnn_r18_pure:cifar10`" in lines[0]
+    assert first == "| cifar100, 10 classes, 20 a class | 50.0% | 55.0% | -5.0 |"
+    assert second == "| cifar100, 10 classes, 100 a class | 61.0% ± 1.4 | 40.0% | +21.0 |"
+    assert "1 to 2 seeds each" in told and "recipe `finetune` with `head_epochs 0`" in told

@@ -25,6 +25,7 @@ from tests.boards.helpers import (
     left_on,
     sleeping,
     tool,
+    wait_for,
 )
 
 
@@ -157,7 +158,8 @@ def test_a_timeout_leaves_no_process_and_no_file_on_the_board(refused, server, t
     program = tool(tmp_path / "tool", mark)
     said = refused("benchmark", PLAIN, "--on", server.on, "--tool", program, "--timeout", 1, **server.environment)
     assert "no end within 1 s" in said
-    assert not sleeping(mark) and not left_on(server.disk)
+    wait_for(lambda: not sleeping(mark))
+    assert not left_on(server.disk)
 
 
 def test_awkward_file_names_reach_no_shell_on_either_side(server, tmp_path):

@@ -52,3 +52,13 @@ def test_a_damaged_json_is_one_line(flatbuffer, refused):
     flatbuffer.with_suffix(".json").write_text(json.dumps(document))
     said = refused("evaluate", flatbuffer)
     assert 'model.json: damaged: data.labels: expected array, not "cat"' in said
+
+
+def test_a_damaged_flatbuffer_without_a_json_is_refused(flatbuffer):
+    flatbuffer.with_suffix(".json").unlink()
+    whole = flatbuffer.read_bytes()
+    assert sidecar.gives_probabilities(flatbuffer) is False
+    for content in (b"", whole[:8], whole[:40], b"\xff" * 100):
+        flatbuffer.write_bytes(content)
+        with pytest.raises(ModelFileError, match=r"model\.tflite: damaged flatbuffer"):
+            sidecar.gives_probabilities(flatbuffer)

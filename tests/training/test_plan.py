@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
-from ftbnn_larq import recipe, runs
+from ftbnn_larq import recipe, runs, zoo
 from ftbnn_larq.documents import DataConfig, LengthChange, Network, Training
 from ftbnn_larq.errors import ConfigError, RunError, UnknownNameError
 from ftbnn_larq.training.plan import plan
@@ -30,6 +31,22 @@ def test_a_new_training_takes_the_recipe_of_its_data_set():
     planned = plan("ftbnn_r18", changes={"epochs": 3, "learning_rate": None})
     assert (planned.dataset, planned.seed, planned.resumed) == ("digits", 0, None)
     assert planned.recipe.epochs == 3
+
+
+def test_a_training_that_begins_with_a_trained_network_takes_the_recipe_of_fine_tuning(run):
+    start = {"init_from": "ftbnn_r18_pure:cifar10"}
+    how = plan("ftbnn_r18_pure", changes=start).recipe
+    assert how == zoo.recipe_for("digits", finetune=True).replace(**start)
+    assert 0 < how.head_epochs < how.epochs
+    # A shorter one has a shorter first stage, and an own word counts.
+    short = {
+        changes["epochs"]: plan("ftbnn_r18_pure", changes={**start, **changes}).recipe
+        for changes in ({"epochs": 1}, {"epochs": 8}, {"epochs": 9, "head_epochs": 5}, {"epochs": 100})
+    }
+    assert [each.head_epochs for each in short.values()] == [0, 2, 5, how.head_epochs]
+    assert plan("ftbnn_r18", recipe_file=run.path / runs.RECIPE, changes=start).recipe.head_epochs == 0
+    with pytest.raises(ConfigError, match=r"head_epochs = 3: .* --init-from"):
+        plan("ftbnn_r18", changes={"head_epochs": 3})
 
 
 def test_a_recipe_from_windows_is_read_and_one_that_is_not_utf_8_is_refused_with_what_to_do(tmp_path):
@@ -85,6 +102,24 @@ def test_what_cannot_be_planned_is_refused(tmp_path):
         plan("ftbnn_r18", dataset="digit")
     with pytest.raises(ConfigError, match="float_weights_epochs"):
         plan("larq_zoo:BiRealNet", changes={"float_weights_epochs": 1})
+
+
+def test_folds_are_of_new_trainings(run, tmp_path):
+    planned = plan(recipe_file=run.path / runs.RECIPE, folds=5)
+    assert (planned.folds, planned.fold, planned.dataset) == (5, None, "digits")
+    for folds in (1, 101, -3):
+        with pytest.raises(ConfigError, match=f"{folds} folds: give 2 to 100"):
+            plan("ftbnn_r18", folds=folds)
+    with pytest.raises(ConfigError, match="not folds"):
+        plan(resume=run.path, folds=5)
+    # The run of a fold is repeated as one.
+    of_fold = dataclasses.replace(run.config, data=dataclasses.replace(run.config.data, fold=(2, 3)))
+    made = runs.create_run(tmp_path / "together", of_fold)
+    recipe.Recipe().save(made.path / runs.RECIPE)
+    assert made.path.name.startswith("ftbnn_r18-digits-fold2of3-")
+    assert plan(recipe_file=made.path / runs.RECIPE).fold == (2, 3)
+    with pytest.raises(ConfigError, match="is a cross-validation: to go on, type the command again"):
+        plan(resume=tmp_path / "together")
 
 
 def test_a_damaged_run_is_not_repeated(run):

@@ -372,6 +372,7 @@ def test_every_recipe_of_the_zoo_reads_and_opens_with_its_command(path):
         ("random_augment", 2.0, "from 0 to 1"),
         ("patience", -1, "not be negative"),
         ("float_weights_epochs", 60, "leaves none"),
+        ("head_epochs", 60, "head_epochs = 60 leaves none"),
         ("optimizer", "adan", "did you mean adam"),
         ("distillation", "hington", "did you mean hinton"),
     ],
@@ -450,6 +451,47 @@ def test_two_steps_train_float_weights_first(fit):
     # Each step has its own schedule.
     assert float(history[0]["learning_rate"]) < 1e-4 and float(history[1]["learning_rate"]) < 1e-4
     assert all(layer.binary_weights for layer in load_run(run).layers if hasattr(layer, "binary_weights"))
+
+
+@pytest.mark.slow
+def test_the_head_learns_alone_first_and_a_run_interrupted_in_each_stage_ends_in_the_same_weights(fit, trained_twice):
+    (_, source, _), _ = trained_twice
+    before, seen = load_run(source), []
+
+    class Look(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            changed = set()
+            for layer in before.layers:
+                now = self.model.get_layer(layer.name) if layer.weights and layer.name != "probabilities" else layer
+                for old, new in zip(layer.weights, now.weights, strict=True):
+                    if (old.numpy() != new.numpy()).any():
+                        changed.add("moving" if "moving" in old.name else layer.name)
+            seen.append(changed)
+
+    class Interrupt(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    keys = {"init_from": str(source.path), "epochs": 4, "head_epochs": 2, "ema": 0.5}
+    _, whole, history = fit(callbacks=(Look(),), **keys)
+    assert seen[0] == seen[1] == {"moving", "logits"}
+    assert {"stem_conv", "logits"} < seen[2]
+    # Each stage has its own schedule.
+    rates = [float(row["learning_rate"]) for row in history]
+    assert rates[:2] == pytest.approx(rates[2:]) and rates[0] > rates[1]
+    before_it = set(whole.path.parent.iterdir())
+    with pytest.raises(TrainingInterrupted):
+        fit(callbacks=(Interrupt(),), **keys)
+    (interrupted,) = set(whole.path.parent.iterdir()) - before_it
+    for _ in range(2):
+        with pytest.raises(TrainingInterrupted):
+            loop.resume(interrupted, callbacks=(Interrupt(),))
+    assert loop.resume(interrupted)["epochs"] == 4
+    run = runs.open_run(interrupted)
+    assert_same(weights(whole), weights(run))
+    assert_same(weights(whole, last_checkpoint(whole)), weights(run, last_checkpoint(run)))
+    with pytest.raises(ConfigError, match="the head is frozen"):
+        fit(freeze="logits", **keys)
 
 
 @pytest.mark.slow

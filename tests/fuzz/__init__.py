@@ -1,0 +1,1 @@
+"""Damaged files and odd arguments, each drawn from its seed. See `__main__`."""

@@ -95,6 +95,12 @@ def fetched_from(monkeypatch, home):
 
 
 @pytest.fixture
+def short_proof(monkeypatch):
+    """Few pictures in the proof, which is as long for every network."""
+    monkeypatch.setattr("ftbnn_larq.conversion.source.PROOF_PICTURES", 4)
+
+
+@pytest.fixture
 def online(served, fetched_from):
     folder, address = served
     fetched_from(address, folder)
@@ -253,7 +259,7 @@ def test_a_network_of_keras_is_a_teacher_that_sees_pictures_as_it_learned_to(onl
 
 
 @pytest.mark.slow
-def test_every_command_takes_it(online, pictures, photo, command):
+def test_every_command_takes_it(online, short_proof, pictures, photo, command):
     """The flatbuffer is made for the occasion where there is none."""
 
     def run(*arguments):
@@ -266,7 +272,7 @@ def test_every_command_takes_it(online, pictures, photo, command):
     assert converted["top1"]["keras"] == run("evaluate", REFERENCE, "--data-dir", pictures)["top1"]
     by_keras, by_flatbuffer = (run("predict", each, photo)[0]["top"] for each in (REFERENCE, "small.tflite"))
     assert by_flatbuffer[0] == [by_keras[0][0], pytest.approx(by_keras[0][1], rel=0.05)]
-    linearity = run("analyze", "linearity", REFERENCE, "--pictures", 4, "--data-dir", pictures)
+    linearity = run("analyze", "linearity", REFERENCE, "--pictures", 2, "--data-dir", pictures)
     assert linearity["trained"] and linearity["layers"]
     (timed,) = run("benchmark", REFERENCE, "--runs", 1, "--warmup", 0)
     assert (timed["path"], timed["classes"]) == (REFERENCE, 1000)
@@ -286,7 +292,7 @@ def test_trainings_begin_with_it_and_learn_from_keras(online, served, pictures, 
 
 
 @pytest.mark.slow
-def test_it_is_deployed(online, home, photo, tmp_path, command, request, monkeypatch):
+def test_it_is_deployed(online, short_proof, home, photo, tmp_path, command, request, monkeypatch):
     """To this machine, as to a board. Wheels for it are fetched from PyPI, and stay in pytest's cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(request.config.cache.mkdir("deploy")))
     told = command("deploy", REFERENCE, "--on", "local", "--to", tmp_path / "classifier", "--verify", 2, "--json")

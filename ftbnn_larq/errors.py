@@ -11,6 +11,12 @@ def one_line(error: BaseException, length: int = 500) -> str:
     return " ".join(str(error).split())[:length] or type(error).__name__
 
 
+def short(name: str, length: int = 24) -> str:
+    """A name by a stranger for people, such as a folder's: on one line, without control characters, cut to `length`."""
+    text = " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
 class FtbnnError(Exception):
     """Base class: an error that the user can correct. The command line prints one line and exits with status 2."""
 
@@ -71,6 +77,6 @@ class TrainingInterrupted(KeyboardInterrupt):
         run: path of the run folder.
     """
 
-    def __init__(self, run):
-        super().__init__(f"interrupted; go on with: ftbnn-larq train --resume {run}")
+    def __init__(self, run, way: str | None = None):
+        super().__init__(f"interrupted; go on with: {way or f'ftbnn-larq train --resume {run}'}")
         self.run = run

@@ -9,7 +9,12 @@ runs/<model>-<dataset>-<when>/
     checkpoints/          for --resume
     best.weights.h5       weights of the best epoch on the validation split
     result.json           accuracy on the test split
+    answers.json          the same by class, what was taken for what, and the most confident mistakes
     model.tflite, .json   flatbuffer and its description, written by convert
+
+runs/<model>-<dataset>-<number>folds-<digits>/
+    folds.json            what a cross-validation found
+    <run>/                a run for each fold
 """
 
 from __future__ import annotations
@@ -28,6 +33,8 @@ from ftbnn_larq.errors import RunError
 CONFIG = "config.json"
 WEIGHTS = "best.weights.h5"
 RESULT = "result.json"
+ANSWERS = "answers.json"
+FOLDS = "folds.json"
 METRICS = "metrics.csv"
 CURVES = "curves.png"
 RECIPE = "recipe.toml"
@@ -93,6 +100,11 @@ def open_run(path: str | os.PathLike) -> Run:
         raise RunError(f"{path} is not a run: it has no {CONFIG}") from error
 
 
+def dataset_name(data: documents.DataConfig) -> str:
+    """A data set's name for the name of a folder."""
+    return Path(data.name.removeprefix("folder:").replace(":", "-")).name
+
+
 def create_run(output: str | os.PathLike, config: documents.Training) -> Run:
     """Create a run folder below `output`, named after model, data set and time.
 
@@ -103,8 +115,8 @@ def create_run(output: str | os.PathLike, config: documents.Training) -> Run:
     Raises:
         RunError: no free name was found.
     """
-    dataset = Path(config.data.name.removeprefix("folder:").replace(":", "-")).name
-    name = f"{config.model.name}-{dataset}-{time.strftime('%Y%m%d-%H%M%S')}"
+    fold = f"-fold{config.data.fold[0]}of{config.data.fold[1]}" if config.data.fold else ""
+    name = f"{config.model.name}-{dataset_name(config.data)}{fold}-{time.strftime('%Y%m%d-%H%M%S')}"
     for attempt in range(1, 100):
         path = Path(output) / (name if attempt == 1 else f"{name}-{attempt}")
         try:

@@ -7,9 +7,22 @@ from pathlib import Path
 import click
 
 from ftbnn_larq.cli.options import ModelFile, board_options, engine_option, opener, preprocessing_option
-from ftbnn_larq.cli.output import emit, json_option, load_tensorflow, newest_flatbuffer, newest_run, progress, say
+from ftbnn_larq.cli.output import (
+    emit,
+    json_option,
+    load_tensorflow,
+    newest_flatbuffer,
+    newest_run,
+    progress,
+    say,
+    table,
+)
+from ftbnn_larq.errors import short
 
 BATCH_ON_BOARD = 32
+# A larger matrix does not fit a terminal.
+MOST_COLUMNS = 10
+LINES = 5
 
 
 @click.command()
@@ -31,6 +44,8 @@ def evaluate(
     as_json: bool,
 ):
     """Accuracy of a run or a .keras file (in Keras) or a .tflite file (see --engine) on the test split.
+
+    Top-1 and top-5, the classes with the lowest top-1, and which are taken for which most often. --json has all.
 
     NAME:DATASET is a published file, larq_zoo:NAME:imagenet a network of larq-zoo with its weights, in Keras. A .keras
     file needs --dataset.
@@ -58,5 +73,26 @@ def evaluate(
         where += f" on {on}" if on else ""
         click.echo(f"{result['path']} in {where}, on {result['examples']} pictures of {result['dataset']}:")
         click.echo(f"top-1 {result['top1']:.2%}  top-5 {result['top5']:.2%}")
+        _show_classes(result["per_class"], result["confusion"])
 
     emit(as_json, {**result, "on": on} if on else result, show)
+
+
+def _show_classes(per_class: list[dict], confusion: list[dict]) -> None:
+    known = sorted((row for row in per_class if row["examples"]), key=lambda row: row["top1"])
+    if not confusion:
+        return
+    worst = [f"{short(row['label'])} {row['top1']:.1%} of {row['examples']}" for row in known[:LINES]]
+    click.echo(f"lowest top-1: {', '.join(worst)}")
+    most = [
+        f"{short(row['label'])} taken for {short(row['predicted'])} ({row['examples']})" for row in confusion[:LINES]
+    ]
+    click.echo(f"most frequent mistakes: {', '.join(most)}")
+    if len(per_class) <= MOST_COLUMNS:
+        counts = {(row["label"], row["predicted"]): row["examples"] for row in confusion}
+        for row in per_class:
+            counts[row["label"], row["label"]] = round((row["top1"] or 0) * row["examples"])
+        labels = [row["label"] for row in per_class]
+        rows = [[short(label), *(counts.get((label, answer), 0) for answer in labels)] for label in labels]
+        table("", ["class", *map(short, labels)], rows)
+        click.echo("rows: the pictures' classes; columns: the network's answers")

@@ -40,6 +40,7 @@ def _recipe_options(command):
     "--flip/--no-flip", default=None, help="Mirror half of the training pictures.  [default: as fits the data]"
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Of all that is random.  [default: 0]")
+@click.option("--folds", type=int, help="Cross-validation: train as many runs, each tested on another part.")
 @model_options
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with an interrupted run.")
 @click.option("--output", default=RUNS, show_default=True, help="Where the run folder is made.")
@@ -55,6 +56,7 @@ def train(
     input_size,
     flip,
     seed,
+    folds,
     options,
     resume,
     output,
@@ -68,11 +70,13 @@ def train(
 
     The options from --optimizer on are the keys of a recipe, and override it. With the recipe.toml of a run and without
     a MODEL that run is repeated. With --resume only --epochs, and --data-dir for data that were moved, can be changed.
+    With --folds the result is the mean of the folds' top-1; the same command goes on where it was interrupted.
 
     \b
     Example:
       ftbnn-larq train ftbnn_r18
       ftbnn-larq train ftbnn_r18 --dataset cifar10 --width 16 --epochs 30
+      ftbnn-larq train ftbnn_r18 --dataset folder:pets --folds 5
       ftbnn-larq train --resume runs/ftbnn_r18-digits-20260102-030405
       ftbnn-larq train --recipe runs/ftbnn_r18-digits-20260102-030405/recipe.toml
     """
@@ -88,6 +92,7 @@ def train(
         flip=flip,
         seed=seed,
         options=options,
+        folds=folds,
         resume=resume,
         recipe_file=recipe_file,
         changes=changes,
@@ -104,6 +109,15 @@ def train(
         result = carry_out(planned, output=output, callbacks=(bars,), on_event=say)
 
     def show():
+        if folds:
+            for fold in result["folds"]:
+                click.echo(f"top-1 {fold['top1']:.2%} on {fold['examples']} pictures: {fold['run']}")
+            click.echo(
+                f"top-1 {result['top1']:.2%} on average, standard deviation {100 * result['std']:.2f} points, "
+                f"over {folds} folds of {result['dataset']}"
+            )
+            click.echo(f"folder: {result['path']} ({result['seconds']:.0f} s)")
+            return
         click.echo(f"top-1 {result['top1']:.2%}  top-5 {result['top5']:.2%} on the test split of {result['dataset']}")
         click.echo(f"run: {result['run']} ({result['epochs']} epochs, {result['seconds']:.0f} s)")
         say(f"next: ftbnn-larq convert {result['run']} --to tflite")

@@ -15,6 +15,8 @@ from ftbnn_runtime.formats import SUFFIXES
 
 # A class of pictures by their paths: label -> sorted paths.
 Classes = dict[str, list[str]]
+# Paths held in memory for shuffling: all that a folder has.
+PATHS = 1 << 40
 
 
 def _root(name: str) -> Path:
@@ -67,8 +69,8 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
     parts = {"training": train, "validation": validation, "test": test}
     config = _config(name, tuple(sorted(train)), input_size, (known[file.path] for file in candidates))
     notes = [*layout.notes, *_left_out(folder, candidates, others), *_shared(parts, known)]
-    splits = [_split(part, config.labels, known) for part in parts.values()]
-    return Data(config, *splits, tuple(notes), _fingerprint(train, known))
+    made = [_split(part, config.labels, known, folder.path) for part in parts.values()]
+    return Data(config, *made, tuple(notes), _fingerprint(parts, known), own_test="test" in splits)
 
 
 def _cut_where_missing(splits: dict[str, Classes]) -> tuple[Classes, Classes, Classes]:
@@ -109,7 +111,7 @@ def _config(name: str, labels: tuple[str, ...], input_size, known) -> DataConfig
     return DataConfig(f"folder:{_root(name).resolve()}", shape, labels, crop=crop)
 
 
-def _split(classes: Classes, labels: tuple[str, ...], known) -> Split:
+def _split(classes: Classes, labels: tuple[str, ...], known, root: str) -> Split:
     import tensorflow as tf
 
     from ftbnn_larq.data.decoding import Encoded
@@ -125,13 +127,17 @@ def _split(classes: Classes, labels: tuple[str, ...], known) -> Split:
     def read(path, orientation, target):
         return Encoded(tf.io.read_file(path), orientation), target
 
-    return Split(len(rows), tf.data.Dataset.from_tensor_slices((paths, turns, targets)), read, shuffle_buffer=len(rows))
+    names = tuple(os.fsencode(os.path.relpath(path, root)).decode(errors="replace") for path, _ in rows)
+    rows = tf.data.Dataset.from_tensor_slices((paths, turns, targets))
+    return Split(len(names), rows, read, shuffle_buffer=PATHS, names=names)
 
 
-def _fingerprint(classes: Classes, known) -> str:
+def _fingerprint(parts: dict[str, Classes], known) -> str:
     content = hashlib.blake2b(digest_size=16)
-    for label, paths in classes.items():
-        content.update(repr((label, [known[path].digest for path in paths])).encode(errors="surrogateescape"))
+    for split, classes in parts.items():
+        for label, paths in classes.items():
+            told = repr((split, label, [known[path].digest for path in paths]))
+            content.update(told.encode(errors="surrogateescape"))
     return content.hexdigest()
 
 

@@ -21,12 +21,14 @@ class Split:
             before they are read; their own order never changes.
         read: function from a row to (uint8 picture (h, w, c), int64 label); c may be another than the network's.
         shuffle_buffer: number of rows that may be held in memory for shuffling.
+        names: of the pictures, in the order of rows, such as paths; empty where they have none.
     """
 
     examples: int
     rows: Any
     read: Callable = lambda picture, label: (picture, label)
     shuffle_buffer: int = 50_000
+    names: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Data:
         validation: for choosing the best epoch.
         test: for evaluation only.
         notes: what the user should know of it, a line each.
-        fingerprint: names the content of the training split; None if it is not known.
+        fingerprint: names the content of the splits; None if it is not known.
+        own_test: whether the test split is the data set's own, and not cut off here.
     """
 
     config: DataConfig
@@ -48,6 +51,7 @@ class Data:
     test: Split
     notes: tuple[str, ...] = ()
     fingerprint: str | None = None
+    own_test: bool = False
 
 
 def check_fits(data: Data, input_shape: tuple, classes: int) -> None:

@@ -38,6 +38,7 @@ def load(
     channels: int | None = None,
     flip: bool | None = None,
     config: DataConfig | None = None,
+    fold: tuple[int, int] | None = None,
     download: bool = True,
 ) -> Data:
     """Load a data set by name.
@@ -49,12 +50,16 @@ def load(
             own size.
         channels: of the network's input, 1 or 3; None for the data set's own.
         flip: whether training pictures are mirrored at random; None for the data set's default.
-        config: the configuration stored in a run. Mean, standard deviation and the order of classes are taken from it.
+        config: the configuration stored in a run. Mean, standard deviation, the order of classes and the fold are taken
+            from it.
+        fold: number of a fold, from 1, and number of folds: that fold is the test split; None for the data set's own
+            splits.
         download: whether TFDS may download a data set that is not in its folder.
 
     Raises:
         UnknownNameError: there is no such data set.
-        DataError: the data set is missing, empty or damaged, has one class only, or has other classes than `config`.
+        DataError: the data set is missing, empty or damaged, has one class only, has other classes than `config`, or
+            too few pictures of a class for the folds.
         ConfigError: `input_size` is below 8 or absurdly large, or `channels` is neither 1 nor 3.
     """
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
@@ -65,6 +70,10 @@ def load(
     if channels not in (None, 1, 3):
         raise ConfigError(f"{channels} channels: pictures have 1 (grey) or 3 (color)")
     data = _source(name).load(name, data_dir=data_dir, input_size=size, download=download)
+    if fold := config.fold if config else fold:
+        from ftbnn_larq.data.folds import folded
+
+        data = folded(data, fold)
     if channels is not None:
         shape = (*data.config.input_shape[:2], channels)
         notes = data.notes

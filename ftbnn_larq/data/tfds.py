@@ -153,4 +153,5 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
         data_dir=str(Path(data_dir).resolve()) if data_dir else None,
     )
     train, validation, test = _split_names(bare, info.splits)
-    return Data(config, split(train), split(validation), split(test))
+    # One that is cut off the training split is written train[...].
+    return Data(config, split(train), split(validation), split(test), own_test=not test.startswith("train"))

@@ -3,6 +3,8 @@
     config.json            Training        what a run trains
     checkpoints/*.json     Checkpoint      what a run has done so far
     result.json            Result          how good it became
+    answers.json           Answers         how good on each class, and what it mistook
+    folds.json             Folds           how good the runs of a cross-validation became
     model.json             Sidecar         what a flatbuffer's numbers mean
     description in .npz    Weights         whose weights these are
     measurements/*.json    Measurement     how fast a flatbuffer is
@@ -29,7 +31,23 @@ from ftbnn_larq.documents.reading import (
     write,
 )
 
-_LATER = ("Checkpoint", "LengthChange", "Measurement", "Network", "Result", "Scores", "Sidecar", "Training", "Weights")
+_LATER = (
+    "Answers",
+    "Checkpoint",
+    "Confusion",
+    "Fold",
+    "Folds",
+    "LengthChange",
+    "Measurement",
+    "Mistake",
+    "Network",
+    "OfClass",
+    "Result",
+    "Scores",
+    "Sidecar",
+    "Training",
+    "Weights",
+)
 __all__ = [
     "MOST_BYTES",
     "MOST_CLASSES",
@@ -52,6 +70,6 @@ def __getattr__(name: str):
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # Making a dozen classes takes a tenth of the time of `--help`, which needs none.
-    from ftbnn_larq.documents import kinds, measurement
+    from ftbnn_larq.documents import answers, kinds, measurement
 
-    return getattr(kinds, name, None) or getattr(measurement, name)
+    return next(getattr(room, name) for room in (answers, kinds, measurement) if hasattr(room, name))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ftbnn_larq.documents.reading import MOST_CLASSES, MOST_SIDE, quoted, within
 
 CROPS = ("pad", "resized", "jitter", "none")
+MOST_FOLDS = 100
 
 
 def _path(key: str, value: str | None) -> None:
@@ -38,6 +39,7 @@ class DataConfig:
             "jitter" (shift and zoom by fractions of a pixel) or "none".
         flip: whether half of the training pictures are mirrored.
         data_dir: the folder of TFDS's data sets; None for TFDS's default.
+        fold: number of the fold that is the test split, from 1, and number of folds; None without cross-validation.
     """
 
     name: str
@@ -48,6 +50,7 @@ class DataConfig:
     crop: str = "pad"
     flip: bool = True
     data_dir: str | None = None
+    fold: tuple[int, int] | None = None
 
     def check(self) -> None:
         """Raise ValueError for what a file may not say. While a data set is loaded, parts of it may not fit yet."""
@@ -66,3 +69,7 @@ class DataConfig:
             raise ValueError("data.std is no number above 0 for each of data.mean, expected one")
         if self.crop not in CROPS:
             raise ValueError(f"data.crop is {quoted(self.crop)}, expected one of {', '.join(CROPS)}")
+        if self.fold is not None:
+            number, count = self.fold
+            within("the number of folds in data.fold", count, 2, MOST_FOLDS)
+            within("data.fold", number, 1, count)

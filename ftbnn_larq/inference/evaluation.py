@@ -51,9 +51,12 @@ def evaluate(
         on_event: told what the user should know, a line at a time.
 
     Returns:
-        `{path, engine, dataset, preprocessing, examples, top1, top5}`; `engine` is "keras", "ftbnn" or "lce",
-        `examples` is the number of pictures, `top1` and `top5` are fractions. `preprocessing` is `{name, mean, std,
-        chosen_by, pictures, top1}`, or None for that of the training.
+        `{path, engine, dataset, preprocessing, examples, top1, top5, per_class, confusion}`; `engine` is "keras",
+        "ftbnn" or "lce", `examples` is the number of pictures, `top1` and `top5` are fractions. `preprocessing` is
+        `{name, mean, std, chosen_by, pictures, top1}`, or None for that of the training. `per_class` is `[{label,
+        examples, top1}]`, in the order of the network's outputs; top-1 of a class without pictures is None.
+        `confusion` is `[{label, predicted, examples}]`, what of the confusion matrix is off its diagonal and not 0, the
+        most frequent first, at most 10,000.
 
     Raises:
         RunError: `path` is not a run folder, or the run has no weights.
@@ -67,18 +70,23 @@ def evaluate(
     path = check(path, dataset=dataset, data_dir=data_dir, preprocessing=preprocessing, engine=engine)
     with _opened(path, needed=dataset is None, engine=engine or "ftbnn", runner=runner) as network:
         pictures, choice = _data(network, dataset, data_dir, preprocessing, on_event)
+        from ftbnn_larq.analysis.answers import Tally
         from ftbnn_larq.data.pipeline import batches
 
         on_start(pictures.test.examples)
+        tally = Tally(pictures.config)
         result = accuracy(
             network.predict,
             batches(pictures.test, pictures.config, batch_size).as_numpy_iterator(),
             on_batch,
             are_probabilities=network.gives_probabilities,
+            tally=tally,
         )
         chosen = dataclasses.asdict(choice) if choice else None
         told = {"path": str(path), "engine": network.engine, "dataset": pictures.config.name}
-        return {**told, "preprocessing": chosen, **result}
+        answers = dataclasses.asdict(tally.told())
+        seen = {"per_class": answers["per_class"], "confusion": answers["confusion"]}
+        return {**told, "preprocessing": chosen, **result, **seen}
 
 
 def check(
@@ -150,7 +158,9 @@ def _data(network: _Network, dataset, data_dir, preprocessing, on_event):
     name = dataset or config.name
     where = {"data_dir": data_dir or (config.data_dir if config else None), "channels": channels}
     if config:
-        loaded = data.load(name, config=dataclasses.replace(config, name=name), **where)
+        # A fold is one of the network's own data set.
+        fold = config.fold if name == config.name else None
+        loaded = data.load(name, config=dataclasses.replace(config, name=name, fold=fold), **where)
     else:
         loaded = data.load(name, input_size=(height, width), **where)
     for note in loaded.notes:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 from ftbnn_larq.benchmarking.measurements import FOLDER
 from ftbnn_larq.benchmarking.statistics import SCATTER
+from ftbnn_larq.errors import short
 from ftbnn_larq.files import write_text
 from ftbnn_larq.report import figures
 from ftbnn_larq.report.gather import gather
 
+# Of a table of classes.
+MOST_ROWS = 12
 TEMPLATE = Path(__file__).parent / "page.html.j2"
 
 
@@ -43,9 +46,9 @@ def report(
 
     found = gather(runs, measurements, ops=ops)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"picture": _picture, "counted": counted}
+    environment.filters |= {"picture": _picture, "counted": counted, "short": short}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        found=found, figures=figures, scatter=SCATTER, made=time.strftime("%Y-%m-%d %H:%M")
+        found=found, figures=figures, scatter=SCATTER, made=time.strftime("%Y-%m-%d %H:%M"), most_rows=MOST_ROWS
     )
     write_text(path, page)
     return {

@@ -6,10 +6,24 @@ import textwrap
 from collections.abc import Sequence
 
 from ftbnn_larq.benchmarking.figures import COLOURS, operators_figure
+from ftbnn_larq.documents import Answers
+from ftbnn_larq.errors import short
 
-__all__ = ["curves", "label_points", "operators_figure", "pareto_front", "scatter"]
+__all__ = [
+    "MOST_IN_MATRIX",
+    "confusion_matrix",
+    "curves",
+    "label_points",
+    "operators_figure",
+    "pareto_front",
+    "scatter",
+]
 
 BLUE, ORANGE = COLOURS[0], COLOURS[5]
+# Classes of a confusion matrix whose names can be read.
+MOST_IN_MATRIX = 30
+# And numbers.
+MOST_WITH_NUMBERS = 12
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -56,6 +70,35 @@ def curves(history: list[dict]):
     axes.set_ylabel("top-1")
     loss.set_ylabel("loss")
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8, columnspacing=1, handlelength=1.6)
+    return figure
+
+
+def confusion_matrix(answers: Answers):
+    """Draw which classes (rows) a network takes for which (columns), by share of a row's pictures."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    labels = [row.label for row in answers.per_class]
+    counts = np.diag([round((row.top1 or 0) * row.examples) for row in answers.per_class])
+    for pair in answers.confusion:
+        counts[labels.index(pair.label), labels.index(pair.predicted)] = pair.examples
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(4.3, 4.3), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    size = 8 if len(labels) <= MOST_WITH_NUMBERS else 6
+    names, places = [short(label, 14) for label in labels], range(len(labels))
+    turned = 90 if max(map(len, names)) > 2 else 0
+    axes.set_xticks(places, names, fontsize=size, rotation=turned, parse_math=False)
+    axes.set_yticks(places, names, fontsize=size, parse_math=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("class")
+    if len(labels) <= MOST_WITH_NUMBERS:
+        for row, column in np.argwhere(counts):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=size, color=colour)
     return figure
 
 

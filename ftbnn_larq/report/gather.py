@@ -31,6 +31,7 @@ class RunRow:
         bytes: size of the flatbuffer; None until the run is converted.
         sha256: checksum of the flatbuffer, likewise.
         ops: OPs of the network; None if not counted.
+        answers: what it answered on the test split; None if the run does not tell.
     """
 
     name: str
@@ -44,6 +45,12 @@ class RunRow:
     bytes: int | None = None
     sha256: str | None = None
     ops: float | None = None
+    answers: documents.Answers | None = None
+
+    @property
+    def lowest(self) -> list[documents.OfClass]:
+        """The classes that have pictures, the lowest top-1 first."""
+        return sorted((row for row in self.answers.per_class if row.examples), key=lambda row: row.top1)
 
 
 @dataclasses.dataclass
@@ -63,7 +70,7 @@ class Board:
     @property
     def profiled(self) -> list[dict]:
         """At most 8 of the newest rows that have times by operator."""
-        return [row for row in self.newest if "layers" in row][:8]
+        return [row for row in self.newest if row.get("layers")][:8]
 
     @property
     def warnings(self) -> list[str]:
@@ -89,11 +96,13 @@ class Found:
         runs: the runs.
         boards: the boards with their measurements.
         left_out: files and folders that could not be read.
+        folds: cross-validations, newest first.
     """
 
     runs: list[RunRow]
     boards: list[Board]
     left_out: list[str]
+    folds: list[documents.Folds] = dataclasses.field(default_factory=list)
 
     def latencies(self, board: Board) -> dict[str, float]:
         """Median time in ms by run, of its flatbuffer on a board, with the fewest threads and the fastest kernel."""
@@ -124,15 +133,21 @@ def gather(runs: str | os.PathLike, measurements: str | os.PathLike, *, ops: boo
             found.append(_run(run_folders.open_run(config.parent)))
         except (RunError, OSError, ValueError, csv.Error):
             left_out.append(as_text(str(config.parent)))
-    documents, damaged = read_all(measurements)
-    if not found and not documents:
+    folds = []
+    for path in sorted(Path(runs).glob(f"*/{run_folders.FOLDS}"), key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            folds.append(documents.read(path, documents.Folds, RunError))
+        except (RunError, OSError):
+            left_out.append(as_text(str(path)))
+    measured, damaged = read_all(measurements)
+    if not found and not measured and not folds:
         raise RunError(
             f"neither runs below {runs}/ nor measurements below {measurements}/: train with "
             "`ftbnn-larq train ftbnn_r18`, measure with `ftbnn-larq benchmark`"
         )
     if ops:
         _count([(row, config) for row, config in found if row.top1 is not None])
-    return Found([row for row, _ in found], _boards(documents), left_out + damaged)
+    return Found([row for row, _ in found], _boards(measured), left_out + damaged, folds)
 
 
 def _number(text: str | None) -> float | None:
@@ -176,6 +191,7 @@ def _run(run: run_folders.Run) -> tuple[RunRow, documents.Network]:
         seconds=result and result.seconds,
         bytes=converted and converted.bytes,
         sha256=converted and converted.sha256,
+        answers=result and _document(run.path / run_folders.ANSWERS, documents.Answers),
     )
     return row, run.config.model
 
@@ -196,10 +212,10 @@ def _count(rows: list[tuple[RunRow, documents.Network]]) -> None:
         row.ops = known[key]
 
 
-def _boards(documents: list[dict]) -> list[Board]:
+def _boards(measured: list[dict]) -> list[Board]:
     grouped = {}
     # sorted() is stable: measurements of the same time keep their order.
-    for document in sorted(documents, key=lambda document: document["when"], reverse=True):
+    for document in sorted(measured, key=lambda document: document["when"], reverse=True):
         facts = document["device"]
         key = document["on"], facts.get("board"), facts.get("cpu")
         grouped.setdefault(key, []).append(document)

@@ -17,6 +17,7 @@ def train(
     flip: bool | None = None,
     seed: int | None = None,
     options: dict | None = None,
+    folds: int | None = None,
     recipe: str | os.PathLike | None = None,
     resume: str | os.PathLike | None = None,
     output: str | os.PathLike = "runs",
@@ -35,6 +36,7 @@ def train(
         flip: mirror half of the training pictures; as fits the data unless given.
         seed: of all that is random; 0 unless given.
         options: changes to the model's configuration, e.g. `{"width": 16}`; see `models.config.ResNetConfig`.
+        folds: cross-validation: train as many runs, each of which is tested on another part of the pictures.
         recipe: a recipe file (TOML); that of the data set unless given.
         resume: a run folder to go on with. Only `epochs` and `data_dir` can be changed then.
         output: where the run folder is made.
@@ -44,7 +46,9 @@ def train(
 
     Returns:
         `{run, model, dataset, epochs, top1, top5, last: {top1, top5}, seconds}`, as in the run's result.json: of the
-        epoch that was best on the validation split, and of the last one.
+        epoch that was best on the validation split, and of the last one. With `folds` it is `{path, model, dataset,
+        folds: [{fold, run, examples, top1, top5}], top1, std, seconds}`, as in folds.json: mean and standard deviation
+        of the folds' top-1.
 
     Raises:
         ConfigError, UnknownNameError: a name or a value that cannot be used.
@@ -61,6 +65,7 @@ def train(
         flip=flip,
         seed=seed,
         options=options,
+        folds=folds,
         resume=resume,
         recipe_file=recipe,
         changes=changes,
@@ -76,11 +81,21 @@ def carry_out(
     on_event: Callable[[str], None] = lambda line: None,
 ) -> dict:
     """Train what a plan says; arguments, result and errors as for `train`. Only the chief worker uses `callbacks`."""
-    from ftbnn_larq import data
-    from ftbnn_larq.training import distribution, loop, sources
-
     for note in planned.notes:
         on_event(note)
+    if planned.folds:
+        from ftbnn_larq.training.folds import cross_validate
+
+        def one(of_fold: Plan, folder) -> dict:
+            return _run(of_fold, folder, callbacks, on_event)
+
+        return cross_validate(planned, _data, one, output=output, on_event=on_event)
+    return _run(planned, output, callbacks, on_event)
+
+
+def _run(planned: Plan, output, callbacks: tuple, on_event: Callable[[str], None]) -> dict:
+    from ftbnn_larq.training import distribution, loop
+
     strategy = distribution.create_strategy()
     told = {
         "callbacks": callbacks if distribution.is_chief(strategy) else (),
@@ -91,14 +106,7 @@ def carry_out(
         on_event(f"resuming {planned.resumed.path}, {planned.model}")
         return loop.resume(planned.resumed.path, epochs=planned.epochs, data_dir=planned.data_dir, **told)
     how, replicas = planned.recipe, strategy.num_replicas_in_sync
-    loaded = data.load(
-        planned.dataset,
-        data_dir=planned.data_dir,
-        input_size=planned.input_size,
-        # A network of 3 channels can be the start for grey pictures, and the other way round.
-        channels=sources.channels(how.init_from) if how.init_from else None,
-        flip=planned.flip,
-    )
+    loaded = _data(planned)
     for note in loaded.notes:
         on_event(note)
     on_event(
@@ -111,3 +119,19 @@ def carry_out(
     on_event(f"classes: {', '.join(labels[:10])}{f' and {len(labels) - 10} more' if len(labels) > 10 else ''}")
     settings = {"options": planned.options, "seed": planned.seed, "output": output}
     return loop.start(planned.model, loaded, how, **settings, **told)
+
+
+def _data(planned: Plan):
+    from ftbnn_larq import data
+    from ftbnn_larq.training import sources
+
+    start = planned.recipe.init_from
+    return data.load(
+        planned.dataset,
+        data_dir=planned.data_dir,
+        input_size=planned.input_size,
+        # A network of 3 channels can be the start for grey pictures, and the other way round.
+        channels=sources.channels(start) if start else None,
+        flip=planned.flip,
+        fold=planned.fold,
+    )

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from ftbnn_larq import documents, recipe, runs
 from ftbnn_larq.analysis.accuracy import accuracy
+from ftbnn_larq.analysis.answers import Tally
 from ftbnn_larq.data import Data, pipeline
 from ftbnn_larq.data import load as load_data
 from ftbnn_larq.documents import Network, Result, Scores, Training
@@ -32,6 +33,8 @@ from ftbnn_larq.zoo import networks, peers
 
 # The run folder's name in the messages of other workers: only rank 0 knows the real one.
 ELSEWHERE = Path("RUN-OF-RANK-0")
+# Thumbnails of a run for the report, at most some 10 KB each.
+MISTAKES = 12
 
 
 def start(
@@ -262,7 +265,8 @@ class _Training:
             averaged=bool(how.ema),
         )
         # A result of fewer epochs, which is no longer that of the folder's weights.
-        (target.path / runs.RESULT).unlink(missing_ok=True)
+        for name in (runs.RESULT, runs.ANSWERS):
+            (target.path / name).unlink(missing_ok=True)
         model.fit(
             distribution.training_batches(self.strategy, self.data, how, seed=self.seed, first_epoch=done),
             steps_per_epoch=self.steps,
@@ -287,13 +291,18 @@ class _Training:
             network.set_weights(values)
         train_with(network)
 
-        def top() -> dict:
+        are_probabilities = ends.gives_probabilities(network)
+
+        def top(tally: Tally | None = None) -> dict:
             batches = pipeline.batches(self.data.test, self.data.config, self.how.batch_size)
-            return accuracy(lambda pictures: np.asarray(network.predict_on_batch(pictures)), batches)
+            predict = lambda pictures: np.asarray(network.predict_on_batch(pictures))  # noqa: E731
+            return accuracy(predict, batches, are_probabilities=are_probabilities, tally=tally)
 
         last = top()
         load_weights(network, target.weights if target.weights.is_file() else source.weights)
-        best = top()
+        tally = Tally(self.data.config, self.data.test.names, mistakes=MISTAKES)
+        best = top(tally)
+        documents.write(target.path / runs.ANSWERS, tally.told())
         result = Result(
             run=str(source.path),
             model=source.model_name,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ftbnn_larq import data, recipe, runs, zoo
 from ftbnn_larq.documents import quoted
+from ftbnn_larq.documents.data import MOST_FOLDS
 from ftbnn_larq.errors import ConfigError
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.zoo import networks, trained
@@ -22,6 +23,8 @@ class Plan:
         recipe: how it is trained, whole.
         dataset, data_dir, input_size, flip: as `data.load` takes them.
         seed: of all that is random.
+        fold: number of the fold that is the test split, from 1, and number of folds; None for the data set's splits.
+        folds: how many, of which each has a run of its own; None for one run.
         resumed: the run to go on with, of which all of the above is; None for a new one.
         epochs: how many a resumed run shall have in the end; None as its recipe says.
         notes: what the user should know, a line each.
@@ -35,6 +38,8 @@ class Plan:
     input_size: int | None = None
     flip: bool | None = None
     seed: int = 0
+    fold: tuple[int, int] | None = None
+    folds: int | None = None
     resumed: runs.Run | None = None
     epochs: int | None = None
     notes: tuple[str, ...] = ()
@@ -49,6 +54,7 @@ def plan(
     flip: bool | None = None,
     seed: int | None = None,
     options: dict | None = None,
+    folds: int | None = None,
     resume: str | os.PathLike | None = None,
     recipe_file: str | os.PathLike | None = None,
     changes: dict | None = None,
@@ -64,11 +70,14 @@ def plan(
     """
     changes = {key: value for key, value in (changes or {}).items() if value is not None}
     if resume:
-        given = {"seed": seed, "input_size": input_size, "flip": flip, "recipe": recipe_file, **changes}
+        given = {"seed": seed, "input_size": input_size, "flip": flip, "folds": folds, "recipe": recipe_file, **changes}
         given = [*(options or ()), *(key for key, value in given.items() if value is not None)]
+        _refuse_folds(Path(resume))
         return _resumed(runs.open_run(resume), model, dataset, data_dir, given, changes)
+    if folds is not None and not 2 <= folds <= MOST_FOLDS:
+        raise ConfigError(f"{quoted(folds)} folds: give 2 to {MOST_FOLDS}")
     notes: tuple[str, ...] = ()
-    place = {"dataset": dataset, "data_dir": data_dir, "input_size": input_size, "flip": flip}
+    place = {"dataset": dataset, "data_dir": data_dir, "input_size": input_size, "flip": flip, "fold": None}
     options = options or {}
     if not model and recipe_file and (Path(recipe_file).parent / runs.CONFIG).is_file():
         run = runs.open_run(Path(recipe_file).parent)
@@ -92,7 +101,13 @@ def plan(
     if how.teacher:
         trained.check_teacher(how.teacher)
     _check_memory(how, place["input_size"])
-    return Plan(model, options, how, **place, seed=seed or 0, notes=notes)
+    return Plan(model, options, how, **place, folds=folds, seed=seed or 0, notes=notes)
+
+
+def _refuse_folds(path: Path) -> None:
+    """Raise ConfigError for the folder of a cross-validation, which does not hold all that it began with."""
+    if not (path / runs.CONFIG).is_file() and any(path.glob(f"*-fold*/{runs.CONFIG}")):
+        raise ConfigError(f"{path} is a cross-validation: to go on, type the command again that it began with")
 
 
 def _recipe_of_the_zoo(dataset: str, changes: dict) -> Recipe:
@@ -140,7 +155,7 @@ def _resumed(run: runs.Run, model, dataset, data_dir, given: list[str], changes:
 
 
 def _place_of(run: runs.Run, given: dict) -> dict:
-    """Data set, folder, size and flip of a run, where `given` says nothing else and names no other data set."""
+    """Data set, folder, size, flip and fold of a run, where `given` says nothing else and names no other data set."""
     own = run.config.data
     if given["dataset"] not in (None, own.name):
         return given
@@ -152,6 +167,7 @@ def _place_of(run: runs.Run, given: dict) -> dict:
         "data_dir": given["data_dir"] or own.data_dir,
         "input_size": given["input_size"] or size,
         "flip": own.flip if given["flip"] is None else given["flip"],
+        "fold": own.fold,
     }
 
 

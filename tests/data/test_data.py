@@ -128,7 +128,7 @@ def test_a_folder_is_not_read_class_by_class(tmp_path):
     assert loaded.train.examples > 2 * pipeline.STATISTICS_SAMPLE
     assert loaded.config.mean[0] == pytest.approx(125 / 255, abs=0.05)
     assert loaded.config.std[0] == pytest.approx(115 / 255, abs=0.01)
-    assert loaded.train.shuffle_buffer == loaded.train.examples
+    assert loaded.train.shuffle_buffer >= loaded.train.examples
 
 
 @pytest.mark.parametrize("size", [8, 20])

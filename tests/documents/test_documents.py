@@ -38,10 +38,33 @@ MEASURED = {
     "classes": 10,
     "sha256": "abc",
 }
+# An empty picture.
+PNG = "iVBORw0KGgo="
+ANSWERS = {
+    "examples": 4,
+    "per_class": [{"label": "cat", "examples": 4, "top1": 0.75}, {"label": "dog", "examples": 0, "top1": None}],
+    "confusion": [{"label": "cat", "predicted": "dog", "examples": 1}],
+    "mistakes": [{"label": "cat", "predicted": "dog", "probability": 0.9, "picture": PNG, "file": "cat/1.png"}],
+}
+FOLDS = {
+    "path": "runs/ftbnn_r18-pets-2folds-0123abcd",
+    "model": "ftbnn_r18",
+    "dataset": "folder:/pets",
+    "folds": [{"fold": at, "run": f"runs/{at}", "examples": 20, "top1": 0.8, "top5": 1.0} for at in (1, 2)],
+    "top1": 0.8,
+    "std": 0.0,
+    "seconds": 12.5,
+}
 
 
 def _stored(path: Path):
     return json.loads(path.read_text())
+
+
+def _config() -> dict:
+    stored = _stored(OLD / "config.json")
+    # Optional keys that this file has not.
+    return {**stored, "data": {**stored["data"], "fold": [1, 2]}, "length_changed": [{"after": 2, "of": 3}]}
 
 
 def _described() -> dict:
@@ -49,12 +72,14 @@ def _described() -> dict:
 
 
 DOCUMENTS = {
-    "config": (documents.Training, lambda: {**_stored(OLD / "config.json"), "length_changed": [{"after": 2, "of": 3}]}),
+    "config": (documents.Training, lambda: _config()),
     "checkpoint": (documents.Checkpoint, lambda: _stored(OLD / "checkpoints" / "epoch-0002.json")),
     "result": (documents.Result, lambda: _stored(OLD / "result.json")),
     "model": (documents.Sidecar, lambda: _stored(PUBLISHED / "ftbnn_r18-cifar10.json")),
     "description": (documents.Weights, lambda: json.loads(json.dumps(_described()))),
     "measurement": (documents.Measurement, lambda: copy.deepcopy(MEASURED)),
+    "answers": (documents.Answers, lambda: copy.deepcopy(ANSWERS)),
+    "folds": (documents.Folds, lambda: copy.deepcopy(FOLDS)),
 }
 # What a class leaves alone: nobody reads it.
 FREE = ("options", "versions", "recipe", "keras", "lce")
@@ -170,6 +195,14 @@ def _has_default(field: dataclasses.Field) -> bool:
         ("result", ("top1",), 1.5, "top1 is 1.5, expected 0 to 1"),
         ("result", ("last", "top5"), -0.5, "last: top5 is -0.5"),
         ("model", ("output",), "scores", "expected logits or probabilities"),
+        ("config", ("data", "fold"), [3, 2], "data.fold is 3, expected 1 to 2"),
+        ("config", ("data", "fold"), [1, 10**6], "the number of folds in data.fold is 1000000, expected 2 to 100"),
+        ("answers", ("mistakes", 0, "picture"), "<svg>", 'picture is "<svg>", expected Base64'),
+        ("answers", ("mistakes", 0, "picture"), "PHN2Zz4=", "expected a PNG file"),
+        ("answers", ("mistakes", 0, "picture"), PNG + "A" * 2**16, "the letters of picture is 65548"),
+        ("answers", ("confusion", 0, "predicted"), "emu", 'is "emu", expected a label of per_class'),
+        ("answers", ("per_class",), [], "the number of per_class is 0"),
+        ("folds", ("folds",), FOLDS["folds"][:1], "the number of folds is 1, expected 2 to 100"),
         ("measurement", ("latency_ms", "median"), -1.0, "latency_ms: median is -1.0"),
         ("measurement", ("operators", 0), {"type": "ADD", "count": 1}, "rows without ms"),
     ],

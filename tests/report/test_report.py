@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
+from xml.etree import ElementTree
 
+import matplotlib
 import pytest
 
 from ftbnn_larq import documents
 from ftbnn_larq.benchmarking.figures import operators_figure
 from ftbnn_larq.report import report as write
-from ftbnn_larq.report.figures import pareto_front, scatter
+from ftbnn_larq.report.figures import confusion_matrix, pareto_front, scatter
 from ftbnn_larq.report.gather import gather
 
 
@@ -190,6 +193,53 @@ def test_measurements_alone_or_unfinished_runs_make_a_page(tmp_path):
     assert "begun" in written(tmp_path)
 
 
+def test_what_is_mistaken_is_shown_as_text_and_pictures(told):
+    odd = "</td><script>$\\frac{1}{$\n\x01"
+    labels = ["cat", odd, "no-break" * 20]
+    of_class = [documents.OfClass(label, 20, top1) for label, top1 in zip(labels, (0.95, 0.5, 1.0), strict=True)]
+    png = "iVBORw0KGgo="
+    answers = documents.Answers(
+        60,
+        tuple(of_class),
+        (documents.Confusion(odd, "cat", 10), documents.Confusion("cat", odd, 1)),
+        (documents.Mistake(odd, "cat", 0.987, png, f"{odd}/photo<b>.png"),),
+    )
+    documents.write(told / "runs" / "first" / "answers.json", answers)
+    many = [documents.OfClass(f"class {index}", 1, index / 100) for index in range(100)]
+    documents.write(told / "runs" / "second" / "answers.json", documents.Answers(100, tuple(many), (), ()))
+    page = written(told)
+    assert "<script" not in page and "<b>" not in page
+    assert f'src="data:image/png;base64,{png}"' in page and "cat 99%" in page and "photo&lt;b&gt;.png" in page
+    # One is drawn; of 100 classes no name could be read.
+    assert page.count('alt="confusion matrix of first"') == page.count('alt="confusion matrix of') == 1
+    assert "the 12 with the lowest top-1 of 100" in page and "class 11<" in page and "class 12<" not in page
+    (told / "runs" / "first" / "answers.json").write_text(json.dumps({"examples": 60}))
+    assert "runs/first" in written(told).partition("Left out")[2]
+
+
+def test_a_confusion_matrix_is_valid_svg_whatever_classes_are_called():
+    odd = ["$\\frac{1}{$", "a\x01\x1bb\n", "<&>", "\u202eleft"]
+    answers = documents.Answers(8, tuple(documents.OfClass(label, 2, 0.5) for label in odd), (), ())
+    drawn = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        confusion_matrix(answers).savefig(drawn, format="svg")
+    texts = [each.text for each in ElementTree.fromstring(drawn.getvalue()).iter("{http://www.w3.org/2000/svg}text")]
+    assert {"$\\frac{1}{$", "a b", "<&>", "left"} <= {text.strip() for text in texts if text}
+
+
+def test_cross_validations_are_told_and_a_damaged_one_is_left_out(tmp_path):
+    folds = tuple(documents.Fold(at, f"runs/<b>/{at}", 20, top1, 1.0) for at, top1 in ((1, 0.8), (2, 0.9)))
+    for name in ("whole", "half"):
+        found = documents.Folds(f"runs/<b>{name}", "ftbnn_r18", "folder:pets", folds, 0.85, 0.0707, seconds=3)
+        documents.write(tmp_path / "runs" / name / "folds.json", found)
+    (tmp_path / "runs" / "half" / "folds.json").write_text("{")
+    page = written(tmp_path)
+    told = page.partition("Cross-validation")[2]
+    for words in ("runs/&lt;b&gt;whole", "85.00%", "7.07 points", "80.00%", "90.00%", ">2<", ">40<"):
+        assert words in told
+    assert "half/folds.json" in page.partition("Left out")[2] and "<b>" not in page
+
+
 def test_nothing_to_tell_and_nowhere_to_write(refused, told, tmp_path):
     (tmp_path / "empty").mkdir()
     said = refused("report", cwd=tmp_path / "empty")
@@ -242,3 +292,10 @@ def test_names_of_neighbours_cover_neither_each_other_nor_a_mark():
     assert not [(one, two) for one in names for two in names if one is not two and one.overlaps(two)]
     assert not [name for name in names for mark in marks if name.contains(*mark)]
     assert all(figure.bbox.contains(*corner) for name in names for corner in name.corners())
+
+
+def test_a_measurement_that_says_null_for_what_it_lacks_is_drawn(tmp_path):
+    a_run(tmp_path, "first", 0.81)
+    a_measurement(tmp_path, "first", 4.5, layers=None)
+    a_measurement(tmp_path, "second", 4.5, layers=[])
+    assert "4.5" in written(tmp_path)

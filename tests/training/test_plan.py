@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -101,6 +102,24 @@ def test_what_cannot_be_planned_is_refused(tmp_path):
         plan("ftbnn_r18", dataset="digit")
     with pytest.raises(ConfigError, match="float_weights_epochs"):
         plan("larq_zoo:BiRealNet", changes={"float_weights_epochs": 1})
+
+
+def test_folds_are_of_new_trainings(run, tmp_path):
+    planned = plan(recipe_file=run.path / runs.RECIPE, folds=5)
+    assert (planned.folds, planned.fold, planned.dataset) == (5, None, "digits")
+    for folds in (1, 101, -3):
+        with pytest.raises(ConfigError, match=f"{folds} folds: give 2 to 100"):
+            plan("ftbnn_r18", folds=folds)
+    with pytest.raises(ConfigError, match="not folds"):
+        plan(resume=run.path, folds=5)
+    # The run of a fold is repeated as one.
+    of_fold = dataclasses.replace(run.config, data=dataclasses.replace(run.config.data, fold=(2, 3)))
+    made = runs.create_run(tmp_path / "together", of_fold)
+    recipe.Recipe().save(made.path / runs.RECIPE)
+    assert made.path.name.startswith("ftbnn_r18-digits-fold2of3-")
+    assert plan(recipe_file=made.path / runs.RECIPE).fold == (2, 3)
+    with pytest.raises(ConfigError, match="is a cross-validation: to go on, type the command again"):
+        plan(resume=tmp_path / "together")
 
 
 def test_a_damaged_run_is_not_repeated(run):

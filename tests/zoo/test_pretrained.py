@@ -10,9 +10,11 @@ import hashlib
 import http.server
 import inspect
 import io
+import json
 import re
 import shutil
 import socket
+import subprocess
 import threading
 from pathlib import Path
 
@@ -90,6 +92,12 @@ def fetched_from(monkeypatch, home):
             monkeypatch.setattr(module, "get_file", get_file)
 
     return redirect
+
+
+@pytest.fixture
+def short_proof(monkeypatch):
+    """Few pictures in the proof, which is as long for every network."""
+    monkeypatch.setattr("ftbnn_larq.conversion.source.PROOF_PICTURES", 4)
 
 
 @pytest.fixture
@@ -251,7 +259,7 @@ def test_a_network_of_keras_is_a_teacher_that_sees_pictures_as_it_learned_to(onl
 
 
 @pytest.mark.slow
-def test_every_command_takes_it(network, online, served, pictures, photo, tmp_path, command):
+def test_every_command_takes_it(online, short_proof, pictures, photo, command):
     """The flatbuffer is made for the occasion where there is none."""
 
     def run(*arguments):
@@ -264,13 +272,31 @@ def test_every_command_takes_it(network, online, served, pictures, photo, tmp_pa
     assert converted["top1"]["keras"] == run("evaluate", REFERENCE, "--data-dir", pictures)["top1"]
     by_keras, by_flatbuffer = (run("predict", each, photo)[0]["top"] for each in (REFERENCE, "small.tflite"))
     assert by_flatbuffer[0] == [by_keras[0][0], pytest.approx(by_keras[0][1], rel=0.05)]
-    linearity = run("analyze", "linearity", REFERENCE, "--pictures", 4, "--data-dir", pictures)
+    linearity = run("analyze", "linearity", REFERENCE, "--pictures", 2, "--data-dir", pictures)
     assert linearity["trained"] and linearity["layers"]
     (timed,) = run("benchmark", REFERENCE, "--runs", 1, "--warmup", 0)
     assert (timed["path"], timed["classes"]) == (REFERENCE, 1000)
-    own = ("--dataset", two_tones(tmp_path), "--input-size", 32, "--batch-size", 16, "--epochs", 1)
-    assert run("train", NAME, *own, "--init-from", REFERENCE)["epochs"] == 1
+
+
+@pytest.mark.slow
+def test_trainings_begin_with_it_and_learn_from_keras(online, served, pictures, tmp_path, command):
+    (tmp_path / "tones").mkdir()
+    own = ("--dataset", two_tones(tmp_path / "tones"), "--input-size", 32, "--batch-size", 16, "--epochs", 1)
+    told = command("train", NAME, *own, "--init-from", REFERENCE, "--json")
+    assert told.status == 0 and told.out["epochs"] == 1, told.err
     tf.keras.applications.MobileNetV3Small(weights=None).save_weights(served[0] / TEACHERS[TEACHER][0])
     theirs = ("--dataset", "imagenet2012", "--data-dir", pictures, "--batch-size", 4, "--epochs", 1)
     student = ("ftbnn_r18", "--width", 16, "--set", "units=1,1,1,1")
-    assert run("train", *student, *theirs, "--teacher", TEACHER)["dataset"] == "imagenet2012"
+    told = command("train", *student, *theirs, "--teacher", TEACHER, "--json")
+    assert told.status == 0 and told.out["dataset"] == "imagenet2012", told.err
+
+
+@pytest.mark.slow
+def test_it_is_deployed(online, short_proof, home, photo, tmp_path, command, request, monkeypatch):
+    """To this machine, as to a board. Wheels for it are fetched from PyPI, and stay in pytest's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(request.config.cache.mkdir("deploy")))
+    told = command("deploy", REFERENCE, "--on", "local", "--to", tmp_path / "classifier", "--verify", 2, "--json")
+    assert told.status == 0, told.err
+    classify = [tmp_path / "classifier" / "classify", photo, "--json"]
+    done = subprocess.run(classify, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)[0]["top"][0][0] == command("predict", REFERENCE, photo, "--json").out[0]["top"][0][0]

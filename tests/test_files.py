@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
+from ftbnn_larq.benchmarking.tool import check_tool
+from ftbnn_larq.errors import FtbnnError
 from ftbnn_larq.files import SCRATCH, check_ends, remove_leftovers, write_text, written_together, written_whole
+from ftbnn_larq.inference.interpreter import Interpreter
 
 
 def test_two_files_are_replaced_together_or_not_at_all(tmp_path):
@@ -64,3 +68,11 @@ def test_what_may_be_read_for_ever_is_refused(tmp_path):
     check_ends(tmp_path)
     os.close(reads)
     os.close(writes)
+
+
+@pytest.mark.parametrize(
+    "read", [check_tool, lambda path: Interpreter(path, engine="lce")], ids=["tool", "interpreter"]
+)
+def test_a_device_is_no_tool_and_no_flatbuffer(read):
+    with pytest.raises(FtbnnError, match="is no file, but a pipe or a device"):
+        read(Path("/dev/zero"))

@@ -16,7 +16,7 @@ def operators_figure(results: list[dict]):
     """A bar for each result of `benchmark` that has a profile, its parts the operators' ms."""
     from matplotlib.figure import Figure
 
-    shown = [result for result in results if "layers" in result]
+    shown = [result for result in results if result.get("layers")]
     totals = {}
     for result in shown:
         for operator in result["operators"]:

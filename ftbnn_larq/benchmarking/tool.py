@@ -12,6 +12,7 @@ from ftbnn_larq.benchmarking.models import Model
 from ftbnn_larq.boards.board import Board, Done, reason_of
 from ftbnn_larq.conversion.passes import INDIRECT_FLAG
 from ftbnn_larq.errors import ToolError
+from ftbnn_larq.files import check_ends
 
 KERNEL_FLAGS = {
     "default": (),
@@ -48,6 +49,7 @@ def check_tool(path: str | os.PathLike, facts: dict | None = None) -> Path:
     """
     path = Path(path)
     try:
+        check_ends(path)
         with open(path, "rb") as file:
             header = file.read(20)
     except OSError as error:

@@ -40,7 +40,9 @@ def table(title: str, columns: list[str], rows: list[list]) -> None:
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for index, column in enumerate(columns):
         numeric = bool(rows) and str(rows[0][index])[:1].isdigit()
-        grid.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        # What a row is about stays whole where there is room for little.
+        least = min(30, max((len(str(row[0])) for row in rows), default=0)) if index == 0 else None
+        grid.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=least)
     for row in rows:
         grid.add_row(*(Text(str(cell)) for cell in row))
     # The title may be wider than the table. It is plain text: brackets in file names are no markup.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ftbnn_larq import documents, leash
 from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
+from ftbnn_larq.files import check_ends
 from ftbnn_larq.inference import messages, runtime
 
 KERNELS = ("default", "indirect", "reference")
@@ -234,6 +235,7 @@ class Interpreter:
 
 def _check_header(path: Path) -> None:
     try:
+        check_ends(path)
         with open(path, "rb") as file:
             header = file.read(8)
     except OSError as error:

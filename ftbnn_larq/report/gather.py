@@ -70,7 +70,7 @@ class Board:
     @property
     def profiled(self) -> list[dict]:
         """At most 8 of the newest rows that have times by operator."""
-        return [row for row in self.newest if "layers" in row][:8]
+        return [row for row in self.newest if row.get("layers")][:8]
 
     @property
     def warnings(self) -> list[str]:

@@ -28,7 +28,14 @@ def test_an_engine_runs_flatbuffers_only(refused, command, flatbuffer, tmp_path)
     told = {engine: command("predict", flatbuffer, "grey.png", "--engine", engine) for engine in ("lce", "ftbnn")}
     assert told["lce"].status == 0 and told["lce"].out == told["ftbnn"].out
     assert "in LCE, on 360 pictures" in command("evaluate", flatbuffer, "--engine", "lce").out
-    assert "in ftbnn-runtime, on 360 pictures" in command("evaluate", flatbuffer).out
+    evaluated = command("evaluate", flatbuffer).out
+    assert "in ftbnn-runtime, on 360 pictures" in evaluated
+    for words in ("lowest top-1: ", "most frequent mistakes: ", " taken for ", "rows: the pictures' classes"):
+        assert words in evaluated
+    # A row for each of ten classes, whose pictures are 360.
+    rows = [line.split() for line in evaluated.splitlines() if len(line.split()) == 11][1:]
+    assert [row[0] for row in rows] == list("0123456789")
+    assert sum(int(count) for row in rows for count in row[1:]) == 360
     assert "unknown engine 'lse': did you mean lce" in refused("predict", flatbuffer, "grey.png", "--engine", "lse")
     (tmp_path / "mine.keras").touch()
     (tmp_path / "run").mkdir()

@@ -292,3 +292,10 @@ def test_names_of_neighbours_cover_neither_each_other_nor_a_mark():
     assert not [(one, two) for one in names for two in names if one is not two and one.overlaps(two)]
     assert not [name for name in names for mark in marks if name.contains(*mark)]
     assert all(figure.bbox.contains(*corner) for name in names for corner in name.corners())
+
+
+def test_a_measurement_that_says_null_for_what_it_lacks_is_drawn(tmp_path):
+    a_run(tmp_path, "first", 0.81)
+    a_measurement(tmp_path, "first", 4.5, layers=None)
+    a_measurement(tmp_path, "second", 4.5, layers=[])
+    assert "4.5" in written(tmp_path)

@@ -1,6 +1,7 @@
 """Builds the runtime's library. All that is decided about its compilation stands here.
 
     python runtime/build_library.py --target aarch64 --output DIR
+    python runtime/build_library.py --target android --output jniLibs/arm64-v8a
 
 The compiler is `ziglang`, a wheel, which builds for x86-64 and aarch64 Linux wherever it runs. Where it is not
 installed, the system's `cc` builds for the machine that it runs on.
@@ -25,6 +26,40 @@ SOURCES = Path(__file__).resolve().parent / "src"
 FUZZER = SOURCES.parent / "fuzz"
 # What zig builds for, with the oldest glibc that the library runs on.
 ZIG = {"x86_64": "x86_64-linux-gnu.2.17", "aarch64": "aarch64-linux-gnu.2.17"}
+# Of 64 bits. zig has no C library of Android: musl's headers are used, whose types have the sizes of Android's, and
+# what is needed of libc.so stands in a stub that is linked in its place. No phone has run the library.
+ANDROID = "android"
+ZIG[ANDROID] = "aarch64-linux-musl"
+ANDROID_LIBC = (
+    "calloc",
+    "clock_gettime",
+    "free",
+    "malloc",
+    "memcmp",
+    "memcpy",
+    "memmove",
+    "memset",
+    "posix_memalign",
+    "realloc",
+    "strcmp",
+    "strlen",
+    "strtol",
+    "syscall",
+    "pthread_cond_broadcast",
+    "pthread_cond_destroy",
+    "pthread_cond_init",
+    "pthread_cond_signal",
+    "pthread_cond_wait",
+    "pthread_create",
+    "pthread_join",
+    "pthread_mutex_destroy",
+    "pthread_mutex_init",
+    "pthread_mutex_lock",
+    "pthread_mutex_unlock",
+    "sched_getaffinity",
+    "sched_getcpu",
+    "sched_setaffinity",
+)
 
 # LCE multiplies, then adds: a fused multiply-add rounds otherwise, and flips signs.
 COMPILE = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-psabi"]
@@ -32,6 +67,9 @@ COMPILE = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-
 FAST = ("kernel_", "steps")
 LINK = ["-pthread", "-lm"]
 LINK_LIBRARY = ["-shared", "-s", "-Wl,--no-undefined"]
+# Android's libc.so has no bcmp. Newer phones have pages of 16 KiB.
+COMPILE_ANDROID = ["-fno-builtin-bcmp", "-mno-outline-atomics"]
+LINK_ANDROID = ["-nostdlib", "-Wl,-z,max-page-size=16384"]
 # AddressSanitizer and UndefinedBehaviorSanitizer: a program stops at the first thing that C does not allow.
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g", "-O1"]
 # Files for one kind of machine, and their flags. All others are for every machine.
@@ -79,7 +117,7 @@ def build(target: str, folder: Path, command: list[str] | None = None, flags: li
     """Build the library of a machine.
 
     Arguments:
-        target: the machine, such as x86_64.
+        target: the machine, such as x86_64; or "android".
         folder: where the library is put.
         command: the compiler; by default what `compiler` finds.
         flags: further flags of compiler and linker.
@@ -91,7 +129,20 @@ def build(target: str, folder: Path, command: list[str] | None = None, flags: li
         NoCompiler: there is no compiler for that machine.
         subprocess.CalledProcessError: the compiler failed. It has told why.
     """
+    if target == ANDROID and command is None:
+        return _build_for_android(folder, flags or [])
     return _build(sources(target), LINK_LIBRARY, folder / NAME, command or compiler(target), flags or [])
+
+
+def _build_for_android(folder: Path, flags: list[str]) -> Path:
+    zig = compiler(ANDROID)
+    with tempfile.TemporaryDirectory(prefix="ftbnn-runtime-") as scratch:
+        source, stub = Path(scratch) / "libc.c", Path(scratch) / "libc.so"
+        source.write_text("".join(f"void {name}(void) {{}}\n" for name in ANDROID_LIBC))
+        made = ["-shared", "-nostdlib", "-fno-builtin", "-w", "-Wl,-soname,libc.so", str(source), "-o", str(stub)]
+        subprocess.run([*zig, *made], check=True)
+        link = [*LINK_LIBRARY, *LINK_ANDROID, str(stub)]
+        return _build(sources(ANDROID), link, folder / NAME, zig, [*COMPILE_ANDROID, *flags], libraries=[])
 
 
 def build_fuzzer(folder: Path, command: list[str] | None = None) -> Path:
@@ -116,7 +167,9 @@ def build_fuzzer(folder: Path, command: list[str] | None = None) -> Path:
     return _build(both, [], folder / "fuzz", command, SANITIZE)
 
 
-def _build(files: list[Path], link: list[str], made: Path, command: list[str], flags: list[str]) -> Path:
+def _build(
+    files: list[Path], link: list[str], made: Path, command: list[str], flags: list[str], libraries: list[str] = LINK
+) -> Path:
     made.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ftbnn-runtime-") as scratch:
         # zig fills the user's cache otherwise, or fails where that cannot be written.
@@ -136,13 +189,14 @@ def _build(files: list[Path], link: list[str], made: Path, command: list[str], f
             objects = list(pool.map(compile_one, files))
         # Beside its place, so that it takes it at once: another process may be loading the library.
         with tempfile.TemporaryDirectory(prefix=".", dir=made.parent) as beside:
-            run(*objects, "-o", Path(beside) / made.name, *link, *LINK)
+            run(*objects, "-o", Path(beside) / made.name, *link, *libraries)
             os.replace(Path(beside) / made.name, made)
     return made
 
 
 def sources(target: str) -> list[Path]:
     """The C files of a machine."""
+    target = "aarch64" if target == ANDROID else target
     return [path for path in sorted(SOURCES.glob("*.c")) if KERNELS.get(path.name, (target,))[0] == target]
 
 
@@ -173,7 +227,7 @@ def build_py(targets: list[str], *, is_needed: bool):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build the runtime's library.")
-    parser.add_argument("--target", default=machine(), help="machine, such as aarch64 (default: this one)")
+    parser.add_argument("--target", default=machine(), help="machine, such as aarch64, or android (default: this one)")
     parser.add_argument("--output", type=Path, default=Path(), metavar="DIR", help="where it is put (default: here)")
     parser.add_argument("--cc", type=shlex.split, help="compiler, such as aarch64-linux-gnu-gcc")
     parser.add_argument("--flags", type=shlex.split, help="further flags, such as --flags=-march=armv8.2-a")

@@ -33,6 +33,7 @@ NOT_OURS = {
     "python -m pytest": "these tests",
     "ruff": "CI runs it",
     "clang-format": "CI runs it",
+    "python runtime/build_library.py": "the tests in runtime/ run it",
     "ftbnn-classify": "the tests in runtime/ run it",
     "mkdocs build": "CI runs it",
     "ssh": "of the board that a test has not; tests/boards types it",
@@ -42,7 +43,7 @@ NOT_OURS = {
     "lint-imports": "CI runs it",
 }
 # Options of click and of other programs, and placeholders.
-NOT_OUR_OPTIONS = {"--help", "--use_indirect_bgemm", "--strict", "--no-NAME"}
+NOT_OUR_OPTIONS = {"--help", "--target", "--cc", "--use_indirect_bgemm", "--strict", "--no-NAME"}
 # Commands that are run, on stand-ins for the files that pages name; others are checked up to where they would begin.
 RUN = ("list", "summary", "compare", "evaluate", "predict", "benchmark", "analyze", "report")
 # What a test has not: a board, CIFAR-10, or larq-zoo's server; tests/zoo/test_pretrained.py runs the commands for it.

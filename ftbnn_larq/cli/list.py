@@ -33,26 +33,18 @@ def list_models(pattern: str, as_json: bool):
         numbers = [row["ops"], *row["macs"].values(), *row["params"].values()]
         return [*map(human, numbers), human_bytes(row["weights_bytes"])]
 
-    def weights(row) -> str:
-        return ", ".join(f"{name} ({row['top1'][name]:.1%})" for name in row["weights"]) or "-"
-
     def show():
-        columns = [
-            "model",
-            "OPs",
-            "BOPs",
-            "FLOPs",
-            "binary params",
-            "float params",
-            "size",
-            "weights (top-1)",
-            "summary",
-        ]
         if ours or not theirs:
-            table("", columns, [[row["name"], *cost(row), weights(row), row["summary"]] for row in ours])
-        if theirs:
-            rows = [[f"{row['name']}:{name}", f"{top1:.1%}"] for row in theirs for name, top1 in row["top1"].items()]
-            table("larq-zoo's, with the top-1 that larq-zoo publishes: not measured here", ["trained", "top-1"], rows)
+            columns = ["model", "OPs", "BOPs", "FLOPs", "binary params", "float params", "size", "weights", "summary"]
+            cells = [[row["name"], *cost(row), ", ".join(row["weights"]) or "-", row["summary"]] for row in ours]
+            table("", columns, cells)
+        trained = [
+            [f"{row['name']}:{name}", f"{top1:.1%}", row["top1_by"]]
+            for row in [*ours, *theirs]
+            for name, top1 in row["top1"].items()
+        ]
+        if trained:
+            table("trained networks", ["NAME:WEIGHTS", "top-1", "as measured by"], trained)
 
     emit(as_json, [*ours, *theirs], show)
 

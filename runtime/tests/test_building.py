@@ -30,6 +30,18 @@ def test_zig_builds_for_both_machines(tmp_path, target):
     assert os.listdir(tmp_path) == [build_library.NAME]
 
 
+@pytest.mark.slow
+def test_zig_builds_for_android_against_its_libc_alone(tmp_path):
+    if not build_library.has_zig(build_library.ANDROID):
+        pytest.skip("ziglang is not installed")
+    library = build_library.build(build_library.ANDROID, tmp_path).read_bytes()
+    assert int.from_bytes(library[18:20], "little") == ELF["aarch64"] and len(library) < 100_000
+    assert b"\0libc.so\0" in library and b"GLIBC" not in library and b"musl" not in library
+    # Android's libc.so has none, and compilers call it in the place of memcmp.
+    assert b"\0bcmp\0" not in library
+    assert b"\0tflite_plugin_create_delegate\0" in library
+
+
 def test_a_failing_compiler_leaves_what_was_there(tmp_path):
     (tmp_path / build_library.NAME).write_text("older")
     with pytest.raises(subprocess.CalledProcessError):

@@ -44,8 +44,8 @@ def test_the_zoo_is_listed(tmp_path):
     assert version.status == table.status == 0
     assert [row["name"] for row in document.out] == [*zoo.list_models(), *peers.NAMES]
     assert all(name in table.out for name in zoo.list_models())
-    assert re.search(r"ftbnn_r18_pure .* cifar10 \(\d\d\.\d%\)", table.out)
-    assert re.search(r"larq_zoo:QuickNet:imagenet +63\.3%", table.out)
+    assert re.search(r"ftbnn_r18_pure:cifar10 +\d\d\.\d% +ftbnn-larq", table.out)
+    assert re.search(r"larq_zoo:QuickNet:imagenet +63\.3% +larq-zoo", table.out)
 
 
 # And what the line quotes or proposes.

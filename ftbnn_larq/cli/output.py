@@ -27,8 +27,12 @@ def emit(as_json: bool, document, show: Callable[[], None]) -> None:
         show()
 
 
-def table(title: str, columns: list[str], rows: list[list]) -> None:
-    """A table on standard output; columns whose first cell is a number or ends in a unit stand right."""
+def table(title: str, columns: list[str], rows: list[list], *, whole_names: bool = False) -> None:
+    """A table on standard output; columns whose first cell is a number or ends in a unit stand right.
+
+    Arguments:
+        whole_names: whether the first column is never folded.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -40,8 +44,7 @@ def table(title: str, columns: list[str], rows: list[list]) -> None:
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for index, column in enumerate(columns):
         numeric = bool(rows) and str(rows[0][index])[:1].isdigit()
-        # What a row is about stays whole where there is room for little.
-        least = min(30, max((len(str(row[0])) for row in rows), default=0)) if index == 0 else None
+        least = max((len(str(row[0])) for row in rows), default=0) if whole_names and index == 0 else None
         grid.add_column(column, justify="right" if numeric else "left", overflow="fold", min_width=least)
     for row in rows:
         grid.add_row(*(Text(str(cell)) for cell in row))

@@ -33,6 +33,5 @@ def test_engines_that_cannot_be_measured(refused):
         (("--engine", "lce,lce"), "engine 'lce,lce': lce, ftbnn, or both"),
         (("--engine", "ftbnn", "--kernel", "indirect"), "unknown kernel 'indirect'"),
         (("--kernel", "portable"), "unknown kernel 'portable': known: default, indirect, reference (engine lce)"),
-        (("--engine", "ftbnn", "--on", "local"), "engine ftbnn: on local LCE's benchmark tool runs"),
     ):
         assert words in refused("benchmark", PLAIN, *arguments)

@@ -30,12 +30,14 @@ class UnknownNameError(FtbnnError, ValueError):
     """An unknown name: of a model, data set, option, key or choice. The message gives the nearest known names."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = ""):
-        known, name = sorted(known), str(name)
+        known, text = sorted(known), str(name)
         # Comparing takes a time that grows with the square of the name.
-        name = name if len(name) <= 80 else f"{name[:80]}..."
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        text = text if len(text) <= 80 else f"{text[:80]}..."
+        near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
+        # What is no word, such as None, has no quotes.
+        told = repr(text) if isinstance(name, str) else text
         offer = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known[:12])}"
-        super().__init__(f"unknown {kind} {name!r}: {offer}{' ' + hint if hint else ''}")
+        super().__init__(f"unknown {kind} {told}: {offer}{' ' + hint if hint else ''}")
 
 
 class ConfigError(FtbnnError, ValueError):

@@ -13,7 +13,7 @@ def table() -> list[str]:
     scratch = {each.dataset: each for each in variants if "init_from=" not in each.recipe}
     both = [(tuned[name], scratch[name]) for name in sorted(tuned, key=_order) if name in scratch]
     if not both:
-        return ["Nothing has been trained yet."]
+        return ["Not measured yet."]
     rows = [
         [_in_words(one.dataset), one.percent, other.percent, f"{100 * (one.top1 - other.top1):+.1f}"]
         for one, other in both

@@ -252,5 +252,5 @@ def test_without_a_run_it_takes_a_random_network_and_says_so(tmp_path, command):
 def test_what_is_no_run_and_no_picture_is_refused(refused, trained, tmp_path):
     assert "is not a run" in refused("analyze", "linearity", tmp_path)
     assert "no such run" in refused("analyze", "linearity", "none")
-    assert "picture.png" in refused("analyze", "linearity", trained.run, "-o", "picture.pdf")
+    assert "ends in .png" in refused("analyze", "linearity", trained.run, "-o", "picture.pdf")
     assert "--pictures" in refused("analyze", "linearity", trained.run, "--pictures", 1)

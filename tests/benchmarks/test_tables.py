@@ -142,7 +142,7 @@ def test_small_float_networks_are_told_beside_ours_once_they_were_measured(tmp_p
 
 
 def test_fine_tuning_is_set_beside_a_training_from_nothing_on_the_same_pictures(studied):
-    assert finetuning.table() == ["Nothing has been trained yet."]
+    assert finetuning.table() == ["Not measured yet."]
     common = {**results.read("path")[0], "study": "finetune", "model": "ftbnn_r18_pure", "options": "{}", "width": 32}
     few, more = ("cifar100 classes=10 pictures=20", "cifar100 classes=10 pictures=100")
     start, nothing = "finetune init_from='ftbnn_r18_pure:cifar10'", "finetune head_epochs=0"

@@ -8,6 +8,7 @@ It lives as long as it can, so that a case costs no import. A case that kills it
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import json
 import logging
 import os
@@ -33,6 +34,8 @@ def main() -> None:
     from ftbnn_larq import cli  # noqa: F401 (asks for Keras 2)
     from tests.fuzz import kinds
 
+    # With TensorFlow: not in the time of the first case that needs it.
+    importlib.import_module("larq")
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         seed, kind = int(line), sys.argv[1] if len(sys.argv) > 1 else None

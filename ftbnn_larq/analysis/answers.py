@@ -11,7 +11,9 @@ from collections import Counter
 import numpy as np
 
 from ftbnn_larq.data import DataConfig
+from ftbnn_larq.data.pictures import as_image
 from ftbnn_larq.documents import Answers, Confusion, Mistake, OfClass
+from ftbnn_runtime.pictures import restore
 
 # All pairs of 100 classes.
 MOST_CONFUSIONS = 10_000
@@ -87,10 +89,7 @@ class Tally:
 
 def _thumbnail(picture: np.ndarray, config: DataConfig) -> str:
     """A small PNG of a normalized picture, in Base64."""
-    from PIL import Image
-
-    pixels = np.clip((picture * config.std + config.mean) * 255, 0, 255).round().astype(np.uint8)
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    image = as_image(restore(picture, config.mean, config.std))
     image.thumbnail((SIDE, SIDE))
     if image.mode == "RGB":
         # 256 colors are enough to see what it is, in a third of the bytes.

@@ -264,25 +264,21 @@ def _agreement(file: Path, expected, answers) -> dict:
 
 def _as_file(file: Path, picture) -> tuple:
     """What a file of a picture holds, uint8 (h, w, c), and that prepared for the network, float32 (1, h, w, c)."""
-    import numpy as np
-
-    from ftbnn_runtime.pictures import normalise
+    from ftbnn_runtime.pictures import normalise, restore
 
     config = data_config_beside(file)
-    mean, std = np.array(config.mean or 0), np.array(config.std or 1 / 255)
-    pixels = np.rint((picture * std + mean) * 255).clip(0, 255).astype(np.uint8)
+    pixels = restore(picture, config.mean, config.std)
     return pixels, normalise(pixels, config.mean, config.std)[None]
 
 
 def _check_command(board: Board, version: str, file: Path, pixels, expected) -> None:
     """The command that people type gives this machine's answer too: of a picture file that Pillow reads there."""
-    from PIL import Image
-
     from ftbnn_larq.analysis import scores
+    from ftbnn_larq.data.pictures import as_image
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture.png"
-        Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(path)
+        as_image(pixels).save(path)
         there = board.put(path, ".png", passing=True)
     done = board.execute([f"{version}/classify", there, "--top", "1", "--json"], seconds=STEP_SECONDS)
     try:

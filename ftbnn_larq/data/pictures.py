@@ -99,6 +99,13 @@ def read_picture(path: str | Path):
     return upright(array, turned)
 
 
+def as_image(pixels):
+    """A Pillow image of uint8 pixels (h, w, c), grey or RGB."""
+    from PIL import Image
+
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
 def _load(picture, path) -> None:
     if picture.mode in ("I", "F"):
         raise DataError(f"{path}: its pixels have 32 bits, whose range is unknown: store it with 8 or 16 bits")

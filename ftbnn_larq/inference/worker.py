@@ -78,12 +78,13 @@ _ANSWERS = {"predict": _predict, "outputs": _outputs, "time": _time}
 
 def _peak_memory_mb() -> float:
     """Peak resident memory of this process, in MiB."""
-    try:
-        with open("/proc/self/status") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:")) / 1024
-    except (OSError, StopIteration):
+    from ftbnn_runtime.worker import peak_memory_mb
+
+    found = peak_memory_mb()
+    if found is None:
         # Only without /proc: on Linux this figure would include the parent's memory at the fork.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return found
 
 
 if __name__ == "__main__":

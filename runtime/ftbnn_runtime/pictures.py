@@ -158,3 +158,9 @@ def normalise(picture: np.ndarray, mean: tuple[float, ...], std: tuple[float, ..
         # Whole numbers, which the divisions would round.
         return pixels
     return (pixels / np.float32(255) - np.array(mean, np.float32)) / np.array(std, np.float32)
+
+
+def restore(picture: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
+    """The uint8 pixels that `normalise` made a float32 picture of; without mean and std they are as they were."""
+    pixels = (picture * np.array(std or 1 / 255) + np.array(mean or 0)) * 255
+    return np.rint(pixels).clip(0, 255).astype(np.uint8)

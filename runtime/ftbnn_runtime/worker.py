@@ -46,7 +46,7 @@ def main(path: str, options: str = "{}") -> None:
                 answer({"scores": scores.shape}, scores.astype("<f4").tobytes())
             else:
                 times = network.time(request["warmup"], request["runs"], pictures)
-                answer({"times_ms": times, "peak_memory_mb": _peak_memory_mb()})
+                answer({"times_ms": times, "peak_memory_mb": peak_memory_mb()})
     except Exception as error:  # whatever the interpreter raises is reported by the program that asks
         answer({"error": one_line(error)})
         sys.exit(2)
@@ -59,7 +59,7 @@ def _read(size: int) -> bytes:
     return found
 
 
-def _peak_memory_mb() -> float | None:
+def peak_memory_mb() -> float | None:
     """Peak resident memory of this process, Python included, in MiB; None where the system does not tell."""
     try:
         with open("/proc/self/status") as file:

@@ -23,8 +23,10 @@ if not least <= sys.version_info[:2] < below:
         + f'.uv/bin/uv venv --seed --allow-existing -p "{wanted}" && . .venv/bin/activate && .uv/bin/uv pip install .'
     )
 
-sys.path.insert(0, str(Path(__file__).resolve().with_name("runtime")))
+sys.path[:0] = [str(Path(__file__).resolve().with_name(folder)) for folder in ("runtime", "native")]
+import build_kernels  # noqa: E402
 import build_library  # noqa: E402
 
-# For this kind of machine and for boards, so that bringing the runtime to one needs no compiler.
-setup(cmdclass={"build_py": build_library.build_py(list(build_library.ZIG), is_needed=False)})
+# The runtime for this kind of machine and for boards, so that bringing it to one needs no compiler.
+runtime = build_library.build_py(["x86_64", "aarch64"], is_needed=False)
+setup(cmdclass={"build_py": build_kernels.build_py(runtime)})

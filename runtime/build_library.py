@@ -64,7 +64,7 @@ ANDROID_LIBC = (
 # LCE multiplies, then adds: a fused multiply-add rounds otherwise, and flips signs.
 COMPILE = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-psabi"]
 # What runs for each pixel is made fast, the rest small.
-FAST = ("kernel_", "steps")
+FAST = ("kernel_", "steps", "passes")
 LINK = ["-pthread", "-lm"]
 LINK_LIBRARY = ["-shared", "-s", "-Wl,--no-undefined"]
 # Android's libc.so has no bcmp. Newer phones have pages of 16 KiB.
@@ -131,7 +131,7 @@ def build(target: str, folder: Path, command: list[str] | None = None, flags: li
     """
     if target == ANDROID and command is None:
         return _build_for_android(folder, flags or [])
-    return _build(sources(target), LINK_LIBRARY, folder / NAME, command or compiler(target), flags or [])
+    return compile_files(sources(target), LINK_LIBRARY, folder / NAME, command or compiler(target), flags or [])
 
 
 def _build_for_android(folder: Path, flags: list[str]) -> Path:
@@ -142,7 +142,7 @@ def _build_for_android(folder: Path, flags: list[str]) -> Path:
         made = ["-shared", "-nostdlib", "-fno-builtin", "-w", "-Wl,-soname,libc.so", str(source), "-o", str(stub)]
         subprocess.run([*zig, *made], check=True)
         link = [*LINK_LIBRARY, *LINK_ANDROID, str(stub)]
-        return _build(sources(ANDROID), link, folder / NAME, zig, [*COMPILE_ANDROID, *flags], libraries=[])
+        return compile_files(sources(ANDROID), link, folder / NAME, zig, [*COMPILE_ANDROID, *flags], libraries=[])
 
 
 def build_fuzzer(folder: Path, command: list[str] | None = None) -> Path:
@@ -164,12 +164,13 @@ def build_fuzzer(folder: Path, command: list[str] | None = None) -> Path:
         except (OSError, subprocess.CalledProcessError) as error:
             raise NoCompiler(f"{shlex.join(command)} has no AddressSanitizer: install gcc, or clang") from error
     both = [*sources(machine()), *sorted(FUZZER.glob("*.c"))]
-    return _build(both, [], folder / "fuzz", command, SANITIZE)
+    return compile_files(both, [], folder / "fuzz", command, SANITIZE)
 
 
-def _build(
+def compile_files(
     files: list[Path], link: list[str], made: Path, command: list[str], flags: list[str], libraries: list[str] = LINK
 ) -> Path:
+    """Compile C files and link them to `made`, a library or a program. Raises subprocess.CalledProcessError."""
     made.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ftbnn-runtime-") as scratch:
         # zig fills the user's cache otherwise, or fails where that cannot be written.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import larq as lq
 import tensorflow as tf
 
+from ftbnn_larq.models import native
+
 _serializable = tf.keras.utils.register_keras_serializable("ftbnn_larq")
 
 
@@ -52,17 +54,22 @@ class BinaryConv2D(lq.layers.QuantConv2D):
             a processor without `arithmetic` this gives what one with it computes, apart from the order of sums.
         binary_weights: False to use the latent weights instead of their signs: the first step of the two-step
             schedule.
+        native: True to train by the kernels of `native`, where they have this layer's form.
     """
 
     arithmetic = "float32"
     emulated = False
     binary_weights = True
+    native = False
 
     def call(self, inputs, training=None):
         if self.binary_weights and (training is False or not self._has_fast_form):
             return super().call(inputs)
         with lq.context.quantized_scope(self.binary_weights):
             kernel = tf.convert_to_tensor(self.kernel)
+        if self._is_native(inputs):
+            options = {"arithmetic": self.arithmetic, "emulated": self.emulated}
+            return native.binary_conv(inputs, kernel, stride=self.strides[0], same=self.padding == "same", **options)
         # The gradient of a cast is a cast back, so gradients are rounded where values are.
         factors = _is_negative(inputs, self.input_quantizer, self.arithmetic), tf.cast(-2 * kernel, self.arithmetic)
         if self.emulated:
@@ -82,17 +89,33 @@ class BinaryConv2D(lq.layers.QuantConv2D):
             and self.activation in (None, tf.keras.activations.linear)
         )
 
+    def _is_native(self, inputs) -> bool:
+        return (
+            self.native
+            and self.binary_weights
+            and inputs.dtype == tf.float32
+            and type(self.input_quantizer) is lq.quantizers.ApproxSign
+            and self.strides[0] == self.strides[1]
+        )
+
     def _jit_compiled_convolution_op(self, inputs, kernel):
         return self.convolution_op(inputs, kernel)
 
 
 def train_with(
-    model: tf.keras.Model, *, arithmetic: str = "float32", emulated: bool = False, binary_weights: bool = True
+    model: tf.keras.Model,
+    *,
+    arithmetic: str = "float32",
+    emulated: bool = False,
+    binary_weights: bool = True,
+    native: bool = False,
 ) -> None:
-    """Set these attributes on every `BinaryConv2D` of `model`. Call it before the model is traced."""
+    """Set these attributes on every layer of `model` that has them. Call it before the model is traced."""
+    chosen = {"arithmetic": arithmetic, "emulated": emulated, "binary_weights": binary_weights, "native": native}
     for layer in model.layers:
-        if isinstance(layer, BinaryConv2D):
-            layer.arithmetic, layer.emulated, layer.binary_weights = arithmetic, emulated, binary_weights
+        for name, value in chosen.items():
+            if hasattr(type(layer), name):
+                setattr(layer, name, value)
 
 
 def binary_conv(
@@ -173,7 +196,12 @@ class ShuffleChannels(tf.keras.layers.Layer):
         how: "rotate": each group gets the channels of the group `turn` places further. "interleave": each group gets
             some channels of every group (ShuffleNet, arXiv 1707.01083).
         turn: distance in groups, for "rotate".
+
+    Attributes:
+        native: True to train by the kernels of `native`.
     """
+
+    native = False
 
     def __init__(self, groups: int, how: str = "rotate", turn: int = 1, **kwargs):
         super().__init__(**kwargs)
@@ -190,7 +218,8 @@ class ShuffleChannels(tf.keras.layers.Layer):
     def call(self, inputs):
         order = self.order(inputs.shape[-1])
         if self.how == "rotate":
-            return _rotate(inputs, order[0])
+            rotate = native.rotate if self.native and inputs.dtype == tf.float32 else _rotate
+            return rotate(inputs, order[0])
         return tf.gather(inputs, order, axis=-1)
 
     def get_config(self):

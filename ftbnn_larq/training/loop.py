@@ -20,7 +20,7 @@ from ftbnn_larq.data import load as load_data
 from ftbnn_larq.documents import Network, Result, Scores, Training
 from ftbnn_larq.errors import ConfigError, TrainingError, TrainingInterrupted
 from ftbnn_larq.files import remove_leftovers
-from ftbnn_larq.models import ends
+from ftbnn_larq.models import ends, native
 from ftbnn_larq.models.layers import train_with
 from ftbnn_larq.models.weights import load_weights
 from ftbnn_larq.recipe import Recipe
@@ -234,7 +234,12 @@ class _Training:
 
     def _compiled(self, part: Part) -> Student:
         how = self.how
-        train_with(self.network, **precision.attributes(how.precision), binary_weights=part.binary)
+        train_with(
+            self.network,
+            **precision.attributes(how.precision),
+            binary_weights=part.binary,
+            native=native.why_missing() is None,
+        )
         logits = ends.up_to_logits(self.network)
         with self.strategy.scope():
             model = Student(logits.inputs, logits.outputs, name=self.network.name)

@@ -57,7 +57,17 @@ def library(target: str | None = None) -> Path:
 
 def _build(path: Path, target: str) -> None:
     builder = _HERE.parent / "build_library.py"
-    newest = max(source.stat().st_mtime for source in [builder, *(_HERE.parent / "src").iterdir()])
+    sources = [builder, *(_HERE.parent / "src").iterdir()]
+    build_if_older(path, sources, [str(builder), "--target", target, "--output", str(path.parent)])
+
+
+def build_if_older(path: Path, sources: list[Path], arguments: list[str]) -> None:
+    """Build a library by Python and `arguments`, unless it is newer than `sources`; one process at a time.
+
+    Raises:
+        Error: it cannot be built.
+    """
+    newest = max(source.stat().st_mtime for source in sources)
 
     def is_new() -> bool:
         return path.is_file() and path.stat().st_mtime >= newest
@@ -70,12 +80,11 @@ def _build(path: Path, target: str) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if is_new():
                 return
-            command = [sys.executable, str(builder), "--target", target, "--output", str(path.parent)]
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+            done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, errors="replace")
     except OSError as error:
-        raise Error(f"the library of ftbnn-runtime cannot be built: {one_line(error)}") from error
+        raise Error(f"{path.name} cannot be built: {one_line(error)}") from error
     if done.returncode:
-        raise Error(f"the library of ftbnn-runtime cannot be built: {one_line(done.stderr)}")
+        raise Error(f"{path.name} cannot be built: {one_line(done.stderr)}")
 
 
 def isa() -> str:

@@ -1,0 +1,138 @@
+"""The kernels of a training step compute what TensorFlow's operators compute."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ftbnn_larq import zoo
+from ftbnn_larq.models import native, nonlinearities
+from ftbnn_larq.models.layers import ShuffleChannels, binary_conv, train_with
+from ftbnn_larq.training import precision
+
+pytestmark = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))
+
+needs_bfloat16 = pytest.mark.skipif(
+    precision.attributes("bfloat16")["emulated"], reason="this processor has no AVX-512 to convolve bfloat16 with"
+)
+
+
+def both(layer, x):
+    """Values and gradients of a layer, by TensorFlow's operators and by the kernels."""
+    layer(x)
+    found = []
+    for layer.native in (False, True):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(tf.sin(y))
+        found.append([y, *tape.gradient(loss, [x, *layer.trainable_weights])])
+    return zip(*found, strict=True)
+
+
+def assert_close(one, other, tolerance=1e-5):
+    assert one.shape == other.shape
+    assert np.abs(one - other).max() <= tolerance * max(1, np.abs(one).max())
+
+
+@pytest.mark.parametrize("side", [4, 9])
+@pytest.mark.parametrize("channels, filters, groups", [(24, 24, 1), (64, 32, 4), (24, 96, 4), (3, 5, 1), (192, 48, 6)])
+@pytest.mark.parametrize("kernel_size", [1, 3, 4])
+@pytest.mark.parametrize("strides", [1, 2])
+def test_a_binary_convolution(strides, kernel_size, channels, filters, groups, side):
+    layer = binary_conv(filters, kernel_size, strides=strides, groups=groups)
+    # Zeros too, of which the sign is +1.
+    x = tf.round(4 * tf.random.stateless_normal((3, side, side + 1, channels), (1, 2))) / 4
+    values, *gradients = both(layer, x)
+    np.testing.assert_array_equal(*values)
+    for pair in gradients:
+        assert_close(*pair)
+    layer.padding = "valid"
+    np.testing.assert_array_equal(*next(both(layer, x)))
+
+
+@pytest.mark.parametrize("emulated", [True, pytest.param(False, marks=needs_bfloat16)])
+def test_a_binary_convolution_whose_gradients_are_bfloat16(emulated):
+    layer, x = binary_conv(128, groups=4), tf.random.stateless_normal((4, 9, 9, 128), (1, 2))
+    layer.arithmetic, layer.emulated = "bfloat16", emulated
+    values, *gradients = both(layer, x)
+    np.testing.assert_array_equal(*values)
+    for one, other in gradients:
+        assert np.linalg.norm(one - other) < 0.01 * np.linalg.norm(other)
+
+
+@pytest.mark.parametrize("sharing", ["channel", "layer"])
+@pytest.mark.parametrize("shape", [(3, 5, 7, 70), (700, 3), (1, 1, 1, 1)])
+def test_fprelu(shape, sharing):
+    layer = nonlinearities.create("fprelu", slopes=(1.5, 0.25), sharing=sharing)
+    for pair in both(layer, tf.round(4 * tf.random.stateless_normal(shape, (1, 2))) / 4):
+        assert_close(*pair)
+
+
+def test_a_rotation_of_channels():
+    layer, x = ShuffleChannels(6, turn=2), tf.random.stateless_normal((3, 5, 7, 24), (1, 2))
+    for pair in both(layer, x):
+        np.testing.assert_array_equal(*pair)
+
+
+def test_a_step_of_a_network():
+    """One step from the same weights: the gradients of all of them differ by rounding."""
+    found = []
+    pictures = tf.random.stateless_uniform((8, 32, 32, 3), (1, 2))
+    for is_native in (False, True):
+        tf.keras.utils.set_random_seed(1)
+        network = zoo.create_model("ftbnn_r18", input_shape=(32, 32, 3), num_classes=10, width=16, units=(1, 1, 1, 1))
+        train_with(network, native=is_native)
+
+        @tf.function
+        def step(network=network):
+            with tf.GradientTape() as tape:
+                loss = -tf.reduce_mean(tf.math.log(network(pictures, training=True)[:, 0]))
+            return [loss, *tape.gradient(loss, network.trainable_weights)]
+
+        found.append(step())
+    for one, other in zip(*found, strict=True):
+        assert_close(one.numpy(), other.numpy(), 1e-4)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda ops, x: ops.ftbnn_binary_conv(x=x, kernel=tf.ones((3, 3, 5, 8)), stride=1, same=True),
+        lambda ops, x: ops.ftbnn_binary_conv(x=x, kernel=tf.ones((3, 3, 2, 7)), stride=1, same=True),
+        lambda ops, x: ops.ftbnn_binary_conv(x=x, kernel=tf.ones((3, 3, 4, 8)), stride=0, same=True),
+        lambda ops, x: ops.ftbnn_binary_conv(x=x[0], kernel=tf.ones((3, 3, 4, 8)), stride=1, same=True),
+        lambda ops, x: ops.ftbnn_sign_gradient(x=x, upstream=x[:1]),
+        lambda ops, x: ops.ftbnn_two_slopes(x=x, p=tf.ones(3), n=tf.ones(3)),
+        lambda ops, x: ops.ftbnn_two_slopes_gradient(x=x, p=tf.ones(4), n=tf.ones(4), upstream=x[:1]),
+        lambda ops, x: ops.ftbnn_rotate(x=x, first=5),
+    ],
+)
+def test_what_does_not_fit_is_refused(call):
+    with pytest.raises((tf.errors.InvalidArgumentError, tf.errors.UnknownError)):
+        call(native._operators(), tf.ones((2, 6, 6, 4)))
+
+
+def test_results_are_the_same_with_any_number_of_threads():
+    code = """
+import hashlib, sys
+import tensorflow as tf
+tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
+from ftbnn_larq.models import native
+x = tf.random.stateless_normal((64, 16, 16, 48), (1, 2))
+p, n = tf.random.stateless_normal((2, 48), (3, 4))
+ops = native._operators()
+kernel = tf.sign(tf.random.stateless_normal((3, 3, 48, 48), (5, 6)))
+made = [ops.ftbnn_binary_conv(x=x, kernel=kernel, stride=1, same=True)]
+made += ops.ftbnn_two_slopes_gradient(x=x, p=p, n=n, upstream=x)
+print(hashlib.sha256(b"".join(each.numpy().tobytes() for each in made)).hexdigest())
+"""
+    one, three = (
+        subprocess.run([sys.executable, "-c", code, count], capture_output=True, text=True, check=True).stdout
+        for count in ("1", "3")
+    )
+    assert one == three != ""

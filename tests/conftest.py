@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -172,27 +173,37 @@ def _run_written(*arguments, cwd) -> SimpleNamespace:
     return _told(arguments, status, out.getvalue(), err.getvalue())
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory) -> SimpleNamespace:
-    """`NETWORK` after four epochs of digits, and its flatbuffer: `folder`, `run`, `result`, `conversion`.
-
-    The first of pytest's workers that needs it trains; each has a copy.
-    """
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
+    """A copy of the folder that `make` fills; the first of pytest's workers that needs it does."""
     mine = tmp_path_factory.getbasetemp()
-    ours = (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "trained-once"
+    ours = (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / f"{name}-once"
     ours.mkdir(exist_ok=True)
-    told = ours / "told.json"
+    made, done = ours / "made", ours / "done"
     with (ours / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not told.is_file():
-            training = _run_written("train", *NETWORK, "--epochs", 4, "--json", cwd=ours)
-            assert training.status == 0, training.err
-            conversion = _run_written("convert", "--to", "tflite", "--json", cwd=ours)
-            assert conversion.status == 0, conversion.err
-            told.write_text(json.dumps({"result": training.out, "conversion": conversion.out, "log": training.err}))
-    folder = tmp_path_factory.mktemp("trained")
-    shutil.copytree(ours / "runs", folder / "runs")
-    found = json.loads(told.read_text())
+        if not done.exists():
+            # What a test that failed in here has left.
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir()
+            make(made)
+            done.touch()
+    return Path(shutil.copytree(made, tmp_path_factory.mktemp(name) / name))
+
+
+def _train_and_convert(folder: Path) -> None:
+    training = _run_written("train", *NETWORK, "--epochs", 4, "--json", cwd=folder)
+    assert training.status == 0, training.err
+    conversion = _run_written("convert", "--to", "tflite", "--json", cwd=folder)
+    assert conversion.status == 0, conversion.err
+    told = {"result": training.out, "conversion": conversion.out, "log": training.err}
+    (folder / "told.json").write_text(json.dumps(told))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> SimpleNamespace:
+    """`NETWORK` after four epochs of digits, and its flatbuffer: `folder`, `run`, `result`, `conversion`."""
+    folder = made_once(tmp_path_factory, "trained", _train_and_convert)
+    found = json.loads((folder / "told.json").read_text())
     run, flatbuffer = folder / found["result"]["run"], folder / found["conversion"]["path"]
     return SimpleNamespace(folder=folder, run=run, flatbuffer=flatbuffer, **found)
 

@@ -22,7 +22,7 @@ from ftbnn_larq.models.weights import load_weights, read_description, save_compa
 from ftbnn_larq.training import sources
 from ftbnn_larq.zoo import register
 from ftbnn_larq.zoo.trained import load_run
-from tests.conftest import OPTIONS, about
+from tests.conftest import OPTIONS, about, made_once
 
 # Of a network whose description nobody reads.
 DESCRIBED = Training(Network("ftbnn_r18_pure", {}, (8, 8, 1), 4), DataConfig("shades", (8, 8, 1), tuple("abcd")))
@@ -31,9 +31,7 @@ DESCRIBED = Training(Network("ftbnn_r18_pure", {}, (8, 8, 1), 4), DataConfig("sh
 @pytest.fixture(scope="module")
 def library(trained, tmp_path_factory):
     """A zoo that publishes the network of `trained`."""
-    here = tmp_path_factory.mktemp("weights")
-    publish(trained.run, here)
-    return here
+    return made_once(tmp_path_factory, "weights", lambda folder: publish(trained.run, folder))
 
 
 @pytest.fixture

@@ -103,6 +103,13 @@ def line_of_refusal(result) -> str:
     return told[0]
 
 
+def pytest_configure(config):
+    """One cache for all that compile the runtime's library: the checkout's, wheels, those for other machines."""
+    if cache := getattr(config, "cache", None):
+        for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"):
+            os.environ.setdefault(name, str(cache.mkdir("zig")))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """What needs the training of `trained` is slow; other tests say it themselves."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import itertools
 import json
 import os
 import shutil
@@ -111,11 +112,22 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """What needs the training of `trained` is slow; other tests say it themselves."""
+def pytest_collection_modifyitems(config, items):
+    """What needs the training of `trained` is slow; other tests say it themselves.
+
+    Each worker begins with modules that have slow tests, and ends with quick ones: xdist gives it a row of neighbours,
+    and who has done its row takes half of what another has left.
+    """
     for item in items:
         if "trained" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
+    slow, quick = [], []
+    for _, module in itertools.groupby(items, key=lambda item: item.path):
+        module = list(module)
+        (slow if any(item.get_closest_marker("slow") for item in module) else quick).append(module)
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    rows = [[*slow[worker::workers], *quick[worker::workers]] for worker in range(workers)]
+    items[:] = [item for row in rows for module in row for item in module]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import NETWORK, OPTIONS, ROOT, about, run_command
+from tests.conftest import NETWORK, OPTIONS, ROOT, about
 
 
 def test_a_run_holds_what_later_commands_and_people_need(trained):
@@ -148,11 +148,11 @@ def _datasets(file) -> dict:
     return found
 
 
-def test_a_damaged_checkpoint_is_skipped_with_a_word(trained, tmp_path):
+def test_a_damaged_checkpoint_is_skipped_with_a_word(trained, tmp_path, command):
     run = shutil.copytree(trained.run, tmp_path / "run")
     newest = sorted((run / "checkpoints").glob("*.weights.h5"))[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
-    resumed = run_command("train", "--resume", run, "--json", cwd=tmp_path)
+    resumed = command("train", "--resume", run, "--json")
     assert resumed.status == 0, resumed.err
     assert "a damaged checkpoint is skipped" in resumed.err
     assert resumed.out["epochs"] == 4

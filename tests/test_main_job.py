@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import NETWORK, OPTIONS, ROOT, about
+from tests.conftest import NETWORK, OPTIONS, ROOT, about, run_command
 
 
 def test_a_run_holds_what_later_commands_and_people_need(trained):
@@ -148,11 +148,12 @@ def _datasets(file) -> dict:
     return found
 
 
-def test_a_damaged_checkpoint_is_skipped_with_a_word(trained, tmp_path, command):
+def test_a_damaged_checkpoint_is_skipped_with_a_word(trained, tmp_path):
     run = shutil.copytree(trained.run, tmp_path / "run")
     newest = sorted((run / "checkpoints").glob("*.weights.h5"))[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
-    resumed = command("train", "--resume", run, "--json")
+    # In a process of its own: within the tests pytest takes what is logged.
+    resumed = run_command("train", "--resume", run, "--json", cwd=tmp_path)
     assert resumed.status == 0, resumed.err
     assert "a damaged checkpoint is skipped" in resumed.err
     assert resumed.out["epochs"] == 4

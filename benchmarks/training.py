@@ -80,12 +80,14 @@ def with_larqs_layers(model):
 
 def contenders(width: int, input_shape: tuple, classes: int) -> dict:
     """Networks with random weights that end in probabilities; what is ours takes bfloat16 if the machine has it."""
+    from ftbnn_larq.models import native
     from ftbnn_larq.models.layers import train_with
     from ftbnn_larq.training import precision
 
     arguments = {"input_shape": input_shape, "num_classes": classes, "width": width}
     found = {
         "ftbnn_r18": zoo.create_model("ftbnn_r18", **arguments),
+        "ftbnn_r18, TensorFlow's operators": zoo.create_model("ftbnn_r18", **arguments),
         "ftbnn_r18, float32": zoo.create_model("ftbnn_r18", **arguments),
         "ftbnn_r18_pure": zoo.create_model("ftbnn_r18_pure", **arguments),
         "float ResNet-18": float_resnet(width, input_shape, classes),
@@ -93,8 +95,11 @@ def contenders(width: int, input_shape: tuple, classes: int) -> dict:
         "ftbnn_r18_pure, Larq's layers": with_larqs_layers(zoo.create_model("ftbnn_r18_pure", **arguments)),
         "ftbnn_r18, Larq's grouped layers": with_larqs_layers(zoo.create_model("ftbnn_r18", **arguments)),
     }
-    for name in ("ftbnn_r18", "ftbnn_r18_pure"):
-        train_with(found[name], arithmetic=precision.resolve("auto"))
+    has_kernels = native.why_missing() is None
+    for name in ("ftbnn_r18", "ftbnn_r18_pure", "ftbnn_r18, TensorFlow's operators"):
+        is_native = has_kernels and "TensorFlow" not in name
+        train_with(found[name], arithmetic=precision.resolve("auto"), native=is_native)
+    train_with(found["ftbnn_r18, float32"], native=has_kernels)
     return found
 
 

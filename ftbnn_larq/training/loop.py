@@ -162,6 +162,8 @@ class _Training:
     ):
         self.data, self.how, self.strategy, self.seed = data, how, strategy, run.config.seed
         self.steps = data.train.examples // how.batch_size
+        if reason := native.why_missing():
+            on_event(f"a training step takes TensorFlow's own operators, not the kernels of native/: {reason}")
         with strategy.scope():
             # The teacher comes first. It is refused more often than the network, and the seed below is set after it.
             self.teacher = sources.teacher(how.teacher, data, on_event) if how.teacher else None

@@ -100,7 +100,7 @@ def benchmark(
 
     # Refused before anything is built, loaded or sent.
     wanted = {name: options[name] for name in ("runs", "warmup", "kernel", "pictures", "tool", "runner", "verify")}
-    check(parse_target(on), threads, list(engines), profile=profile, **wanted)
+    check(parse_target(on), threads, list(engines), **wanted)
     files = files or (str(newest_flatbuffer()),)
     made = any(is_converted(file) or networks.is_network(file) for file in files)
     if options["verify"] or options["pictures"] == "test" or made:
@@ -115,9 +115,10 @@ def benchmark(
             say(f"what was measured until then is kept in {journal.path}")
         raise
     picture = journal.path.with_suffix(".png")
-    if profile:
+    has_profile = any("layers" in result for result in results)
+    if has_profile:
         draw_operators(results, picture)
-    emit(as_json, results, lambda: _show(results, journal.path, picture if profile else None))
+    emit(as_json, results, lambda: _show(results, journal.path, picture if has_profile else None))
 
 
 def _check_files(files: tuple[str, ...], options: dict) -> None:
@@ -197,7 +198,9 @@ def _show_profile(result: dict) -> None:
         [layer["layer"], layer["type"], _ms(layer["ms"]), f"{layer['ms'] / whole:.1%}"]
         for layer in result["layers"][:10]
     ]
-    if result["on"] == "host":
+    if result["engine"] == "ftbnn":
+        click.echo("A step of ftbnn-runtime does the work of several operators. What TFLite runs itself is one row.")
+    elif result["on"] == "host":
         click.echo("Each operator was timed by itself: together they need not take what the whole does.")
     table("the slowest layers", ["layer", "operator", "ms", "share"], rows)
 

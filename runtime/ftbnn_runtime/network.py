@@ -73,9 +73,7 @@ class Network:
         """Time inferences on a picture, float32 (h, w, c), by step; see `profile.measure`."""
         self._put(picture)
         # The stock interpreters ask a delegate for its pointer in the same way.
-        return profile.measure(
-            self._interpreter.invoke, self._delegate._get_native_delegate_pointer().value, warmup, runs
-        )
+        return profile.measure(self._interpreter.invoke, self._delegate._get_native_delegate_pointer(), warmup, runs)
 
     def _put(self, picture: np.ndarray) -> None:
         self._interpreter.set_tensor(self._input["index"], picture.reshape(self.input_shape))

@@ -6,12 +6,14 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 
 from ftbnn_larq.benchmarking import machines
 from ftbnn_larq.benchmarking.jobs import Job, make_jobs
 from ftbnn_larq.benchmarking.models import Model, read_model
 from ftbnn_larq.benchmarking.statistics import split
 from ftbnn_larq.boards import device
+from ftbnn_larq.boards.session import Told, silent
 from ftbnn_larq.boards.targets import Target, parse_target
 from ftbnn_larq.conversion.reference import flatbuffer_of, is_converted
 from ftbnn_larq.documents import quoted
@@ -40,6 +42,7 @@ def benchmark(
     input_size: int = 224,
     classes: int = 1000,
     on_event: Callable[[str], None] = lambda line: None,
+    sending: Callable[[int], AbstractContextManager[Callable[[int], None]]] = silent,
     on_result: Callable[[list[dict]], None] = lambda documents: None,
 ) -> list[dict]:
     """Latency of flatbuffers, one inference of one picture at a time, all of them in turn so that drift hits all alike.
@@ -66,6 +69,7 @@ def benchmark(
         timeout: the most seconds that one run of the tool may take.
         input_size, classes: of networks given by name.
         on_event: told what goes on, a line at a time.
+        sending: see `boards.session.Told`.
         on_result: told all results so far whenever there is more of them.
 
     Returns:
@@ -99,8 +103,8 @@ def benchmark(
     with tempfile.TemporaryDirectory() as folder:
         models = [_model(file, folder, input_size, classes, on_event) for file in files]
         chosen = {model.path: _test_pictures(model, verify or 8) for model in models if verify or pictures == "test"}
-        given = {"tool": tool, "runner": runner, "keep": keep, "seconds": timeout, "on_event": on_event}
-        with machines.opened(target, engines, **given) as (machine, engines):
+        given = {"tool": tool, "runner": runner, "keep": keep, "seconds": timeout}
+        with machines.opened(target, engines, told=Told(on_event, sending), **given) as (machine, engines):
             facts = machine.facts
             on_event(device.describe(facts))
             warnings = device.warnings(facts)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 
 from ftbnn_larq.benchmarking import steps
 from ftbnn_larq.benchmarking.models import Model, random_pictures
 from ftbnn_larq.benchmarking.statistics import Timing
-from ftbnn_larq.boards import deployment, device
+from ftbnn_larq.boards import device, session
 from ftbnn_larq.boards.board import reason_of
+from ftbnn_larq.boards.session import QUIET, Told
 from ftbnn_larq.boards.targets import Target
 from ftbnn_larq.boards.worker import Worker
 from ftbnn_larq.errors import BoardError
@@ -27,7 +27,7 @@ class OnBoard:
     # As LCE's tool, so that both can be measured in turn.
     rounds = 5
 
-    def __init__(self, target: Target, *, seconds: float, on_event: Callable[[str], None] = lambda line: None):
+    def __init__(self, target: Target, *, seconds: float, told: Told = QUIET):
         """Connect, and bring the runtime for this once unless it is deployed there.
 
         Arguments:
@@ -38,8 +38,8 @@ class OnBoard:
         """
         self._seconds, self._workers, self._peaks = seconds, {}, {}
         with contextlib.ExitStack() as stack:
-            session = stack.enter_context(deployment.opened(target, deployment.Told(on_event)))
-            self._board, self.facts, self._python = session.board, session.facts, session.once()
+            found = stack.enter_context(session.opened(target, told))
+            self._board, self.facts, self._python = found.board, found.facts, found.once()
             done = self._board.execute([self._python, "-c", "import ftbnn_runtime as it; print(it.isa())"], seconds=60)
             if done.status:
                 raise BoardError(f"{target}: ftbnn-runtime cannot be loaded there: {reason_of(done.err)}")

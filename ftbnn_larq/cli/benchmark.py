@@ -7,7 +7,16 @@ from pathlib import Path
 import click
 
 from ftbnn_larq.cli.models import size_options
-from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_flatbuffer, say, table
+from ftbnn_larq.cli.output import (
+    emit,
+    human_bytes,
+    json_option,
+    load_tensorflow,
+    newest_flatbuffer,
+    say,
+    sending,
+    table,
+)
 
 
 class _Names(click.ParamType):
@@ -107,7 +116,7 @@ def benchmark(
         _check_files(files, options)
         load_tensorflow()
     journal = Journal(on)
-    told = {"on_event": say, "on_result": journal.keep}
+    told = {"on_event": say, "sending": sending, "on_result": journal.keep}
     try:
         results = measure(files, on=on, engine=engines, threads=threads, profile=profile, **told, **options)
     except BaseException:

@@ -90,6 +90,14 @@ def progress(description: str) -> Iterator[tuple[Callable[[int], None], Callable
         yield lambda total: bar.update(task, total=total), lambda steps: bar.advance(task, steps)
 
 
+@contextlib.contextmanager
+def sending(size: int) -> Iterator[Callable[[int], None]]:
+    """A bar of so many bytes that go to a board, and what moves it."""
+    with progress("sending") as (on_start, on_bytes):
+        on_start(size)
+        yield on_bytes
+
+
 def newest_run() -> Path:
     """The newest finished run. Says which on standard error."""
     from ftbnn_larq import runs

@@ -159,8 +159,10 @@ def test_a_connection_lost_in_any_step_leaves_the_old_version_as_it_was(board, r
 
 def test_pictures_are_classified_and_accuracy_measured_on_the_board(board, command, refused, tmp_path):
     picture, on = digit(tmp_path), ("--on", board.on)
-    once = command("predict", PLAIN, picture, *on, "--json")
+    # As on a terminal, which has a bar while the runtime is sent.
+    once = command("predict", PLAIN, picture, *on, "--json", FORCE_COLOR="1")
     assert once.status == 0 and "bringing the runtime for this once" in once.err, once.err
+    assert "sending" in once.err and "100%" in once.err
     assert left_on(board.disk) == [] == list(board.home.iterdir())
     here = command("predict", PLAIN, picture, "--json").out
     assert [label for label, _ in once.out[0]["top"]] == [label for label, _ in here[0]["top"]]

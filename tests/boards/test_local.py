@@ -385,6 +385,20 @@ def test_arm64_is_aarch64_by_another_name(tmp_path, monkeypatch):
         fetched.find(parse_facts("machine=arm64\nbits=64\n"))
 
 
+def test_how_much_of_a_file_was_sent_is_told_while_it_is(board, tmp_path):
+    from ftbnn_larq.boards.board import Board
+    from ftbnn_larq.boards.targets import Target
+
+    file, told = tmp_path / "file", []
+    file.write_bytes(bytes(1 << 20))
+    with Board(Target("local")) as session:
+        session.put(file, ".bin", on_bytes=told.append)
+        assert sum(told) == 1 << 20 and min(told) >= 0
+        # What is there already counts as sent.
+        session.put(file, ".bin", on_bytes=told.append)
+        assert sum(told) == 2 << 20
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupt_leaves_no_process_and_no_file(board, tmp_path, number):
     check_interrupt(number, "local", board, tmp_path)

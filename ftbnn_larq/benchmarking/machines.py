@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from ftbnn_larq.benchmarking import fetched
 from ftbnn_larq.benchmarking.onboard import OnBoard
 from ftbnn_larq.benchmarking.remote import Remote
+from ftbnn_larq.boards.packages import CannotRun
 from ftbnn_larq.boards.session import Told
 from ftbnn_larq.boards.targets import Target
 from ftbnn_larq.errors import ToolError
@@ -42,7 +43,9 @@ class Both:
 def opened(
     target: Target, engines: Sequence[str], *, tool, runner: str, keep: bool, seconds: float, told: Told
 ) -> Iterator[tuple]:
-    """What times on a target, and those of the engines that it has: LCE's is left out of several without its tool.
+    """What times on a target, and those of the engines that it has.
+
+    Of several, LCE's is left out without its tool, and ftbnn-runtime where nothing can run it.
 
     Raises:
         BoardError, ToolError, ConfigError: as `Remote` and `OnBoard`.
@@ -59,10 +62,17 @@ def opened(
 
             yield stack.enter_context(Host()), engines
             return
+        if "ftbnn" in engines:
+            try:
+                machine = stack.enter_context(OnBoard(target, seconds=seconds, told=told))
+            except CannotRun as error:
+                if "lce" not in engines:
+                    raise
+                told.on_event(f"ftbnn-runtime is left out: {error}")
+                engines = ["lce"]
         if "ftbnn" not in engines:
             yield remote(tool), engines
             return
-        machine = stack.enter_context(OnBoard(target, seconds=seconds, told=told))
         if "lce" in engines:
             try:
                 machine = Both(machine, remote(tool or fetched.find(machine.facts)))

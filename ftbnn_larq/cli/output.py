@@ -85,7 +85,8 @@ def progress(description: str) -> Iterator[tuple[Callable[[int], None], Callable
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=None)
         yield lambda total: bar.update(task, total=total), lambda steps: bar.advance(task, steps)
 

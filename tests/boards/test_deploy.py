@@ -20,7 +20,7 @@ from ftbnn_larq import zoo
 from ftbnn_larq.boards import deployment
 from ftbnn_larq.boards.targets import parse_target
 from ftbnn_larq.errors import ToolError
-from tests.boards.helpers import PLAIN, answering_tool, left_on, wait_for
+from tests.boards.helpers import PLAIN, answering_tool, left_on, tool, wait_for
 from tests.boards.test_ssh import sshd_sessions
 from tests.conftest import about, run_command
 from tests.runtime.sketch import Sketch
@@ -284,7 +284,7 @@ def test_architectures_without_wheels(board, refused, machine):
     assert list(board.home.iterdir()) == []
 
 
-def test_boards_whose_python_is_missing_broken_or_too_old(board, refused):
+def test_boards_whose_python_is_missing_broken_or_too_old(board, refused, command, tmp_path):
     program(board.programs / "python3", "echo 'python3: libpython3.so: cannot open' >&2; exit 127")
     assert "does not start (python3: libpython3.so: cannot open)" in refused("deploy", PLAIN, "--on", board.on)
     told = '{"python": [3, 8], "libc": "glibc 2.31", "numpy": null, "bits": 64}'
@@ -299,6 +299,10 @@ def test_boards_whose_python_is_missing_broken_or_too_old(board, refused):
     configure(board, f"SetEnv TMPDIR={board.disk} HOME={board.home} PATH={board.programs}")
     said = refused("deploy", PLAIN, "--on", board.on)
     assert "it has no python3" in said and "LCE's benchmark tool needs none" in said
+    lces = ("--engine", "ftbnn,lce", "--tool", tool(tmp_path / "tool"), "--runs", 5, "--json")
+    measured = command("benchmark", PLAIN, "--on", board.on, *lces)
+    assert [row["engine"] for row in measured.out] == ["lce"], measured.err
+    assert "ftbnn-runtime is left out: " in measured.err and "it has no python3" in measured.err
     assert list(board.home.iterdir()) == []
 
 

@@ -63,7 +63,7 @@ def benchmark(
         tool: LCE's lce_benchmark_model for the board; the one fetched for it unless given.
         runner: a command to put in front of the tool, such as an emulator.
         profile: measure the time of each operator too; of ftbnn-runtime, of each of its steps.
-        verify: compare the board's answers with this machine's on so many pictures of the test split.
+        verify: compare the board's answers with this machine's on so many pictures; see `agreement.real_pictures`.
         pictures: "random", or "test": the first of the test split.
         keep: leave tool and models on the board for the next time.
         timeout: the most seconds that one run of the tool may take.
@@ -102,7 +102,8 @@ def benchmark(
     )
     with tempfile.TemporaryDirectory() as folder:
         models = [_model(file, folder, input_size, classes, on_event) for file in files]
-        chosen = {model.path: _test_pictures(model, verify or 8) for model in models if verify or pictures == "test"}
+        of_test = pictures == "test"
+        chosen = {model.path: _pictures(model, verify or 8, of_test) for model in models if verify or of_test}
         given = {"tool": tool, "runner": runner, "keep": keep, "seconds": timeout}
         with machines.opened(target, engines, told=Told(on_event, sending), **given) as (machine, engines):
             facts = machine.facts
@@ -122,7 +123,7 @@ def benchmark(
             for index, part in enumerate(parts):
                 on_event(f"round {index + 1} of {len(parts)} ...")
                 for job in rows:
-                    real = chosen[job.model.path] if pictures == "test" else None
+                    real = chosen[job.model.path][0] if of_test else None
                     turn = {"runs": part, "warmup": -(-warmup // len(parts)), "pictures": real}
                     job.rounds.append(machine.round(job.model, job.kernel, job.threads, **turn))
                     on_result(results())
@@ -139,8 +140,7 @@ def benchmark(
                 job.warnings += [line for line in device.warnings(after) if line not in job.warnings]
             if verify:
                 for job in (job for job in rows if job.threads == threads[0]):
-                    real = chosen[job.model.path]
-                    job.found["agreement"] = _agreement(machine, job, real)
+                    job.found["agreement"] = _agreement(machine, job, *chosen[job.model.path])
                     on_result(results())
             on_result(results())
             return results()
@@ -201,13 +201,17 @@ def _model(file: str, folder: str, input_size: int, classes: int, on_event) -> M
     return read_model(networks.build(file, folder, input_size=input_size, classes=classes), file)
 
 
-def _test_pictures(model: Model, count: int):
-    from ftbnn_larq.inference.agreement import test_pictures
+def _pictures(model: Model, count: int, of_test: bool) -> tuple:
+    """Real pictures, and what data they are of; of the test split alone if asked for."""
+    from ftbnn_larq.inference import agreement
+    from ftbnn_larq.inference.sidecar import data_config_beside
 
-    return test_pictures(model.path, count)
+    if of_test:
+        return agreement.test_pictures(model.path, count), data_config_beside(model.path).name
+    return agreement.real_pictures(model.path, count)
 
 
-def _agreement(machine, job: Job, pictures) -> dict:
+def _agreement(machine, job: Job, pictures, data: str) -> dict:
     from ftbnn_larq.benchmarking.host import Host
     from ftbnn_larq.inference.agreement import agreement
 
@@ -216,4 +220,5 @@ def _agreement(machine, job: Job, pictures) -> dict:
         kernel = host.isa if engine_of(job.kernel) == "ftbnn" else job.model.kernel(host.fastest)
         expected = host.answers(job.model, kernel[0], pictures)
     advice = "try --kernel default, or another build of the tool" if is_lce else "try --kernel portable"
-    return agreement(job.model.path, expected, machine.answers(job.model, job.kernel, pictures), advice)
+    answers = machine.answers(job.model, job.kernel, pictures)
+    return {"data": data, **agreement(job.model.path, expected, answers, advice)}

@@ -60,7 +60,7 @@ class _Threads(click.ParamType):
 )
 @click.option("--profile", is_flag=True, help="Time by operator, with the slowest layers, as table and picture.")
 @click.option(
-    "--verify", type=click.IntRange(0), default=0, help="Compare the board's answers on that many test pictures."
+    "--verify", type=click.IntRange(0), default=0, help="Compare the board's answers on that many real pictures."
 )
 @click.option("--tool", type=click.Path(path_type=Path), help="LCE's lce_benchmark_model.  [default: see tool fetch]")
 @click.option("--runner", default="", help="A command in front of the tool, such as qemu-aarch64.")
@@ -180,10 +180,11 @@ def _show(results: list[dict], journal: Path, picture: Path | None) -> None:
         if "agreement" in result:
             found = result["agreement"]
             beyond = found["beyond_tolerance"]
+            same = f"same class as on this machine on all {found['pictures']} pictures of {found['data']}"
+            signs = f", and on {beyond} of them a sign that sits on zero was turned" if beyond else ""
             click.echo(
-                f"{result['path']}: same class as on this machine on all {found['pictures']} test pictures; scores "
-                f"differ by up to {found['max_abs_diff']:.2g}, rounding explains {found['tolerance']:.2g}"
-                + (f", and on {beyond} of them a sign that sits on zero was turned" if beyond else "")
+                f"{result['path']}: {same}; scores differ by up to {found['max_abs_diff']:.2g}, rounding explains "
+                f"{found['tolerance']:.2g}{signs}"
             )
     for warning in dict.fromkeys(line for result in results for line in result["warnings"]):
         say(f"warning: {warning}")

@@ -163,6 +163,15 @@ def test_real_pictures_go_in_and_the_answers_are_those_of_this_machine(board, tm
     assert result.out[0]["input"] == "test"
     assert left_on(board) == []
 
+    # Its data set need not be here, nor is it downloaded: other real pictures do as well.
+    elsewhere = tmp_path / "elsewhere.tflite"
+    elsewhere.write_bytes(PLAIN.read_bytes())
+    description = json.loads(PLAIN.with_suffix(".json").read_text())
+    description["data"]["name"] = f"folder:{tmp_path}/nowhere"
+    elsewhere.with_suffix(".json").write_text(json.dumps(description))
+    result = command(*local(elsewhere), "--tool", program, "--verify", 2, cwd=tmp_path)
+    assert "same class as on this machine on all 2 pictures of digits" in result.out, result.err
+
 
 def test_answers_of_another_class_are_a_fault_and_signs_on_zero_are_counted():
     from ftbnn_larq.errors import BoardError

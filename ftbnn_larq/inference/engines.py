@@ -74,8 +74,8 @@ class _Ftbnn(_Tflite):
         super().__init__(flatbuffer, kernel, threads)
 
     def _delegate(self, kernel: str, threads: int) -> None:
-        options = {"isa": kernel, "num_threads": threads, "profile": int(self._profiles)}
-        self.delegate = runtime.create_delegate(**options)
+        more = {"profile": 1} if self._profiles else {}
+        self.delegate = runtime.create_delegate(isa=kernel, num_threads=threads, **more)
         self._native.ModifyGraphWithDelegate(self.delegate)
 
 

@@ -82,8 +82,8 @@ def load_delegate(
     for name, value, known in (("isa", isa, (None, *ISAS)), ("claim", claim, CLAIMS)):
         if value not in known:
             raise Error(f"{name} is {value!r}: choose one of {', '.join(filter(None, known))}")
-    options = {"num_threads": str(num_threads), "claim": claim, "profile": str(int(profile))}
-    options |= {"isa": isa} if isa else {}
+    options = {"num_threads": str(num_threads), "claim": claim}
+    options |= {**({"isa": isa} if isa else {}), **({"profile": "1"} if profile else {})}
     module, path = stock(package), library()
     # Where this fails, the stock load_delegate leaves a traceback on standard error.
     load(path)

@@ -16,7 +16,6 @@ import pytest
 from PIL import Image
 
 from benchmarks import emulated
-from ftbnn_larq import zoo
 from ftbnn_larq.boards import deployment
 from ftbnn_larq.boards.targets import parse_target
 from ftbnn_larq.errors import ToolError
@@ -280,7 +279,10 @@ def test_a_python_without_venv(board, command, tmp_path):
 
 
 def test_an_arm_board_sees_the_same_classes(board, command, request):
-    """Python of an aarch64 Linux, which qemu-user runs, behind sshd: a network of the zoo, 100 scans of digits."""
+    """Python of an aarch64 Linux, which qemu-user runs, behind sshd: a network of the zoo, 100 scans of digits.
+
+    What `classify` there says of a picture's file is looked at by `deploy` itself.
+    """
     try:
         system = emulated.system(request.config.cache.mkdir("aarch64"))
     except ToolError as error:
@@ -292,9 +294,6 @@ def test_an_arm_board_sees_the_same_classes(board, command, request):
     assert done.status == 0, done.err
     assert done.out["place"].startswith("aarch64-") and done.out["venv"]
     assert (done.out["verified"]["pictures"], done.out["verified"]["top1_agreement"]) == (100, 1.0)
-    picture = digit(board.home)
-    flatbuffer = zoo.published_flatbuffer("ftbnn_r18_pure:cifar10")
-    assert class_of(board.home / "ftbnn" / "classify", picture) == class_here(flatbuffer, picture)
 
 
 @pytest.mark.parametrize("machine", ["armv7l", "riscv64"])

@@ -21,6 +21,8 @@ from pathlib import Path
 from ftbnn_larq import zoo
 from ftbnn_larq.errors import ToolError
 from ftbnn_larq.files import user_cache, write_text, written_whole
+from ftbnn_runtime import native
+from ftbnn_runtime.errors import Error
 
 RUNTIME = zoo.HERE.parent / "runtime"
 # A processor without what came later than ARMv8.0, as in a Raspberry Pi 4.
@@ -113,7 +115,7 @@ class System:
 
 
 def system(folder: Path | None = None) -> System:
-    """The system, made in a folder unless it is there; by default in the cache. The library is built anew.
+    """The system, made in a folder unless it is there; by default in the cache.
 
     Raises:
         ToolError: apt, PyPI, qemu or a compiler is missing, or does not bring what is needed.
@@ -129,8 +131,10 @@ def system(folder: Path | None = None) -> System:
         if not (folder / "site").is_dir():
             with written_whole(folder / "site") as site:
                 _install(site, folder / "root")
-        _run([sys.executable, RUNTIME / "build_library.py", "--target", "aarch64", "--output", folder])
-    return System(folder, folder / "libftbnn_runtime.so")
+    try:
+        return System(folder, native.library("aarch64"))
+    except Error as error:
+        raise ToolError(str(error)) from error
 
 
 def _unpack(root: Path) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 
 from ftbnn_larq.benchmarking import machines
+from ftbnn_larq.benchmarking.jobs import Job, make_jobs
 from ftbnn_larq.benchmarking.models import Model, read_model
-from ftbnn_larq.benchmarking.statistics import SCATTER, Timing, combine, ratio, split
+from ftbnn_larq.benchmarking.statistics import split
 from ftbnn_larq.boards import device
+from ftbnn_larq.boards.session import Told, silent
 from ftbnn_larq.boards.targets import Target, parse_target
 from ftbnn_larq.conversion.reference import flatbuffer_of, is_converted
 from ftbnn_larq.documents import quoted
@@ -19,54 +21,6 @@ from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.inference.interpreter import ENGINES, check_engine, engine_of
 
 MOST_RUNS, MOST_THREADS = 10**6, 1_024
-
-
-@dataclasses.dataclass
-class _Job:
-    """One row of the result, as it grows."""
-
-    model: Model
-    threads: int
-    kernel: str
-    why: str
-    first: _Job | None = None
-    rounds: list[Timing] = dataclasses.field(default_factory=list)
-    found: dict = dataclasses.field(default_factory=dict)
-    warnings: list[str] = dataclasses.field(default_factory=list)
-
-    def document(self, on: str, facts: dict, when: str, pictures: str) -> dict:
-        latency = combine(self.rounds)
-        count = sum(each.count for each in self.rounds)
-        warnings = list(self.warnings)
-        if latency["std"] > SCATTER * latency["mean"]:
-            scatter = latency["std"] / max(latency["mean"], 1e-4)
-            warnings.append(
-                f"{self.model.name}, {self.threads} thread(s): the runs scatter by {scatter:.0%} of their mean: is "
-                "something else running there?"
-            )
-        return {
-            "path": self.model.name,
-            "input_shape": self.model.input_shape[1:],
-            "classes": self.model.classes,
-            "on": on,
-            "when": when,
-            "device": facts,
-            "engine": engine_of(self.kernel),
-            "kernel": self.kernel,
-            "kernel_reason": self.why,
-            "threads": self.threads,
-            "runs": count,
-            "input": pictures,
-            "latency_ms": latency,
-            "rounds_ms": [round(each.typical, 4) for each in self.rounds],
-            "ratio": ratio(self.rounds, (self.first or self).rounds),
-            "bytes": self.model.path.stat().st_size,
-            "sha256": self.model.sha256,
-            "peak_memory_mb": None,
-            "operators": self.model.census,
-            **self.found,
-            "warnings": warnings,
-        }
 
 
 def benchmark(
@@ -88,6 +42,7 @@ def benchmark(
     input_size: int = 224,
     classes: int = 1000,
     on_event: Callable[[str], None] = lambda line: None,
+    sending: Callable[[int], AbstractContextManager[Callable[[int], None]]] = silent,
     on_result: Callable[[list[dict]], None] = lambda documents: None,
 ) -> list[dict]:
     """Latency of flatbuffers, one inference of one picture at a time, all of them in turn so that drift hits all alike.
@@ -107,13 +62,14 @@ def benchmark(
             model and the machine unless given.
         tool: LCE's lce_benchmark_model for the board; the one fetched for it unless given.
         runner: a command to put in front of the tool, such as an emulator.
-        profile: measure the time of each operator too; on a board by LCE's tool only.
-        verify: compare the board's answers with this machine's on so many pictures of the test split.
+        profile: measure the time of each operator too; of ftbnn-runtime, of each of its steps.
+        verify: compare the board's answers with this machine's on so many pictures; see `agreement.real_pictures`.
         pictures: "random", or "test": the first of the test split.
         keep: leave tool and models on the board for the next time.
         timeout: the most seconds that one run of the tool may take.
         input_size, classes: of networks given by name.
         on_event: told what goes on, a line at a time.
+        sending: see `boards.session.Told`.
         on_result: told all results so far whenever there is more of them.
 
     Returns:
@@ -143,45 +99,48 @@ def benchmark(
         tool=tool,
         runner=runner,
         verify=verify,
-        profile=profile,
     )
     with tempfile.TemporaryDirectory() as folder:
         models = [_model(file, folder, input_size, classes, on_event) for file in files]
-        chosen = {model.path: _test_pictures(model, verify or 8) for model in models if verify or pictures == "test"}
-        given = {"tool": tool, "runner": runner, "keep": keep, "seconds": timeout, "on_event": on_event}
-        with machines.opened(target, engines, **given) as (machine, engines):
+        of_test = pictures == "test"
+        chosen = {model.path: _pictures(model, verify or 8, of_test) for model in models if verify or of_test}
+        given = {"tool": tool, "runner": runner, "keep": keep, "seconds": timeout}
+        with machines.opened(target, engines, told=Told(on_event, sending), **given) as (machine, engines):
             facts = machine.facts
             on_event(device.describe(facts))
             warnings = device.warnings(facts)
-            jobs = _jobs(machine, models, threads, engines, kernel)
-            for job in jobs:
+            rows = make_jobs(machine, models, threads, engines, kernel)
+            for job in rows:
                 job.warnings += warnings
                 if job.threads == threads[0]:
-                    on_event(f"{job.model.name}: {_told(job.kernel)}, {job.why}")
+                    on_event(job.told)
             when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
             def results() -> list[dict]:
-                return [job.document(on, facts, when, pictures) for job in jobs if job.rounds]
+                return [job.document(on, facts, when, pictures) for job in rows if job.rounds]
 
             parts = split(runs, machine.rounds)
             for index, part in enumerate(parts):
                 on_event(f"round {index + 1} of {len(parts)} ...")
-                for job in jobs:
-                    real = chosen[job.model.path] if pictures == "test" else None
+                for job in rows:
+                    real = chosen[job.model.path][0] if of_test else None
                     turn = {"runs": part, "warmup": -(-warmup // len(parts)), "pictures": real}
                     job.rounds.append(machine.round(job.model, job.kernel, job.threads, **turn))
                     on_result(results())
-            for job in jobs:
-                seen = machine.inspect(job.model, job.kernel, job.threads, profile=profile)
-                job.found = _inspected(job, seen)
+            for job in rows:
+                job.inspected(**machine.inspect(job.model, job.kernel, job.threads, profile=profile))
+                if profile and "layers" not in job.found:
+                    job.warnings.append(
+                        f"{job.model.name}: no times by operator: TFLite's interpreter has no profiler: LCE's tool has "
+                        "one, --engine lce"
+                    )
                 on_result(results())
             after = machine.state()
-            for job in jobs:
+            for job in rows:
                 job.warnings += [line for line in device.warnings(after) if line not in job.warnings]
             if verify:
-                for job in (job for job in jobs if job.threads == threads[0]):
-                    real = chosen[job.model.path]
-                    job.found["agreement"] = _agreement(machine, job, real)
+                for job in (job for job in rows if job.threads == threads[0]):
+                    job.found["agreement"] = _agreement(machine, job, *chosen[job.model.path])
                     on_result(results())
             on_result(results())
             return results()
@@ -199,7 +158,6 @@ def check(
     tool,
     runner,
     verify,
-    profile,
 ) -> None:
     """Raises ConfigError or UnknownNameError for arguments of `benchmark` that cannot be used."""
     if not (1 <= runs <= MOST_RUNS and 0 <= warmup <= MOST_RUNS):
@@ -222,11 +180,6 @@ def check(
         raise ConfigError("engine ftbnn: needs Python, which Android has not: leave it out, LCE's tool runs there")
     if target.kind != "host" and "lce" not in engines and (tool or runner):
         raise ConfigError("the benchmark tool is LCE's: leave --tool and --runner out, or add lce to --engine")
-    if target.kind != "host" and "ftbnn" in engines and profile:
-        raise ConfigError(
-            "--profile: the stock interpreter has no profiler: measure it with --on host, which times each operator by "
-            "itself, or --engine lce alone"
-        )
     if pictures not in ("random", "test"):
         raise ConfigError(f"pictures {pictures!r}: random or test")
     if verify < 0:
@@ -248,58 +201,17 @@ def _model(file: str, folder: str, input_size: int, classes: int, on_event) -> M
     return read_model(networks.build(file, folder, input_size=input_size, classes=classes), file)
 
 
-def _test_pictures(model: Model, count: int):
-    from ftbnn_larq.inference.agreement import test_pictures
+def _pictures(model: Model, count: int, of_test: bool) -> tuple:
+    """Real pictures, and what data they are of; of the test split alone if asked for."""
+    from ftbnn_larq.inference import agreement
+    from ftbnn_larq.inference.sidecar import data_config_beside
 
-    return test_pictures(model.path, count)
-
-
-def _jobs(machine, models: list[Model], threads: Sequence[int], engines: Sequence[str], wanted) -> list[_Job]:
-    """In the order of the table; each one's first is the first with as many threads."""
-    jobs = []
-    for count in threads:
-        first = None
-        for model in models:
-            for kernel, why in _kernels(machine, model, engines, wanted):
-                job = _Job(model, count, kernel, why, first=first)
-                machine.load(model, kernel, count)
-                first = first or job
-                jobs.append(job)
-    return jobs
+    if of_test:
+        return agreement.test_pictures(model.path, count), data_config_beside(model.path).name
+    return agreement.real_pictures(model.path, count)
 
 
-def _kernels(machine, model: Model, engines: Sequence[str], wanted: str | None) -> list[tuple[str, str]]:
-    """The kernel of each engine that runs a flatbuffer, and why that one."""
-    if model.is_plain:
-        # Which does not depend on the machine.
-        return [model.kernel(("", ""))]
-    found = {"lce": lambda: model.kernel(machine.fastest), "ftbnn": lambda: machine.isa}
-    return [(wanted, "as asked for") if wanted in ENGINES[engine] else found[engine]() for engine in engines]
-
-
-def _told(kernel: str) -> str:
-    return f"{kernel} kernels of ftbnn-runtime" if engine_of(kernel) == "ftbnn" else f"{kernel} kernel"
-
-
-def _inspected(job: _Job, seen: dict) -> dict:
-    found = {"peak_memory_mb": None if seen["peak_memory_mb"] is None else round(seen["peak_memory_mb"], 1)}
-    if seen["rows"]:
-        layers = job.model.profile(seen["rows"])
-        types = dict.fromkeys(row["type"] for row in layers)
-        operators = [
-            {
-                "type": kind,
-                "count": sum(row["calls"] for row in layers if row["type"] == kind),
-                "ms": round(sum(row["ms"] for row in layers if row["type"] == kind), 4),
-            }
-            for kind in types
-        ]
-        found["operators"] = sorted(operators, key=lambda row: -row["ms"])
-        found["layers"] = layers
-    return found
-
-
-def _agreement(machine, job: _Job, pictures) -> dict:
+def _agreement(machine, job: Job, pictures, data: str) -> dict:
     from ftbnn_larq.benchmarking.host import Host
     from ftbnn_larq.inference.agreement import agreement
 
@@ -308,4 +220,5 @@ def _agreement(machine, job: _Job, pictures) -> dict:
         kernel = host.isa if engine_of(job.kernel) == "ftbnn" else job.model.kernel(host.fastest)
         expected = host.answers(job.model, kernel[0], pictures)
     advice = "try --kernel default, or another build of the tool" if is_lce else "try --kernel portable"
-    return agreement(job.model.path, expected, machine.answers(job.model, job.kernel, pictures), advice)
+    answers = machine.answers(job.model, job.kernel, pictures)
+    return {"data": data, **agreement(job.model.path, expected, answers, advice)}

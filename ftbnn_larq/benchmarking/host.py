@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import subprocess
 
+from ftbnn_larq.benchmarking import steps
 from ftbnn_larq.benchmarking.alone import operator_times
-from ftbnn_larq.benchmarking.models import Model
+from ftbnn_larq.benchmarking.models import Model, random_pictures
 from ftbnn_larq.benchmarking.output import Row
 from ftbnn_larq.benchmarking.statistics import Timing
 from ftbnn_larq.boards import device
 from ftbnn_larq.inference.interpreter import Interpreter, engine_of, host_kernel, kernels
-
-# Of each operator by itself.
-PROFILE_RUNS = 20
 
 
 class Host:
@@ -45,24 +43,28 @@ class Host:
 
     def round(self, model: Model, kernel: str, threads: int, *, runs: int, warmup: int, pictures=None) -> Timing:
         """Some inferences on float32 pictures (n, h, w, c) in turn; random ones unless given."""
-        if pictures is None:
-            import numpy as np
-
-            # The time of a binary network does not depend on them.
-            pictures = np.random.default_rng(0).standard_normal((8, *model.input_shape[1:]), np.float32)
+        pictures = random_pictures(model, 8) if pictures is None else pictures
         measured = self.load(model, kernel, threads).time(pictures, warmup=warmup, runs=runs)
         self._peaks[model.path, kernel, threads] = measured["peak_memory_mb"]
         return Timing.of(measured["times_ms"])
 
     def inspect(self, model: Model, kernel: str, threads: int, *, profile: bool) -> dict:
-        """`{peak_memory_mb, rows}`: of the interpreter's process with Python; if asked for, each operator by itself."""
-        times = operator_times(model.path, engine_of(kernel), kernel, threads, PROFILE_RUNS) if profile else []
-        rows = [
+        """`{peak_memory_mb, layers}`: of the interpreter's process with Python, and None unless they are asked for."""
+        layers = self._profile(model, kernel, threads) if profile else None
+        return {"peak_memory_mb": self._peaks[model.path, kernel, threads], "layers": layers}
+
+    def _profile(self, model: Model, kernel: str, threads: int) -> list[dict]:
+        """ftbnn-runtime times its steps. The other interpreters have no profiler: each operator runs by itself."""
+        if engine_of(kernel) == "ftbnn":
+            with Interpreter(model.path, kernel=kernel, threads=threads, profiles=True) as interpreter:
+                told = interpreter.profile(random_pictures(model, 1), warmup=steps.WARMUP, runs=steps.RUNS)
+            return steps.layers(model, told)
+        times = operator_times(model.path, engine_of(kernel), kernel, threads, steps.RUNS)
+        return model.profile(
             Row(operator.type, f"[{operator.output}]:{index}", ms, 1)
             for index, (operator, ms) in enumerate(zip(model.operators, times, strict=False))
             if ms is not None
-        ]
-        return {"peak_memory_mb": self._peaks[model.path, kernel, threads], "rows": rows}
+        )
 
     def answers(self, model: Model, kernel: str, pictures):
         """float32 pictures (n, h, w, c) to scores (n, classes)."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from ftbnn_larq.benchmarking import fetched
 from ftbnn_larq.benchmarking.onboard import OnBoard
 from ftbnn_larq.benchmarking.remote import Remote
+from ftbnn_larq.boards.packages import CannotRun
+from ftbnn_larq.boards.session import Told
 from ftbnn_larq.boards.targets import Target
 from ftbnn_larq.errors import ToolError
 from ftbnn_larq.inference.interpreter import engine_of
@@ -39,9 +41,11 @@ class Both:
 
 @contextlib.contextmanager
 def opened(
-    target: Target, engines: Sequence[str], *, tool, runner: str, keep: bool, seconds: float, on_event: Callable
+    target: Target, engines: Sequence[str], *, tool, runner: str, keep: bool, seconds: float, told: Told
 ) -> Iterator[tuple]:
-    """What times on a target, and those of the engines that it has: LCE's is left out of several without its tool.
+    """What times on a target, and those of the engines that it has.
+
+    Of several, LCE's is left out without its tool, and ftbnn-runtime where nothing can run it.
 
     Raises:
         BoardError, ToolError, ConfigError: as `Remote` and `OnBoard`.
@@ -50,7 +54,7 @@ def opened(
 
         def remote(path):
             return stack.enter_context(
-                Remote(target, path, runner=runner, keep=keep, seconds=seconds, on_event=on_event)
+                Remote(target, path, runner=runner, keep=keep, seconds=seconds, on_event=told.on_event)
             )
 
         if target.kind == "host":
@@ -58,16 +62,23 @@ def opened(
 
             yield stack.enter_context(Host()), engines
             return
+        if "ftbnn" in engines:
+            try:
+                machine = stack.enter_context(OnBoard(target, seconds=seconds, told=told))
+            except CannotRun as error:
+                if "lce" not in engines:
+                    raise
+                told.on_event(f"ftbnn-runtime is left out: {error}")
+                engines = ["lce"]
         if "ftbnn" not in engines:
             yield remote(tool), engines
             return
-        machine = stack.enter_context(OnBoard(target, seconds=seconds, on_event=on_event))
         if "lce" in engines:
             try:
                 machine = Both(machine, remote(tool or fetched.find(machine.facts)))
             except ToolError as error:
                 if tool:
                     raise
-                on_event(f"LCE is left out: {error}")
+                told.on_event(f"LCE is left out: {error}")
                 engines = ["ftbnn"]
         yield machine, engines

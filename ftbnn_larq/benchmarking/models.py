@@ -93,6 +93,13 @@ class Model:
         return fitting[0] if len(fitting) == 1 else ", ".join(layers_named(match[1]))
 
 
+def random_pictures(model: Model, count: int):
+    """float32 (count, h, w, c), the same each time: the time of a binary network does not depend on them."""
+    import numpy as np
+
+    return np.random.default_rng(0).standard_normal((count, *model.input_shape[1:]), np.float32)
+
+
 # The converter cuts tensor names to that length.
 _CUT = 50
 

@@ -92,13 +92,13 @@ class Remote:
         return self._run(model, [*flags, *given]).timing
 
     def inspect(self, model: Model, kernel: str, threads: int, *, profile: bool) -> dict:
-        """`{peak_memory_mb, rows}`: of the tool's process where it says so, else how much it grew."""
+        """`{peak_memory_mb, layers}`: of the tool's process where it says so, else how much it grew; its profile."""
         flags = tool.timing_flags(threads, kernel, runs=INSPECTION_RUNS if profile else 1, warmup=1)
         flags += ["--report_peak_memory_footprint=true", *(["--enable_op_profiling=true"] if profile else [])]
         found = self._run(model, flags)
         if profile and not found.rows:
             raise ToolError("the benchmark tool printed no profile: it was built without one, take another build")
-        return {"peak_memory_mb": found.memory_mb, "rows": list(found.rows) if profile else []}
+        return {"peak_memory_mb": found.memory_mb, "layers": model.profile(found.rows) if profile else None}
 
     def answers(self, model: Model, kernel: str, pictures):
         import numpy as np

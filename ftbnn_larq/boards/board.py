@@ -9,8 +9,9 @@ import re
 import subprocess
 import tempfile
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ftbnn_larq.boards import scripts
 from ftbnn_larq.boards.targets import Target, connect
@@ -22,6 +23,8 @@ CLOSING_SECONDS = 10
 # Seconds between two heartbeats to the board. Without one for `_PATIENCE` seconds, the board cleans up by itself.
 _HEARTBEAT = 5
 _PATIENCE = 60
+# Seconds between two looks at how much was sent.
+_LOOK = 0.2
 
 
 class Done(NamedTuple):
@@ -130,7 +133,14 @@ class Board:
             stderr=subprocess.PIPE,
         )
 
-    def put(self, path: str | os.PathLike, suffix: str, *, passing: bool = False) -> str:
+    def put(
+        self,
+        path: str | os.PathLike,
+        suffix: str,
+        *,
+        passing: bool = False,
+        on_bytes: Callable[[int], None] = lambda count: None,
+    ) -> str:
         """Send a file, unless the board has it, and return its path relative to the session's folder.
 
         On the board it is named by its checksum and `suffix`, so that no local name is parsed by a shell or as a flag.
@@ -139,19 +149,22 @@ class Board:
             path: the file to send.
             suffix: end of its name on the board.
             passing: True for a file that is not kept for the next session.
+            on_bytes: told how many more bytes were sent, all of them in the end.
 
         Raises:
             BoardError: the board's disk is full, or the file arrives damaged.
         """
         digest = sha256(path)
         if digest in self._there:
+            on_bytes(Path(path).stat().st_size)
             return self._there[digest]
         kept = f"../{digest[:16]}{suffix}"
         there = kept if self._keep and not passing else f"./{digest[:16]}{suffix}"
         if not passing and self.run(scripts.HAS, self.work, digest, kept).status == 0:
             there = kept
+            on_bytes(Path(path).stat().st_size)
         else:
-            with open(path, "rb") as file:
+            with open(path, "rb") as file, _watched(file, on_bytes):
                 done = self.run(scripts.SEND, self.work, digest, there, stdin=file, seconds=None)
             if done.status:
                 raise BoardError(
@@ -243,6 +256,30 @@ class Board:
         if not hasattr(self, "work"):
             return f"{name}: cannot be used: {reason or f'exit status {status}'}"
         return f"{name}: connection lost{f' ({reason})' if reason else ''}: start again when the board is back"
+
+
+@contextlib.contextmanager
+def _watched(file: BinaryIO, on_bytes: Callable[[int], None]) -> Iterator[None]:
+    """Tell how much of a file another process reads, by its place in the file, which both share."""
+    told, ended = 0, threading.Event()
+
+    def tell() -> None:
+        nonlocal told
+        while True:
+            is_last = ended.wait(_LOOK)
+            place = os.fstat(file.fileno()).st_size if is_last else os.lseek(file.fileno(), 0, os.SEEK_CUR)
+            on_bytes(place - told)
+            told = place
+            if is_last:
+                return
+
+    watch = threading.Thread(target=tell, daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watch.join()
 
 
 def reason_of(said: str) -> str:

@@ -1,35 +1,26 @@
-"""A classifier on a board: the stock interpreter, ftbnn-runtime and a flatbuffer in a folder there.
-
-What runs on the board is on_board.py, sent there; it says how the folder looks.
-"""
+"""A classifier on a board: the stock interpreter, ftbnn-runtime and a flatbuffer in a folder there."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from ftbnn_larq import zoo
-from ftbnn_larq.boards import device, packages
 from ftbnn_larq.boards.board import Board, reason_of
+from ftbnn_larq.boards.session import FOLDER, QUIET, STEP_SECONDS, Told, opened, put_script, run_step
 from ftbnn_larq.boards.targets import Target, parse_target
 from ftbnn_larq.boards.worker import Worker
 from ftbnn_larq.errors import BoardError, ConfigError
-from ftbnn_larq.files import sha256
 from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities, sidecar_path
 from ftbnn_larq.zoo import trained
 
-FOLDER = "ftbnn"
-# Of one step on the board; a slow card takes minutes to unpack numpy.
-STEP_SECONDS = 900
-_HERE = Path(__file__).parent
 _BEGIN = '#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\nexec "$here/python" -m '
 # What people type, in the deployed folder. The example is a file of its own, so that it is checked as the others are.
 PROGRAMS = {
@@ -38,15 +29,6 @@ PROGRAMS = {
 }
 FILES = ("model.tflite", "model.json")
 LINKS = (*PROGRAMS, "classify.py", "python", *FILES)
-
-
-@dataclasses.dataclass(frozen=True)
-class Told:
-    """What is told while it goes on: lines, the bytes that are to be sent, and those that were."""
-
-    on_event: Callable[[str], None] = lambda line: None
-    on_start: Callable[[int], None] = lambda size: None
-    on_bytes: Callable[[int], None] = lambda size: None
 
 
 def check(on: str, to: str) -> Target:
@@ -83,7 +65,7 @@ def deploy(
     on: str,
     to: str = FOLDER,
     pictures: int = 8,
-    told: Told = Told(),
+    told: Told = QUIET,
 ) -> dict:
     """Bring a flatbuffer with all that runs it to a board, whole or not at all.
 
@@ -144,11 +126,11 @@ def remove(*, on: str, to: str = FOLDER) -> dict:
         ConfigError, BoardError: as `deploy`, or nothing is deployed there.
     """
     with Board(check(on, to)) as board:
-        return {"on": on, **_step(board, board.put(_HERE / "on_board.py", ".py", passing=True), "remove", to=to)}
+        return {"on": on, **run_step(board, put_script(board), "remove", to=to)}
 
 
 @contextlib.contextmanager
-def on_board(file: str | os.PathLike, *, on: str, to: str = FOLDER, told: Told = Told()) -> Iterator[Worker]:
+def on_board(file: str | os.PathLike, *, on: str, to: str = FOLDER, told: Told = QUIET) -> Iterator[Worker]:
     """A flatbuffer, loaded on a board by what is deployed there; what is missing is brought, for this once.
 
     Arguments: as for `deploy`.
@@ -162,91 +144,6 @@ def on_board(file: str | os.PathLike, *, on: str, to: str = FOLDER, told: Told =
         there = session.board.put(file, ".tflite", passing=True)
         with Worker(session.board, python, there) as worker:
             yield worker
-
-
-class Session:
-    """A board that can run flatbuffers.
-
-    Attributes:
-        board: the session with it.
-        facts: what it is; see `device.parse_facts`.
-        place: what wheels have to fit.
-    """
-
-    def __init__(self, board: Board, facts: dict, told: Told):
-        """Raises BoardError or ToolError: nothing can run there, or what runs is not to be had."""
-        self.board, self.facts, self._told = board, facts, told
-        self.place = packages.place_of(board, facts)
-        self._wheels = packages.wheels(self.place, told.on_event)
-        self._script = board.put(_HERE / "on_board.py", ".py", passing=True)
-
-    def step(self, name: str, **arguments) -> dict:
-        """Run a step of on_board.py. Raises BoardError: it failed; says why."""
-        return _step(self.board, self._script, name, **arguments)
-
-    def install(self, version: str, current: str | None, files: dict[str, Path], scripts: dict[str, str], once=False):
-        """Put packages, files and scripts into a version's folder on the board, from the current one where it has them.
-
-        Returns:
-            Whether there is a venv, and the bytes that were sent.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            archives = [*self._wheels, packages.runtime(self.place.machine, Path(folder))]
-            named = {packages.name_there(archive): archive for archive in archives}
-            lacking = self.step(
-                "take",
-                version=version,
-                current=current,
-                packages=list(named),
-                files={name: sha256(path) for name, path in files.items()},
-                once=once,
-            )
-            sent = [named[name] for name in lacking["packages"]] + [files[name] for name in lacking["files"]]
-            size = sum(path.stat().st_size for path in sent)
-            self._told.on_start(size)
-            for name in lacking["packages"]:
-                there = self._send(named[name], ".zip")
-                self.step("unpack", version=version, archive=there, to=name)
-                self._told.on_bytes(named[name].stat().st_size)
-            for name in lacking["files"]:
-                self.step("move", version=version, path=self._send(files[name], ".part"), to=name)
-                self._told.on_bytes(files[name].stat().st_size)
-        told = self.step("finish", version=version, scripts=scripts, programs=list(PROGRAMS))
-        return told["venv"], size
-
-    def once(self, to: str = FOLDER) -> str:
-        """The Python there that has the runtime: of what is deployed, or brought into the session's folder."""
-        current, version = self.step("look", to=to)["current"], f"{self.board.work}/runtime"
-        if not current:
-            self._told.on_event("nothing is deployed there: bringing the runtime for this once")
-        self.install(version, current, {}, {}, once=True)
-        return f"{version}/python"
-
-    def _send(self, path: Path, suffix: str) -> str:
-        return f"{self.board.work}/{self.board.put(path, suffix, passing=True)}"
-
-
-@contextlib.contextmanager
-def opened(target: Target, told: Told) -> Iterator[Session]:
-    """A session with a board that can run flatbuffers. Raises BoardError or ToolError, as `deploy`."""
-    told.on_event(f"connecting to {target} ..." if target.address else f"preparing {target.kind} ...")
-    with Board(target) as board:
-        facts = device.facts_of(board)
-        told.on_event(device.describe(facts))
-        yield Session(board, facts, told)
-
-
-def _step(board: Board, script: str, name: str, **arguments) -> dict:
-    done = board.execute(["python3", script, name, json.dumps(arguments)], seconds=STEP_SECONDS)
-    told = re.findall(r"^ftbnn: (\{.*\})\s*$", done.out.decode(errors="replace"), re.MULTILINE)
-    found = json.loads(told[-1]) if told else {"error": reason_of(done.err) or f"{name}: exit status {done.status}"}
-    if "error" in found:
-        raise BoardError(f"{board.target}: {_mended(found['error'])}")
-    return found
-
-
-def _mended(reason: str) -> str:
-    return reason_of(reason) if "No space left" in reason else reason
 
 
 def _pictures(file: Path, count: int) -> tuple:
@@ -295,7 +192,7 @@ def _check_command(board: Board, version: str, file: Path, pixels, expected) -> 
 
 
 def _example(folder: str) -> dict[str, str]:
-    text = (_HERE / "example.py").read_text(encoding="utf-8")
+    text = (Path(__file__).parent / "example.py").read_text(encoding="utf-8")
     return {**PROGRAMS, "classify.py": text.replace('"FOLDER"', repr(folder))}
 
 

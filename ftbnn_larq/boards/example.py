@@ -1,6 +1,5 @@
-"""Classes of camera frames. Copy this file into a program of yours: `ftbnn-larq deploy` writes it anew."""
+"""Classes of pictures, run by the Python beside it. Copy this into a program of yours: `deploy` writes it anew."""
 
-# Run it with the Python beside it: python classify.py photo.jpg
 import sys
 
 import numpy as np

@@ -113,8 +113,8 @@ def move(version: str, path: str, to: str) -> dict:
     return {}
 
 
-def finish(version: str, scripts: dict[str, str], programs: list[str]) -> dict:
-    """Write the environment and the scripts. `{venv}` says whether there is a venv, or the packages alone."""
+def finish(version: str, scripts: dict[str, str]) -> dict:
+    """Write the environment and scripts, name -> text. `{venv}` says whether there is a venv, or the packages alone."""
     packages = os.path.join(version, "packages")
     paths = [os.path.join(packages, name) for name in sorted(os.listdir(packages))]
     has_venv = _make_venv(os.path.join(version, "venv"), paths)
@@ -128,7 +128,7 @@ def finish(version: str, scripts: dict[str, str], programs: list[str]) -> dict:
         path = os.path.join(version, name)
         with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
-        if name == "python" or name in programs:
+        if text.startswith("#!"):
             os.chmod(path, os.stat(path).st_mode | 0o111)
     return {"venv": has_venv}
 

@@ -49,6 +49,10 @@ print("ftbnn: " + json.dumps({"python": list(sys.version_info[:2]), "libc": conf
 '"""
 
 
+class CannotRun(BoardError):
+    """A board that can be reached, on which nothing can run flatbuffers in Python."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Place:
     """What wheels have to fit.
@@ -77,38 +81,38 @@ def place_of(board: Board, facts: dict) -> Place:
         facts: of the board; see `device.parse_facts`.
 
     Raises:
-        BoardError: nothing can run flatbuffers there; says why, and what is possible.
+        CannotRun: says why, and what is possible.
     """
     name, machine = board.target, facts.get("architecture", "an unknown architecture")
     if facts.get("bits", 64) == 32 or machine.startswith("armv"):
-        raise BoardError(
+        raise CannotRun(
             f"{name}: its system is a 32-bit one ({machine}): install the 64-bit Raspberry Pi OS or another 64-bit "
             "system, which the interpreter's wheels and the fast kernels need"
         )
     if machine not in MACHINES:
-        raise BoardError(
+        raise CannotRun(
             f"{name}: it is {machine}, and the interpreter has wheels for {' and '.join(MACHINES)} Linux only: what is "
             "possible there is TFLite built on it from source, and ftbnn-runtime built by its gcc"
         )
     done = board.run(_ASK)
     told = re.findall(r"^ftbnn: (\{.*\})\s*$", done.out.decode(errors="replace"), re.MULTILINE)
     if done.status or not told:
-        raise BoardError(f"{name}: its python3 does not start ({reason_of(done.err) or 'it said nothing'}): mend it")
+        raise CannotRun(f"{name}: its python3 does not start ({reason_of(done.err) or 'it said nothing'}): mend it")
     told = json.loads(told[-1])
     least = ".".join(map(str, LEAST_PYTHON))
     if told["python"] is None:
-        raise BoardError(
+        raise CannotRun(
             f"{name}: it has no python3: install Python {least} or newer (`sudo apt install python3`). LCE's benchmark "
             "tool needs none: `ftbnn-larq benchmark --on ...`"
         )
     if tuple(told["python"]) < LEAST_PYTHON:
         version = ".".join(map(str, told["python"]))
-        raise BoardError(f"{name}: its python3 is {version}, and {least} or newer is needed: upgrade its system")
+        raise CannotRun(f"{name}: its python3 is {version}, and {least} or newer is needed: upgrade its system")
     if told["bits"] == 32:
-        raise BoardError(f"{name}: its python3 is a 32-bit one: install the 64-bit one")
+        raise CannotRun(f"{name}: its python3 is a 32-bit one: install the 64-bit one")
     glibc = re.fullmatch(r"glibc 2\.(\d+).*", told["libc"])
     if not glibc or int(glibc[1]) < LEAST_GLIBC:
-        raise BoardError(
+        raise CannotRun(
             f"{name}: its C library is {told['libc'] or 'not glibc'}, and wheels need glibc 2.{LEAST_GLIBC} or newer: "
             "install Debian, Raspberry Pi OS or Ubuntu"
         )

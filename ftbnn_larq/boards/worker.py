@@ -36,6 +36,7 @@ class Worker:
         *,
         threads: int = 1,
         kernel: str | None = None,
+        profiles: bool = False,
         seconds: float | None = None,
     ):
         """Load a flatbuffer.
@@ -44,14 +45,15 @@ class Worker:
             python: on the board, one that has the runtime.
             flatbuffer: its path there.
             kernel: an instruction set of ftbnn-runtime, or "xnnpack" for TFLite without it; the best one unless given.
-            seconds: the longest that `time` may take; None for no limit.
+            profiles: whether `profile` will be asked for.
+            seconds: the longest that `time` and `profile` may take; None for no limit.
 
         Raises:
             BoardError: the connection is lost.
             ModelFileError: the flatbuffer cannot be run there.
         """
         self._board, self._seconds, self._late = board, seconds, False
-        options = json.dumps({"threads": threads, "isa": kernel})
+        options = json.dumps({"threads": threads, "isa": kernel, "profile": profiles})
         self._process = board.talk([python, "-m", "ftbnn_runtime.worker", flatbuffer, options])
         self._said = b""
         threading.Thread(target=self._listen, daemon=True).start()
@@ -81,6 +83,11 @@ class Worker:
     def time(self, pictures, *, warmup: int, runs: int) -> dict:
         """Time inferences of one picture each: `{times_ms, peak_memory_mb}`, as `Interpreter.time`."""
         self._ask(pictures[:AT_ONCE], ask="time", warmup=warmup, runs=runs)
+        return self._answer(self._seconds)
+
+    def profile(self, pictures, *, warmup: int, runs: int) -> dict:
+        """Time inferences of the first picture by step, as `Interpreter.profile`."""
+        self._ask(pictures[:1], ask="profile", warmup=warmup, runs=runs)
         return self._answer(self._seconds)
 
     def close(self) -> None:

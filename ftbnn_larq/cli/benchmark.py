@@ -7,7 +7,16 @@ from pathlib import Path
 import click
 
 from ftbnn_larq.cli.models import size_options
-from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_flatbuffer, say, table
+from ftbnn_larq.cli.output import (
+    emit,
+    human_bytes,
+    json_option,
+    load_tensorflow,
+    newest_flatbuffer,
+    say,
+    sending,
+    table,
+)
 
 
 class _Names(click.ParamType):
@@ -51,7 +60,7 @@ class _Threads(click.ParamType):
 )
 @click.option("--profile", is_flag=True, help="Time by operator, with the slowest layers, as table and picture.")
 @click.option(
-    "--verify", type=click.IntRange(0), default=0, help="Compare the board's answers on that many test pictures."
+    "--verify", type=click.IntRange(0), default=0, help="Compare the board's answers on that many real pictures."
 )
 @click.option("--tool", type=click.Path(path_type=Path), help="LCE's lce_benchmark_model.  [default: see tool fetch]")
 @click.option("--runner", default="", help="A command in front of the tool, such as qemu-aarch64.")
@@ -100,14 +109,14 @@ def benchmark(
 
     # Refused before anything is built, loaded or sent.
     wanted = {name: options[name] for name in ("runs", "warmup", "kernel", "pictures", "tool", "runner", "verify")}
-    check(parse_target(on), threads, list(engines), profile=profile, **wanted)
+    check(parse_target(on), threads, list(engines), **wanted)
     files = files or (str(newest_flatbuffer()),)
     made = any(is_converted(file) or networks.is_network(file) for file in files)
     if options["verify"] or options["pictures"] == "test" or made:
         _check_files(files, options)
         load_tensorflow()
     journal = Journal(on)
-    told = {"on_event": say, "on_result": journal.keep}
+    told = {"on_event": say, "sending": sending, "on_result": journal.keep}
     try:
         results = measure(files, on=on, engine=engines, threads=threads, profile=profile, **told, **options)
     except BaseException:
@@ -115,9 +124,10 @@ def benchmark(
             say(f"what was measured until then is kept in {journal.path}")
         raise
     picture = journal.path.with_suffix(".png")
-    if profile:
+    has_profile = any("layers" in result for result in results)
+    if has_profile:
         draw_operators(results, picture)
-    emit(as_json, results, lambda: _show(results, journal.path, picture if profile else None))
+    emit(as_json, results, lambda: _show(results, journal.path, picture if has_profile else None))
 
 
 def _check_files(files: tuple[str, ...], options: dict) -> None:
@@ -170,10 +180,11 @@ def _show(results: list[dict], journal: Path, picture: Path | None) -> None:
         if "agreement" in result:
             found = result["agreement"]
             beyond = found["beyond_tolerance"]
+            same = f"same class as on this machine on all {found['pictures']} pictures of {found['data']}"
+            signs = f", and on {beyond} of them a sign that sits on zero was turned" if beyond else ""
             click.echo(
-                f"{result['path']}: same class as on this machine on all {found['pictures']} test pictures; scores "
-                f"differ by up to {found['max_abs_diff']:.2g}, rounding explains {found['tolerance']:.2g}"
-                + (f", and on {beyond} of them a sign that sits on zero was turned" if beyond else "")
+                f"{result['path']}: {same}; scores differ by up to {found['max_abs_diff']:.2g}, rounding explains "
+                f"{found['tolerance']:.2g}{signs}"
             )
     for warning in dict.fromkeys(line for result in results for line in result["warnings"]):
         say(f"warning: {warning}")
@@ -197,7 +208,9 @@ def _show_profile(result: dict) -> None:
         [layer["layer"], layer["type"], _ms(layer["ms"]), f"{layer['ms'] / whole:.1%}"]
         for layer in result["layers"][:10]
     ]
-    if result["on"] == "host":
+    if result["engine"] == "ftbnn":
+        click.echo("A step of ftbnn-runtime does the work of several operators. What TFLite runs itself is one row.")
+    elif result["on"] == "host":
         click.echo("Each operator was timed by itself: together they need not take what the whole does.")
     table("the slowest layers", ["layer", "operator", "ms", "share"], rows)
 

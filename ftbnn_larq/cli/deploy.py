@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ftbnn_larq.cli.options import ModelFile, to_option
-from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_flatbuffer, progress, say
+from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflow, newest_flatbuffer, say, sending
 
 
 @click.command()
@@ -60,9 +60,7 @@ def deploy(file: Path | None, on: str, to: str, verify: int, taken_away: bool, a
             load_tensorflow()
             file = flatbuffer_of(file, folder, say)
         data_config_beside(deployment.check_network(file))
-        with progress("sending") as (on_start, on_bytes):
-            told = deployment.Told(say, on_start, on_bytes)
-            result = deployment.deploy(file, on=on, to=to, pictures=verify, told=told)
+        result = deployment.deploy(file, on=on, to=to, pictures=verify, told=deployment.Told(say, sending))
 
     def show():
         verified = result["verified"]

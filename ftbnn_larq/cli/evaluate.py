@@ -61,7 +61,7 @@ def evaluate(
     path = path or (newest_flatbuffer() if on else newest_run())
     asked = {"dataset": dataset, "data_dir": data_dir, "preprocessing": preprocessing, "engine": engine}
     evaluation.check(path, **asked)
-    runner = opener(path, on, to, engine, say)
+    runner = opener(path, on, to, engine)
     # A board is slow, and the bar is to move.
     asked |= {"runner": runner, "batch_size": BATCH_ON_BOARD} if on else {}
     load_tensorflow()

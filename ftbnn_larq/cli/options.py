@@ -6,6 +6,7 @@ import functools
 
 import click
 
+from ftbnn_larq.cli.output import say, sending
 from ftbnn_larq.data import preprocessing
 from ftbnn_larq.models.config import NONLINEARITIES, option_from_text
 
@@ -57,7 +58,7 @@ def board_options(command):
     return with_board
 
 
-def opener(file, on: str | None, to: str, engine: str | None, say):
+def opener(file, on: str | None, to: str, engine: str | None):
     """What opens a flatbuffer on a board, for `runner` of `evaluate` and `predict`; None without a board."""
     if on is None:
         return None
@@ -65,7 +66,7 @@ def opener(file, on: str | None, to: str, engine: str | None, say):
 
     deployment.check(on, to)
     deployment.check_network(file, engine)
-    return functools.partial(deployment.on_board, on=on, to=to, told=deployment.Told(say))
+    return functools.partial(deployment.on_board, on=on, to=to, told=deployment.Told(say, sending))
 
 
 to_option = click.option(

@@ -85,9 +85,18 @@ def progress(description: str) -> Iterator[tuple[Callable[[int], None], Callable
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=None)
         yield lambda total: bar.update(task, total=total), lambda steps: bar.advance(task, steps)
+
+
+@contextlib.contextmanager
+def sending(size: int) -> Iterator[Callable[[int], None]]:
+    """A bar of so many bytes that go to a board, and what moves it."""
+    with progress("sending") as (on_start, on_bytes):
+        on_start(size)
+        yield on_bytes
 
 
 def newest_run() -> Path:

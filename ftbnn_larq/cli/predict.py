@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ftbnn_larq.cli.options import ModelFile, board_options, engine_option, opener
-from ftbnn_larq.cli.output import emit, json_option, load_tensorflow, say
+from ftbnn_larq.cli.output import emit, json_option, load_tensorflow
 
 
 @click.command()
@@ -34,7 +34,7 @@ def predict(file: Path, images: tuple[Path, ...], top: int, engine: str | None, 
 
     # Refused before TensorFlow is loaded.
     prediction.check(file, engine)
-    runner = opener(file, on, to, engine, say)
+    runner = opener(file, on, to, engine)
     for image in images:
         check_picture(image)
     load_tensorflow()

@@ -10,16 +10,17 @@ import numpy as np
 from ftbnn_larq.inference import lce, runtime
 
 
-def load(engine: str, flatbuffer: bytes, kernel: str, threads: int):
+def load(engine: str, flatbuffer: bytes, kernel: str, threads: int, profiles: bool = False):
     """The interpreter of a flatbuffer.
 
     Arguments:
         engine, kernel: a key of `interpreter.ENGINES`, and one of its kernels.
+        profiles: whether steps are timed; of the engine ftbnn only. `delegate` of the object is the pointer then.
 
     Returns:
         An object with `input_shapes`, `input_types`, `output_shapes`, and `predict`: arrays in, arrays out, both lists.
     """
-    return _LOADERS[engine](flatbuffer, kernel, threads)
+    return _LOADERS[engine](flatbuffer, kernel, threads, *([True] if profiles else []))
 
 
 def load_library(engine: str):
@@ -68,8 +69,14 @@ class _Tflite:
 class _Ftbnn(_Tflite):
     """The same with ftbnn-runtime, which takes LCE's operators and what hangs on them; XNNPACK has the rest."""
 
+    def __init__(self, flatbuffer: bytes, kernel: str, threads: int, profiles: bool = False):
+        self._profiles = profiles
+        super().__init__(flatbuffer, kernel, threads)
+
     def _delegate(self, kernel: str, threads: int) -> None:
-        self._native.ModifyGraphWithDelegate(runtime.create_delegate(isa=kernel, num_threads=threads))
+        more = {"profile": 1} if self._profiles else {}
+        self.delegate = runtime.create_delegate(isa=kernel, num_threads=threads, **more)
+        self._native.ModifyGraphWithDelegate(self.delegate)
 
 
 _LOADERS = {"lce": _lce, "ftbnn": _Ftbnn, "tflite": _Tflite}

@@ -97,6 +97,7 @@ class Interpreter:
         kernel: str | None = None,
         threads: int = 1,
         several_outputs: bool = False,
+        profiles: bool = False,
     ):
         """Load a flatbuffer.
 
@@ -106,6 +107,7 @@ class Interpreter:
             kernel: one of the engine's kernels; None for the fastest one of this machine.
             threads: number of threads.
             several_outputs: whether a flatbuffer with more than one output is accepted.
+            profiles: whether `profile` will be asked for; of the engine ftbnn only.
 
         Raises:
             UnknownNameError: there is no such engine, or it has no such kernel on this machine.
@@ -129,7 +131,7 @@ class Interpreter:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._process = leash.start(
             "ftbnn_larq.inference.worker",
-            *(str(self.path), engine, self.kernel, str(threads)),
+            *(str(self.path), engine, self.kernel, str(threads), *(["profile"] if profiles else [])),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -180,6 +182,10 @@ class Interpreter:
         answer, _ = self._ask("time", pictures, warmup=warmup, runs=runs)
         times = self._checked(answer.get("times_ms"), list[float])
         return {"times_ms": times, "peak_memory_mb": self._checked(answer.get("peak_memory_mb"), float)}
+
+    def profile(self, pictures, *, warmup: int, runs: int) -> dict:
+        """Time inferences of the first of the pictures by ftbnn-runtime's steps: `ftbnn_runtime.profile.measure`."""
+        return self._ask("profile", pictures, warmup=warmup, runs=runs)[0]
 
     def close(self) -> None:
         """End the child process."""

@@ -1,11 +1,11 @@
 """The child process that runs an interpreter. A damaged flatbuffer can crash the process that loads it.
 
-    python -m ftbnn_larq.inference.worker FILE ENGINE KERNEL THREADS
+    python -m ftbnn_larq.inference.worker FILE ENGINE KERNEL THREADS [profile]
 
 It first tells the shapes of inputs and outputs, or why it refuses the file. Then it reads requests from standard input
 and writes one answer for each to standard output, all as `messages` does. Requests: "predict" with pictures, "outputs"
-with one picture, and "time" with pictures, warm-up runs and runs. It does not import TensorFlow, so it starts at once,
-and its memory is mostly the interpreter's.
+with one picture, "time" with pictures, warm-up runs and runs, and "profile" with the same, for a flatbuffer that was
+loaded to be profiled. It does not import TensorFlow, so it starts at once, and its memory is mostly the interpreter's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ftbnn_larq.errors import ModelFileError, one_line
 
 
 def main() -> None:
-    path, engine, kernel, threads = *sys.argv[1:4], int(sys.argv[4])
+    path, engine, kernel, threads, profiles = *sys.argv[1:4], int(sys.argv[4]), sys.argv[5:] == ["profile"]
     leash.begin()
     # Standard output is for answers only. What native code prints goes to standard error.
     answers = os.fdopen(os.dup(1), "wb")
@@ -35,7 +35,7 @@ def main() -> None:
             flatbuffer = file.read()
         # Asked before the interpreter sees the file.
         operations = inspection.operations(flatbuffer)
-        interpreter = engines.load(engine, flatbuffer, kernel, threads)
+        interpreter = engines.load(engine, flatbuffer, kernel, threads, profiles)
         shapes = {"inputs": interpreter.input_shapes, "outputs": interpreter.output_shapes}
         messages.send(answers, shapes)
         while True:
@@ -73,7 +73,15 @@ def _time(interpreter, pictures, request: dict) -> tuple[dict, list]:
     return {"times_ms": times[request["warmup"] :], "peak_memory_mb": _peak_memory_mb()}, []
 
 
-_ANSWERS = {"predict": _predict, "outputs": _outputs, "time": _time}
+def _profile(interpreter, pictures, request: dict) -> tuple[dict, list]:
+    from ftbnn_runtime import profile
+
+    given = [pictures[:1]]
+    counts = request["warmup"], request["runs"]
+    return profile.measure(lambda: interpreter.predict(given), interpreter.delegate, *counts), []
+
+
+_ANSWERS = {"predict": _predict, "outputs": _outputs, "time": _time, "profile": _profile}
 
 
 def _peak_memory_mb() -> float:

@@ -58,7 +58,13 @@ def stock(package: str | None = None) -> ModuleType:
     )
 
 
-def load_delegate(num_threads: int = 1, isa: str | None = None, claim: str = "all", package: str | None = None):
+def load_delegate(
+    num_threads: int = 1,
+    isa: str | None = None,
+    claim: str = "all",
+    package: str | None = None,
+    profile: bool = False,
+):
     """The delegate that runs LCE's operators, for `experimental_delegates=[...]` of the stock interpreter.
 
     Arguments:
@@ -66,6 +72,7 @@ def load_delegate(num_threads: int = 1, isa: str | None = None, claim: str = "al
         isa: the instruction set, one of avx512, avx2, neon and portable; None for the best that the processor has.
         claim: what the delegate runs: `all` that it can, or of LCE's operators only (`lce`).
         package: the interpreter it is for, a key of `PACKAGES`; None for the lightest that is installed.
+        profile: whether steps are timed, for `profile.measure`.
 
     Raises:
         Error: an option is wrong, there is no interpreter, or the library cannot be loaded.
@@ -75,7 +82,8 @@ def load_delegate(num_threads: int = 1, isa: str | None = None, claim: str = "al
     for name, value, known in (("isa", isa, (None, *ISAS)), ("claim", claim, CLAIMS)):
         if value not in known:
             raise Error(f"{name} is {value!r}: choose one of {', '.join(filter(None, known))}")
-    options = {"num_threads": str(num_threads), "claim": claim, **({"isa": isa} if isa else {})}
+    options = {"num_threads": str(num_threads), "claim": claim}
+    options |= {**({"isa": isa} if isa else {}), **({"profile": "1"} if profile else {})}
     module, path = stock(package), library()
     # Where this fails, the stock load_delegate leaves a traceback on standard error.
     load(path)
@@ -103,10 +111,14 @@ def Interpreter(
     Raises:
         Error: the file is missing or damaged, the delegate refuses it, or as `load_delegate`.
     """
+    return load_with(load_delegate(num_threads, isa, claim, package), path, num_threads, package)
+
+
+def load_with(delegate, path: str | os.PathLike, num_threads: int = 1, package: str | None = None):
+    """The same with a delegate that `load_delegate` gave."""
     path = Path(path)
     if not path.is_file():
         raise Error(f"{shown(path)}: no such file")
-    delegate = load_delegate(num_threads, isa, claim, package)
     try:
         with warnings.catch_warnings():
             # TensorFlow's tells that its interpreter moves to another package.

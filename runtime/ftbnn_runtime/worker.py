@@ -4,6 +4,7 @@ Each request is a line of JSON on standard input, followed by so many float32 pi
 
     {"ask": "scores", "pictures": 8}                        then the pictures
     {"ask": "time", "pictures": 8, "warmup": 2, "runs": 10}  then the pictures, which are used in turn
+    {"ask": "profile", "pictures": 1, "warmup": 2, "runs": 10}  then the picture; needs the option "profile"
 
 Each answer is a line of JSON on standard output, `{"error": why}` where it failed. That of "scores" is followed by the
 scores, float32. The first line, which tells the shapes, comes before any request. The program ends with its input.
@@ -35,7 +36,7 @@ def main(path: str, options: str = "{}") -> None:
 
     try:
         given = json.loads(options)
-        network = Network(path, given.get("threads", 1), given.get("isa"))
+        network = Network(path, given.get("threads", 1), given.get("isa"), profiles=given.get("profile", False))
         answer({"input_shape": network.input_shape, "classes": network.classes, "isa": network.isa})
         while line := sys.stdin.buffer.readline():
             request = json.loads(line)
@@ -44,6 +45,8 @@ def main(path: str, options: str = "{}") -> None:
             if request["ask"] == "scores":
                 scores = np.stack([network.scores(picture) for picture in pictures])
                 answer({"scores": scores.shape}, scores.astype("<f4").tobytes())
+            elif request["ask"] == "profile":
+                answer(network.profile(request["warmup"], request["runs"], pictures[0]))
             else:
                 times = network.time(request["warmup"], request["runs"], pictures)
                 answer({"times_ms": times, "peak_memory_mb": peak_memory_mb()})

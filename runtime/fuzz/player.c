@@ -217,8 +217,8 @@ int play(const Graph *graph, const char *isa) {
       .ReplaceNodeSubsetsWithDelegateKernels = replace,
       .recommended_num_threads = 1,
   };
-  const char *keys[] = {"isa"}, *values[] = {isa};
-  TfLiteDelegate *delegate = tflite_plugin_create_delegate(keys, values, isa ? 1 : 0, NULL);
+  const char *keys[] = {"profile", "isa"}, *values[] = {"1", isa};
+  TfLiteDelegate *delegate = tflite_plugin_create_delegate(keys, values, isa ? 2 : 1, NULL);
   need(delegate != NULL);
   delegate->Prepare(&player.context, delegate);
   tflite_plugin_destroy_delegate(delegate);

@@ -36,7 +36,8 @@ struct Graph {
   int *made, made_count;  // constants that another part or a person reads: tensors
   Step *steps;
   int step_count;
-  bool *is_fused;  // [node]: another step does its work
+  bool *is_fused;     // [node]: another step does its work
+  Profiled *profile;  // [node], or NULL
   char *arena;
   size_t arena_bytes;
   Pieces pieces;  // what steps have allocated

@@ -8,12 +8,21 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
+// The operators of one part.
+typedef struct Profile {
+  struct Profile *next;
+  size_t count;
+  Profiled operators[];
+} Profile;
+
 typedef struct {
   TfLiteDelegate delegate;  // first: the interpreter gets a pointer to it
   const Kernels *kernels;
   int threads;  // 0 for the interpreter's number
   bool lce_only;
   const Tensors *tensors;  // of the graph that is being prepared
+  bool profiles;
+  Profile *profile;  // of all parts; it outlives them
 } Delegate;
 
 typedef struct {
@@ -30,15 +39,26 @@ static void part_free(TfLiteContext *context, void *buffer) {
   free(part);
 }
 
+// Room for a profile of so many operators. NULL where memory is short.
+static Profiled *profile_begin(Delegate *delegate, size_t count) {
+  Profile *made = calloc(1, sizeof *made + count * sizeof *made->operators);
+  if (!made) return NULL;
+  made->next = delegate->profile, made->count = count;
+  delegate->profile = made;
+  return made->operators;
+}
+
 static void *part_init(TfLiteContext *context, const char *buffer, size_t length) {
   (void)length;
   const TfLiteDelegateParams *params = (const TfLiteDelegateParams *)(const void *)buffer;
-  const Delegate *delegate = (const Delegate *)(const void *)params->delegate;
+  Delegate *delegate = (Delegate *)(void *)params->delegate;
+  Profiled *profile = delegate->profiles ? profile_begin(delegate, (size_t)params->nodes_to_replace->size) : NULL;
+  if (delegate->profiles && !profile) return NULL;
   Part *part = calloc(1, sizeof *part);
   if (!part) return NULL;
   const int threads = delegate->threads ? delegate->threads : context->recommended_num_threads;
   part->threads = threads_create(threads < 1 ? 1 : threads > 64 ? 64 : threads);
-  if (part->threads) part->graph = graph_create(delegate->tensors, params, delegate->kernels, part->threads);
+  if (part->threads) part->graph = graph_create(delegate->tensors, params, delegate->kernels, part->threads, profile);
   if (part->graph) return part;
   part_free(context, part);
   return NULL;
@@ -94,8 +114,11 @@ EXPORT TfLiteDelegate *tflite_plugin_create_delegate(const char *const *keys, co
     } else if (strcmp(keys[i], "claim") == 0) {
       delegate->lce_only = strcmp(values[i], "lce") == 0;
       if (!delegate->lce_only && strcmp(values[i], "all") != 0) problem = "ftbnn-runtime: claim is all or lce";
+    } else if (strcmp(keys[i], "profile") == 0) {
+      delegate->profiles = strcmp(values[i], "1") == 0;
+      if (!delegate->profiles && strcmp(values[i], "0") != 0) problem = "ftbnn-runtime: profile is 0 or 1";
     } else {
-      problem = "ftbnn-runtime: options are num_threads, isa and claim";
+      problem = "ftbnn-runtime: options are num_threads, isa, claim and profile";
     }
   }
   delegate->kernels = kernels_choose(isa);
@@ -112,7 +135,28 @@ EXPORT TfLiteDelegate *tflite_plugin_create_delegate(const char *const *keys, co
   return &delegate->delegate;
 }
 
-EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate *delegate) { free(delegate); }
+EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate *base) {
+  Delegate *delegate = (Delegate *)(void *)base;
+  if (!delegate) return;
+  for (Profile *next, *profile = delegate->profile; profile; profile = next) {
+    next = profile->next;
+    free(profile);
+  }
+  free(delegate);
+}
+
+// Copies what a delegate with the option `profile` has measured since the last call, at most `room` operators. Gives
+// how many there are.
+EXPORT size_t ftbnn_profile(TfLiteDelegate *base, Profiled *operators, size_t room) {
+  size_t count = 0;
+  for (Profile *profile = ((Delegate *)(void *)base)->profile; profile; profile = profile->next) {
+    for (size_t i = 0; i < profile->count; ++i, ++count) {
+      if (count < room) operators[count] = profile->operators[i];
+      profile->operators[i].nanoseconds = 0;
+    }
+  }
+  return count;
+}
 
 // The kernels that are taken unless `isa` says others.
 EXPORT const char *ftbnn_isa(void) { return kernels_choose(NULL)->name; }

@@ -10,6 +10,12 @@ static int only_reader(const Graph *graph, int value) {
 
 static const Map *map_of(Graph *graph, int tensor) { return &value_at(graph, tensor)->map; }
 
+// Takes a node into the step of another one.
+static void take(Graph *graph, bool is_step_of_node[], int node, int leader) {
+  is_step_of_node[node] = false;
+  if (graph->profile) graph->profile[node].leader = graph->profile[leader].node;
+}
+
 // Fuses what follows a binary convolution into its step. Gives the last node, whose place the step takes; sets the
 // tensor of a PRELU's slopes.
 static int fuse(Graph *graph, int node_index, Step *step, bool is_step_of_node[], int *slope) {
@@ -21,7 +27,7 @@ static int fuse(Graph *graph, int node_index, Step *step, bool is_step_of_node[]
   if (reader >= 0 && graph->nodes[reader].kind == NODE_PRELU) {
     const Node *prelu = &graph->nodes[reader];
     *slope = prelu->inputs->data[1];
-    is_step_of_node[reader] = false;
+    take(graph, is_step_of_node, reader, node_index);
     out = graph->value_of[prelu->outputs->data[0]];
     at = reader;
     reader = only_reader(graph, out);
@@ -32,7 +38,7 @@ static int fuse(Graph *graph, int node_index, Step *step, bool is_step_of_node[]
     if (a != b) {
       step->other = &graph->values[a == out ? b : a].map;
       step->activation = add->activation;
-      is_step_of_node[reader] = false;
+      take(graph, is_step_of_node, reader, node_index);
       out = graph->value_of[add->outputs->data[0]];
       at = reader;
     }
@@ -44,7 +50,7 @@ static int fuse(Graph *graph, int node_index, Step *step, bool is_step_of_node[]
     const Node *next = &graph->nodes[value->readers[i]];
     if (next->kind != NODE_QUANTIZE || !is_step_of_node[value->readers[i]] || step->signs) continue;
     step->signs = map_of(graph, next->outputs->data[0]);
-    is_step_of_node[value->readers[i]] = false;
+    take(graph, is_step_of_node, value->readers[i], node_index);
     ++quantized;
   }
   // A map that nothing reads is written all the same: a step writes something.
@@ -61,13 +67,18 @@ bool fusion_make_steps(Graph *graph) {
     free(steps);
     return false;
   }
-  for (int i = 0; i < count; ++i) is_step[i] = !graph->is_fused[i];
+  for (int i = 0; i < count; ++i) {
+    is_step[i] = !graph->is_fused[i];
+    if (!graph->profile) continue;
+    const bool has_work = is_step[i] && graph->nodes[i].kind != NODE_CONSTANT;
+    graph->profile[i].leader = has_work ? graph->profile[i].node : -1;
+  }
   bool is_made = true;
   for (int i = 0; i < count && is_made; ++i) {
     const Node *node = &graph->nodes[i];
     if (node->kind != NODE_BCONV) continue;
     // At the place of the last node that it does the work of: all that this one reads is there by then.
-    Step step = {.kind = NODE_BCONV};
+    Step step = {.kind = NODE_BCONV, .node = i};
     const Map *out = map_of(graph, node->outputs->data[0]);
     step.in = map_of(graph, node->inputs->data[0]);
     step.window = node->window;
@@ -86,6 +97,7 @@ bool fusion_make_steps(Graph *graph) {
     if (!is_step[i] || node->kind == NODE_CONCATENATION || node->kind == NODE_CONSTANT) continue;
     Step *step = &steps[i];
     step->kind = node->kind;
+    step->node = i;
     step->in = map_of(graph, node->inputs->data[0]);
     step->out = map_of(graph, node->outputs->data[0]);
     step->window = node->window;
@@ -108,7 +120,7 @@ bool fusion_make_steps(Graph *graph) {
           graph->values[target].map = graph->values[part].map;
           graph->values[target].root = whole, graph->values[target].offset = at;
           graph->steps[graph->step_count++] =
-              (Step){.copies = true, .in = &graph->values[part].map, .out = &graph->values[target].map};
+              (Step){.node = i, .copies = true, .in = &graph->values[part].map, .out = &graph->values[target].map};
         }
         at += channels;
       }

@@ -2,15 +2,16 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "compile.h"
 
 Graph *graph_create(const Tensors *tensors, const TfLiteDelegateParams *params, const Kernels *kernels,
-                    Threads *threads) {
+                    Threads *threads, Profiled *profile) {
   Graph *graph = calloc(1, sizeof *graph);
   if (!graph) return NULL;
   TfLiteContext *context = tensors->context;
-  graph->kernels = kernels, graph->threads = threads;
+  graph->kernels = kernels, graph->threads = threads, graph->profile = profile;
   graph->node_count = params->nodes_to_replace->size;
   graph->tensor_count = (int)tensors->count;
   // Each tensor has a value, and perhaps a copy; parts of a CONCATENATION may have another.
@@ -101,6 +102,12 @@ TfLiteStatus graph_prepare(Graph *graph, TfLiteContext *context) {
   return kTfLiteOk;
 }
 
+static int64_t nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
 TfLiteStatus graph_run(Graph *graph, TfLiteContext *context) {
   const int count = pictures(graph);
   for (int i = 0; i < graph->value_count; ++i) {
@@ -124,7 +131,12 @@ TfLiteStatus graph_run(Graph *graph, TfLiteContext *context) {
   }
   for (int picture = 0; picture < count; ++picture) {
     memory_point(graph, picture);
-    for (int i = 0; i < graph->step_count; ++i) step_run(&graph->steps[i], graph->kernels, graph->threads);
+    for (int i = 0; i < graph->step_count; ++i) {
+      const Step *step = &graph->steps[i];
+      const int64_t begin = graph->profile ? nanoseconds() : 0;
+      step_run(step, graph->kernels, graph->threads);
+      if (graph->profile) graph->profile[step->node].nanoseconds += nanoseconds() - begin;
+    }
   }
   return kTfLiteOk;
 }

@@ -20,6 +20,7 @@ typedef struct {
 
 typedef struct {
   NodeKind kind;
+  int node;                             // of the partition
   bool copies;                          // a copy, whatever `kind` says
   const Map *in, *other, *out, *signs;  // `other` is added; `signs` are packed by the way
   Window window;

@@ -39,6 +39,7 @@ bool values_read(Graph *graph, const TfLiteDelegateParams *params) {
       context->ReportError(context, "ftbnn-runtime: node %d: %s", index, why);
       return false;
     }
+    if (graph->profile) graph->profile[i].node = index;
   }
   for (int i = 0; i < params->input_tensors->size; ++i) {
     const int tensor = params->input_tensors->data[i];

@@ -11,7 +11,7 @@ import pytest
 from conftest import RUNTIME
 
 import ftbnn_runtime
-from ftbnn_runtime import Error, interpreters, native
+from ftbnn_runtime import Error, interpreters, native, profile
 
 
 def answers(published, **options) -> np.ndarray:
@@ -36,6 +36,20 @@ def test_the_delegate_is_for_the_stock_interpreter_too(published, package):
     delegate = ftbnn_runtime.load_delegate(num_threads=1, package=package)
     stock = interpreters.stock(package)
     stock.Interpreter(model_path=str(published), experimental_delegates=[delegate]).allocate_tensors()
+
+
+def test_steps_are_timed_where_it_is_asked_for(published, package):
+    delegate = ftbnn_runtime.load_delegate(package=package, profile=True)
+    interpreter = interpreters.load_with(delegate, published, package=package)
+    interpreter.allocate_tensors()
+    told = profile.measure(interpreter.invoke, delegate._get_native_delegate_pointer(), warmup=1, runs=3)
+    numbers = [*told["views"], *(number for step in told["steps"] for number in step["operators"])]
+    assert len(set(numbers)) == len(numbers) > 90 and all(step["ms"] > 0 for step in told["steps"])
+    assert 0.5 * told["ms"] < sum(step["ms"] for step in told["steps"]) < 1.2 * told["ms"]
+    # Without the option there is nothing to tell.
+    silent = ftbnn_runtime.load_delegate(package=package)
+    interpreters.load_with(silent, published, package=package).allocate_tensors()
+    assert profile.measure(lambda: None, silent._get_native_delegate_pointer(), warmup=0, runs=1)["steps"] == []
 
 
 def test_the_processor_has_the_instruction_set_that_is_told():

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from ftbnn_larq.inference.interpreter import host_kernel, kernels
+import numpy as np
+import pytest
+
+from ftbnn_larq.benchmarking import steps
+from ftbnn_larq.benchmarking.models import read_model
+from ftbnn_larq.errors import ModelFileError
+from ftbnn_larq.inference.interpreter import Interpreter, host_kernel, kernels
 from tests.boards.helpers import GROUPED, PLAIN
+from tests.runtime.sketch import Sketch
 
 
 def test_both_engines_are_measured_in_turn_and_compared(command, tmp_path):
@@ -18,7 +25,10 @@ def test_both_engines_are_measured_in_turn_and_compared(command, tmp_path):
         for run_by in (("lce", lces), ("ftbnn", "portable"))
     ]
     assert [row["ratio"] for row in result.out if row["path"] == str(PLAIN) and row["engine"] == "lce"] == [1, 1]
-    assert all(row["ratio"] > 0 and len(row["layers"]) > 5 for row in result.out)
+    assert all(row["ratio"] > 0 and sum(layer["ms"] for layer in row["layers"]) > 0 for row in result.out)
+    (lces, ours) = (result.out[index]["layers"] for index in (0, 1))
+    assert {"LceBconv2d"} < {layer["type"] for layer in lces} and len(lces) > len(ours)
+    assert "LceBconv2d + ADD + LceQuantize" in {layer["type"] for layer in ours}
     assert f"{PLAIN}: portable kernels of ftbnn-runtime, as asked for" in result.err
 
     told = command("benchmark", PLAIN, "--engine", "ftbnn,lce", "--runs", 4)
@@ -35,3 +45,48 @@ def test_engines_that_cannot_be_measured(refused):
         (("--kernel", "portable"), "unknown kernel 'portable': known: default, indirect, reference (engine lce)"),
     ):
         assert words in refused("benchmark", PLAIN, *arguments)
+
+
+@pytest.fixture
+def split_in_two(tmp_path):
+    """A flatbuffer with views, a copy, and an end that TFLite's interpreter runs."""
+    sketch = Sketch(0)
+    x = sketch.input((1, 32, 32, 64))
+    value = sketch.add(sketch.prelu(sketch.bconv(sketch.quantize(x), 64, 64)), x)
+    one, other = sketch.split(sketch.quantize(value), 2, np.int32)
+    value = sketch.concatenate([sketch.bconv(one, 32, 32), sketch.bconv(other, 32, 32), x])
+    value = sketch.pool("AVERAGE_POOL_2D", value, (32, 32), (32, 32))
+    path = tmp_path / "split.tflite"
+    path.write_bytes(sketch.bytes(sketch.dense(value, 10)))
+    return path
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_steps_of_the_runtime_take_the_time_of_the_whole(split_in_two, threads):
+    model = read_model(split_in_two)
+    pictures = np.random.default_rng(0).standard_normal((1, 32, 32, 64)).astype(np.float32)
+    for kernel in kernels("ftbnn"):
+        with Interpreter(split_in_two, kernel=kernel, threads=threads, profiles=True) as interpreter:
+            told = interpreter.profile(pictures, warmup=2, runs=20)
+        named = [[model.operators[index].type for index in step["operators"]] for step in told["steps"]]
+        assert named[0] == ["LceQuantize"]
+        assert ["LceBconv2d", "PRELU", "ADD", "LceQuantize"] in named and ["CONCATENATION"] in named
+        assert [model.operators[index].type for index in told["views"]] == ["SPLIT"]
+        together = sum(step["ms"] for step in told["steps"])
+        assert 0.6 * told["ms"] < together < 1.1 * told["ms"], kernel
+        rows = steps.layers(model, told)
+        assert sum(row["ms"] for row in rows) == pytest.approx(max(told["ms"], together), abs=1e-3)
+        assert [row["calls"] for row in rows if row["type"] == "FULLY_CONNECTED"] == [1]
+        assert [row["ms"] for row in rows] == sorted((row["ms"] for row in rows), reverse=True)
+
+
+def test_a_profile_that_is_none_of_the_file_is_refused():
+    model = read_model(PLAIN)
+    for told, words in (
+        ({"ms": 1.0, "steps": [{"operators": [99], "ms": 1.0}], "views": []}, "others than those of the file"),
+        ({"ms": 1.0, "steps": [{"operators": [], "ms": 1.0}], "views": []}, "others than those of the file"),
+        ({"ms": 1.0, "steps": []}, "views is missing"),
+        (["ms"], "expected object"),
+    ):
+        with pytest.raises(ModelFileError, match=words):
+            steps.layers(model, told)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,6 +39,13 @@ def board(tmp_path, monkeypatch):
 
 @pytest.fixture
 def server(tmp_path):
+    """A board behind sshd: see `serving`."""
+    with serving(tmp_path) as board:
+        yield board
+
+
+@contextlib.contextmanager
+def serving(place: Path) -> Iterator[SimpleNamespace]:
     """A board behind sshd: `on`, and `environment` of the client; `folder` with its keys.
 
     On the board: `disk` for what passes, `home`, and `programs`, which are found before those of the system.
@@ -45,10 +54,10 @@ def server(tmp_path):
     real = installed("ssh", "openssh-client")
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
-    folder, disk, port = tmp_path / "ssh", tmp_path / "board", free_port()
+    folder, disk, port = place / "ssh", place / "board", free_port()
     folder.mkdir(mode=0o700)
     disk.mkdir()
-    home, programs = tmp_path / "home", tmp_path / "programs"
+    home, programs = place / "home", place / "programs"
     home.mkdir()
     programs.mkdir()
     for name in ("host", "user", "other"):

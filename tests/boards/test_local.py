@@ -145,6 +145,15 @@ def test_real_pictures_go_in_and_the_answers_are_those_of_this_machine(board, tm
     assert result.out[0]["input"] == "test"
     assert left_on(board) == []
 
+    # Its data set need not be here, nor is it downloaded: other real pictures do as well.
+    elsewhere = tmp_path / "elsewhere.tflite"
+    elsewhere.write_bytes(PLAIN.read_bytes())
+    description = json.loads(PLAIN.with_suffix(".json").read_text())
+    description["data"]["name"] = f"folder:{tmp_path}/nowhere"
+    elsewhere.with_suffix(".json").write_text(json.dumps(description))
+    result = command(*local(elsewhere), "--tool", program, "--verify", 2, cwd=tmp_path)
+    assert "same class as on this machine on all 2 pictures of digits" in result.out, result.err
+
 
 def test_answers_of_another_class_are_a_fault_and_signs_on_zero_are_counted():
     from ftbnn_larq.errors import BoardError
@@ -227,6 +236,20 @@ def test_arm64_is_aarch64_by_another_name(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(ToolError, match="no benchmark tool for aarch64 yet"):
         fetched.find(parse_facts("machine=arm64\nbits=64\n"))
+
+
+def test_how_much_of_a_file_was_sent_is_told_while_it_is(board, tmp_path):
+    from ftbnn_larq.boards.board import Board
+    from ftbnn_larq.boards.targets import Target
+
+    file, told = tmp_path / "file", []
+    file.write_bytes(bytes(1 << 20))
+    with Board(Target("local")) as session:
+        session.put(file, ".bin", on_bytes=told.append)
+        assert sum(told) == 1 << 20 and min(told) >= 0
+        # What is there already counts as sent.
+        session.put(file, ".bin", on_bytes=told.append)
+        assert sum(told) == 2 << 20
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

@@ -73,7 +73,10 @@ class _Worker:
             self.stop()
             return {"found": str(error)}
         if line:
-            return json.loads(line)
+            answer = json.loads(line)
+            if answer["last"]:
+                self.stop()
+            return answer
         status, said = self.process.wait(), self._said()
         self.stop()
         name = signal.Signals(-status).name if status < 0 else f"exit status {status}"

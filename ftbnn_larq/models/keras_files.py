@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ftbnn_larq import documents
 from ftbnn_larq.errors import ModelFileError, one_line
-from ftbnn_larq.models import hdf5, keras_graph
+from ftbnn_larq.models import hdf5, keras_graph, keras_sizes
 from ftbnn_larq.models.keras_code import LARQ_ZOO, PACKAGE, code_in
 from ftbnn_larq.models.weights import WEIGHTS, by_keras_name
 
@@ -38,9 +38,23 @@ def load(path):
     """Load the model in a .keras, .h5 or .hdf5 file. Code in the file is never run.
 
     Raises:
-        ModelFileError: `check` refuses the file, or Keras cannot build the model.
+        ModelFileError: `check` refuses the file, Keras cannot build the model, or it is larger than the file's weights
+            or than this machine takes.
     """
     config = _checked(path)
+    if keras_sizes.has_loops(config):
+        keras_sizes.check_loops(path)
+    model = _built(path, config)
+    keras_sizes.check_maps(path, model)
+    return model
+
+
+def built(path):
+    """The model in a file, as `load` gives it, without the checks of its size. Raises ModelFileError."""
+    return _built(path, _checked(path))
+
+
+def _built(path, config: dict):
     import larq  # noqa: F401 (registers its layers with Keras)
     import tensorflow as tf
 
@@ -51,8 +65,9 @@ def load(path):
 
     try:
         with tempfile.TemporaryDirectory() as folder:
-            copy = _copy(path, Path(folder), config)
-            return tf.keras.models.load_model(copy, compile=False, safe_mode=True)
+            copy, weights = _copy(path, Path(folder), config)
+            with keras_sizes.limited(path, weights):
+                return tf.keras.models.load_model(copy, compile=False, safe_mode=True)
     except ModelFileError:
         raise
     except Exception as error:  # whatever a layer's constructor raises
@@ -164,15 +179,19 @@ def _plain(config):
     return plain
 
 
-def _copy(path, folder: Path, config: dict) -> Path:
-    """A file in `folder` that has a suffix Keras knows, the checked `config`, and the weights of the file `path`."""
+def _copy(path, folder: Path, config: dict) -> tuple[Path, Path]:
+    """A file in `folder` that has a suffix Keras knows, the checked `config`, and the weights of the file `path`.
+
+    Also the HDF5 file of its weights.
+    """
     if zipfile.is_zipfile(path):
         copy = folder / "model.keras"
         with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
             new.writestr(_CONFIG, json.dumps(config))
             new.writestr(_METADATA, old.read(_METADATA))
-            new.write(by_keras_name(Path(path), folder), WEIGHTS)
-        return copy
+            weights = by_keras_name(Path(path), folder)
+            new.write(weights, WEIGHTS)
+        return copy, weights
     import h5py
 
     copy = folder / "model.h5"
@@ -181,4 +200,4 @@ def _copy(path, folder: Path, config: dict) -> Path:
         new.attrs["model_config"] = json.dumps(config)
         attributes = new["model_weights"].attrs
         attributes["keras_version"] = attributes.get("keras_version", _OLDEST)
-    return copy
+    return copy, copy

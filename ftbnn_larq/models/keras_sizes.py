@@ -1,0 +1,128 @@
+"""How large a Keras model of a file becomes: no larger than the weights that the file holds, and what this machine has.
+
+    python -m ftbnn_larq.models.keras_sizes FILE
+
+Builds the model of a file, and ends with exit status 0 if Keras comes to an end with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import sys
+from collections.abc import Iterator
+
+from ftbnn_larq import leash
+from ftbnn_larq.documents import MOST_SIDE
+from ftbnn_larq.errors import ModelFileError
+
+# Of numbers that are no weights of a file: states of generators, and of layers that keep one from batch to batch.
+_MOST_MORE = 10**6
+# For these layers Keras runs a loop in Python, of any length: over steps of time, or over pixels.
+_IN_LOOPS = re.compile(r"(Quant)?LocallyConnected[12]D")
+
+
+@contextlib.contextmanager
+def limited(path, weights) -> Iterator[None]:
+    """Within this, Keras makes as many weights as an HDF5 file holds, and no more.
+
+    Arguments:
+        path: what messages name.
+        weights: the HDF5 file.
+
+    Raises:
+        ModelFileError: the model has more weights. They are counted before any memory is taken for them.
+    """
+    import tensorflow as tf
+
+    stored, made = _numbers(weights), 0
+
+    def count(create, **given):
+        nonlocal made
+        shape = tf.TensorShape(given.get("shape"))
+        made += math.prod(shape) if shape.is_fully_defined() else 0
+        if made > stored + _MOST_MORE:
+            raise ModelFileError(
+                f"{path}: damaged: its layers need more than {made:,} weights, and it holds {stored:,} numbers"
+            )
+        return create(**given)
+
+    with tf.variable_creator_scope(count):
+        yield
+
+
+def _numbers(weights) -> int:
+    """How many an HDF5 file holds."""
+    import h5py
+
+    found = 0
+
+    def add(_, item) -> None:
+        nonlocal found
+        found += item.size or 0 if isinstance(item, h5py.Dataset) else 0
+
+    with h5py.File(weights, "r") as file:
+        file.visititems(add)
+    return found
+
+
+def check_maps(path, model) -> None:
+    """Refuse a model whose pictures or maps no machine such as this computes. Raises ModelFileError."""
+    for shape in (tuple(each.shape) for each in model.inputs):
+        if len(shape) == 4 and max(side or 1 for side in shape) > MOST_SIDE:
+            raise ModelFileError(f"{path}: its input is {shape}: pictures have at most {MOST_SIDE} pixels a side")
+    for layer in model.submodules:
+        for node in getattr(layer, "inbound_nodes", ()):
+            for shape in _shapes(node.output_shapes):
+                if 4 * math.prod(side or 1 for side in shape) > leash.memory():
+                    raise ModelFileError(
+                        f"{path}: the layer {layer.name} gives {shape}, which takes more than "
+                        f"{leash.memory() / 1e9:.1f} GB of memory, half of this machine's"
+                    )
+
+
+def _shapes(value) -> Iterator[tuple]:
+    """The shapes in what Keras tells of a call: one, or lists or dicts of them."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, tuple) and all(side is None or isinstance(side, int) for side in value):
+        yield value
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _shapes(each)
+
+
+def has_loops(config) -> bool:
+    """Whether the time to build a model may have nothing to do with its size."""
+    if isinstance(config, list):
+        return any(map(has_loops, config))
+    if not isinstance(config, dict):
+        return False
+    own = bool(config.get("unroll")) or _IN_LOOPS.fullmatch(str(config.get("class_name"))) is not None
+    return own or any(map(has_loops, config.values()))
+
+
+def check_loops(path) -> None:
+    """Build the model of a file in a process of its own, with limits on memory and time. Raises ModelFileError."""
+    done = leash.run(__name__, str(path))
+    # What else is wrong with it is told when it is loaded.
+    if done.returncode not in (0, 2):
+        raise ModelFileError(f"{path}: Keras cannot build the model ({leash.why_ended(done.returncode, done.stderr)})")
+
+
+def main(path: str) -> None:
+    import larq  # noqa: F401 (with TensorFlow, which takes its own time)
+
+    from ftbnn_larq.models import keras_files
+
+    leash.begin()
+    leash.library_loaded()
+    try:
+        keras_files.built(path)
+    except ModelFileError:
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

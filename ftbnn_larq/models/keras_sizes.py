@@ -69,7 +69,7 @@ def _numbers(weights) -> int:
 
 def check_maps(path, model) -> None:
     """Refuse a model whose pictures or maps no machine such as this computes. Raises ModelFileError."""
-    for shape in (tuple(each.shape) for each in model.inputs):
+    for shape in (tuple(each.shape) for each in model.inputs or ()):
         if len(shape) == 4 and max(side or 1 for side in shape) > MOST_SIDE:
             raise ModelFileError(f"{path}: its input is {shape}: pictures have at most {MOST_SIDE} pixels a side")
     for layer in model.submodules:

@@ -35,6 +35,11 @@ def saved(tmp_path_factory) -> dict:
     return {"folder": folder, "plain": plain, "loops": loops}
 
 
+def test_a_model_that_does_not_know_its_input_loads(tmp_path):
+    tf.keras.Sequential([layers.Dense(3), layers.ReLU()]).save(tmp_path / "model.keras")
+    assert [layer.name for layer in keras_files.load(tmp_path / "model.keras").layers][1].startswith("re_lu")
+
+
 def _sets(layer: str, key: str, value):
     return lambda named: named[layer]["config"].update({key: value})
 

@@ -42,8 +42,8 @@ def load(path):
             or than this machine takes.
     """
     config = _checked(path)
-    if keras_sizes.has_loops(config):
-        keras_sizes.check_loops(path)
+    if keras_sizes.has_no_bounds(config):
+        keras_sizes.check_bounds(path)
     model = _built(path, config)
     keras_sizes.check_maps(path, model)
     return model

@@ -9,8 +9,6 @@ from __future__ import annotations
 import graphlib
 from collections.abc import Iterator
 
-from ftbnn_larq.documents import MOST_SIDE
-
 # Of layers and what they hold, in all models that stand in one another: ten times those of Keras's largest networks.
 MOST_CALLS = 50_000
 _CONSTANT = "_CONSTANT_VALUE"
@@ -23,7 +21,7 @@ def check(config) -> None:
 
     Raises:
         ValueError: a layer needs itself, a layer or call that is not there, or none; or there are too many calls,
-            tensors of a call, or pictures at a time.
+            or tensors of a call.
     """
     if (calls := _calls(config)) > MOST_CALLS:
         raise ValueError(f"{calls:,} calls of layers, expected at most {MOST_CALLS:,}")
@@ -93,16 +91,12 @@ def _check_graph(layers: list[dict]) -> None:
 
 
 def _check_numbers(config) -> None:
-    """Refuse numbers that the time or memory of a call follows, wherever a layer stands."""
+    """Refuse a call that gives too many tensors, wherever its layer stands."""
     for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
         _check_numbers(value)
     own = config.get("config") if isinstance(config, dict) else None
     if not isinstance(own, dict):
         return
-    shape = own.get("batch_input_shape")
-    count = max(_integers(shape[:1] if isinstance(shape, list) else None), default=0)
-    if count > MOST_SIDE:
-        raise ValueError(f"the layer {_name(own)} takes {count:,} pictures at a time, expected at most {MOST_SIDE:,}")
     gives_many = str(own.get("function")).rpartition(".")[2] in _GIVE_MANY
     count = max(_integers(_nodes(config)), default=0)
     if gives_many and count > MOST_CALLS:

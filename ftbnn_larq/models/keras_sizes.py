@@ -15,11 +15,12 @@ from collections.abc import Iterator
 
 from ftbnn_larq import leash
 from ftbnn_larq.documents import MOST_SIDE
-from ftbnn_larq.errors import ModelFileError
+from ftbnn_larq.errors import ModelFileError, one_line
 
 # Of numbers that are no weights of a file: states of generators, and of layers that keep one from batch to batch.
 _MOST_MORE = 10**6
-# For these layers Keras runs a loop in Python, of any length: over steps of time, or over pixels.
+# For these Keras runs a loop in Python, over pixels, as for RNNs that are unrolled over steps of time. A layer that is
+# stateful takes memory for its maps.
 _IN_LOOPS = re.compile(r"(Quant)?LocallyConnected[12]D")
 
 
@@ -93,21 +94,23 @@ def _shapes(value) -> Iterator[tuple]:
             yield from _shapes(each)
 
 
-def has_loops(config) -> bool:
-    """Whether the time to build a model may have nothing to do with its size."""
+def has_no_bounds(config) -> bool:
+    """Whether the time or memory to build a model may have nothing to do with its weights."""
     if isinstance(config, list):
-        return any(map(has_loops, config))
+        return any(map(has_no_bounds, config))
     if not isinstance(config, dict):
         return False
-    own = bool(config.get("unroll")) or _IN_LOOPS.fullmatch(str(config.get("class_name"))) is not None
-    return own or any(map(has_loops, config.values()))
+    if config.get("unroll") or config.get("stateful") or _IN_LOOPS.fullmatch(str(config.get("class_name"))):
+        return True
+    return any(map(has_no_bounds, config.values()))
 
 
-def check_loops(path) -> None:
+def check_bounds(path) -> None:
     """Build the model of a file in a process of its own, with limits on memory and time. Raises ModelFileError."""
     done = leash.run(__name__, str(path))
-    # What else is wrong with it is told when it is loaded.
-    if done.returncode not in (0, 2):
+    if done.returncode == 2:
+        raise ModelFileError(one_line(ValueError(done.stdout.decode(errors="replace"))))
+    if done.returncode:
         raise ModelFileError(f"{path}: Keras cannot build the model ({leash.why_ended(done.returncode, done.stderr)})")
 
 
@@ -120,7 +123,11 @@ def main(path: str) -> None:
     leash.library_loaded()
     try:
         keras_files.built(path)
-    except ModelFileError:
+    except ModelFileError as error:
+        # TensorFlow's word for memory that it does not get.
+        if "OOM" in str(error):
+            raise
+        print(error)
         sys.exit(2)
 
 

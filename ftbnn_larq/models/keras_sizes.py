@@ -127,6 +127,8 @@ def main(path: str) -> None:
         # TensorFlow's word for memory that it does not get.
         if "OOM" in str(error):
             raise
+        # Names of files need not be text.
+        sys.stdout.reconfigure(errors="backslashreplace")
         print(error)
         sys.exit(2)
 

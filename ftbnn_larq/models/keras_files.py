@@ -1,14 +1,20 @@
-"""Load Keras model files without running code that they carry."""
+"""Load Keras model files without running code that they carry.
+
+    python -m ftbnn_larq.models.keras_files FILE
+
+Builds the model of a file, and ends with exit status 0 if Keras comes to an end with it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
-from ftbnn_larq import documents
+from ftbnn_larq import documents, leash
 from ftbnn_larq.errors import ModelFileError, one_line
 from ftbnn_larq.models import hdf5, keras_graph, keras_sizes
 from ftbnn_larq.models.keras_code import LARQ_ZOO, PACKAGE, code_in
@@ -43,15 +49,10 @@ def load(path):
     """
     config = _checked(path)
     if keras_sizes.has_no_bounds(config):
-        keras_sizes.check_bounds(path)
+        _check_in_child(path)
     model = _built(path, config)
     keras_sizes.check_maps(path, model)
     return model
-
-
-def built(path):
-    """The model in a file, as `load` gives it, without the checks of its size. Raises ModelFileError."""
-    return _built(path, _checked(path))
 
 
 def _built(path, config: dict):
@@ -72,6 +73,32 @@ def _built(path, config: dict):
         raise
     except Exception as error:  # whatever a layer's constructor raises
         raise ModelFileError(f"{path}: Keras cannot build the model ({one_line(error, 300)})") from error
+
+
+def _check_in_child(path) -> None:
+    """Build the model of a file in a process of its own, with limits on memory and time. Raises ModelFileError."""
+    done = leash.run(__name__, str(path))
+    if done.returncode == 2:
+        raise ModelFileError(one_line(ValueError(done.stdout.decode(errors="replace"))))
+    if done.returncode:
+        raise ModelFileError(f"{path}: Keras cannot build the model ({leash.why_ended(done.returncode, done.stderr)})")
+
+
+def main(path: str) -> None:
+    import larq  # noqa: F401 (with TensorFlow, which takes its own time)
+
+    leash.begin()
+    leash.library_loaded()
+    try:
+        _built(path, _checked(path))
+    except ModelFileError as error:
+        # TensorFlow's word for memory that it does not get.
+        if "OOM" in str(error):
+            raise
+        # Names of files need not be text.
+        sys.stdout.reconfigure(errors="backslashreplace")
+        print(error)
+        sys.exit(2)
 
 
 def _checked(path) -> dict:
@@ -201,3 +228,7 @@ def _copy(path, folder: Path, config: dict) -> tuple[Path, Path]:
         attributes = new["model_weights"].attrs
         attributes["keras_version"] = attributes.get("keras_version", _OLDEST)
     return copy, copy
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,21 +1,15 @@
-"""How large a Keras model of a file becomes: no larger than the weights that the file holds, and what this machine has.
-
-    python -m ftbnn_larq.models.keras_sizes FILE
-
-Builds the model of a file, and ends with exit status 0 if Keras comes to an end with it.
-"""
+"""How large the Keras model of a file can be: as the weights in the file are, and as this machine takes."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import re
-import sys
 from collections.abc import Iterator
 
 from ftbnn_larq import leash
 from ftbnn_larq.documents import MOST_SIDE
-from ftbnn_larq.errors import ModelFileError, one_line
+from ftbnn_larq.errors import ModelFileError
 
 # Of numbers that are no weights of a file: states of generators, and of layers that keep one from batch to batch.
 _MOST_MORE = 10**6
@@ -103,35 +97,3 @@ def has_no_bounds(config) -> bool:
     if config.get("unroll") or config.get("stateful") or _IN_LOOPS.fullmatch(str(config.get("class_name"))):
         return True
     return any(map(has_no_bounds, config.values()))
-
-
-def check_bounds(path) -> None:
-    """Build the model of a file in a process of its own, with limits on memory and time. Raises ModelFileError."""
-    done = leash.run(__name__, str(path))
-    if done.returncode == 2:
-        raise ModelFileError(one_line(ValueError(done.stdout.decode(errors="replace"))))
-    if done.returncode:
-        raise ModelFileError(f"{path}: Keras cannot build the model ({leash.why_ended(done.returncode, done.stderr)})")
-
-
-def main(path: str) -> None:
-    import larq  # noqa: F401 (with TensorFlow, which takes its own time)
-
-    from ftbnn_larq.models import keras_files
-
-    leash.begin()
-    leash.library_loaded()
-    try:
-        keras_files.built(path)
-    except ModelFileError as error:
-        # TensorFlow's word for memory that it does not get.
-        if "OOM" in str(error):
-            raise
-        # Names of files need not be text.
-        sys.stdout.reconfigure(errors="backslashreplace")
-        print(error)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

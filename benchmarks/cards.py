@@ -11,6 +11,7 @@ from ftbnn_larq.cli.output import human
 from ftbnn_larq.files import read_json
 from ftbnn_larq.models.config import FULL_WIDTH
 from ftbnn_larq.models.weights import read_description
+from ftbnn_larq.zoo import register
 
 FOLDER = zoo.HERE / "cards"
 # Keys of a recipe that a card tells whatever they are.
@@ -51,7 +52,7 @@ def published(file: Path) -> dict:
     """What the card tells of a published file; `changed` are the options in which it is not the model as it stands."""
     flatbuffer, description = file.with_suffix(".tflite"), dataclasses.asdict(read_description(file))
     described = description["recipe"]
-    checksums = read_json(zoo.WEIGHTS / zoo.CHECKSUMS)
+    checksums = read_json(register.WEIGHTS / register.CHECKSUMS)
     chosen, standing = description["model"]["options"], zoo.entry(description["model"]["name"]).config
     made = dataclasses.asdict(standing.replace(**chosen))
     changed = {name: value for name, value in made.items() if value != getattr(standing, name) and name != "width"}

@@ -26,7 +26,7 @@ from ftbnn_larq.cli.output import say
 from ftbnn_larq.files import write_text
 
 FILE = FOLDER / "console.svg"
-WIDTH = 112
+WIDTH = 118
 # What is left out, by command: all epochs but the first and the last, the passes, the lists of operators, the rounds.
 LEFT_OUT = {
     "train": re.compile(r"epoch (?!1/|(\d+)/\1:)|next: "),

@@ -15,12 +15,12 @@ from pathlib import Path
 import click
 
 from benchmarks import results, study
-from ftbnn_larq import cli, documents, runs, zoo
+from ftbnn_larq import cli, documents, runs
 from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.documents import Training, Weights
 from ftbnn_larq.errors import ConfigError
 from ftbnn_larq.files import read_json, sha256, write_json
-from ftbnn_larq.zoo import trained
+from ftbnn_larq.zoo import register, trained
 
 
 def publish(run_path: str | Path, here: Path | None = None) -> Path:
@@ -34,7 +34,7 @@ def publish(run_path: str | Path, here: Path | None = None) -> Path:
     from ftbnn_larq.inference.evaluation import evaluate
     from ftbnn_larq.models.weights import save_compact
 
-    here = here or zoo.WEIGHTS
+    here = here or register.WEIGHTS
     here.mkdir(parents=True, exist_ok=True)
     run = runs.open_run(run_path)
     data = dataclasses.replace(run.config.data, data_dir=None)
@@ -59,10 +59,10 @@ def publish(run_path: str | Path, here: Path | None = None) -> Path:
             lce=_accuracy(evaluate(flatbuffer, data_dir=data_dir, engine="lce")),
         )
         save_compact(trained.load_run(run), target, description)
-        checksums = read_json(here / zoo.CHECKSUMS) if (here / zoo.CHECKSUMS).is_file() else {}
+        checksums = read_json(here / register.CHECKSUMS) if (here / register.CHECKSUMS).is_file() else {}
         checksums |= {file.name: sha256(file) for file in (target, flatbuffer, sidecar)}
-        write_json(Path(folder) / zoo.CHECKSUMS, checksums)
-        for file in (target, flatbuffer, sidecar, Path(folder) / zoo.CHECKSUMS):
+        write_json(Path(folder) / register.CHECKSUMS, checksums)
+        for file in (target, flatbuffer, sidecar, Path(folder) / register.CHECKSUMS):
             os.replace(file, here / file.name)
     return here / name
 

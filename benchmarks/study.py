@@ -122,7 +122,7 @@ def commit() -> str:
     head = git("rev-parse", "--short", "HEAD")
     if head.returncode:
         return ""
-    sources = ("../ftbnn_larq", "../zoo/__init__.py", "../zoo/recipes")
+    sources = ("../ftbnn_larq", "../zoo/__init__.py", "../zoo/register.py", "../zoo/recipes")
     changed = git("status", "--porcelain", "--untracked-files=no", "--", *sources)
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import itertools
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -102,12 +104,30 @@ def line_of_refusal(result) -> str:
     return told[0]
 
 
+def pytest_configure(config):
+    """One cache for all that compile the runtime's library: the checkout's, wheels, those for other machines."""
+    if cache := getattr(config, "cache", None):
+        for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"):
+            os.environ.setdefault(name, str(cache.mkdir("zig")))
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """What needs the training of `trained` is slow; other tests say it themselves."""
+def pytest_collection_modifyitems(config, items):
+    """What needs the training of `trained` is slow; other tests say it themselves.
+
+    Each worker begins with modules that have slow tests, and ends with quick ones: xdist gives it a row of neighbours,
+    and who has done its row takes half of what another has left.
+    """
     for item in items:
         if "trained" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
+    slow, quick = [], []
+    for _, module in itertools.groupby(items, key=lambda item: item.path):
+        module = list(module)
+        (slow if any(item.get_closest_marker("slow") for item in module) else quick).append(module)
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    rows = [[*slow[worker::workers], *quick[worker::workers]] for worker in range(workers)]
+    items[:] = [item for row in rows for module in row for item in module]
 
 
 @pytest.fixture
@@ -172,27 +192,37 @@ def _run_written(*arguments, cwd) -> SimpleNamespace:
     return _told(arguments, status, out.getvalue(), err.getvalue())
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory) -> SimpleNamespace:
-    """`NETWORK` after four epochs of digits, and its flatbuffer: `folder`, `run`, `result`, `conversion`.
-
-    The first of pytest's workers that needs it trains; each has a copy.
-    """
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
+    """A copy of the folder that `make` fills; the first of pytest's workers that needs it does."""
     mine = tmp_path_factory.getbasetemp()
-    ours = (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "trained-once"
+    ours = (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / f"{name}-once"
     ours.mkdir(exist_ok=True)
-    told = ours / "told.json"
+    made, done = ours / "made", ours / "done"
     with (ours / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not told.is_file():
-            training = _run_written("train", *NETWORK, "--epochs", 4, "--json", cwd=ours)
-            assert training.status == 0, training.err
-            conversion = _run_written("convert", "--to", "tflite", "--json", cwd=ours)
-            assert conversion.status == 0, conversion.err
-            told.write_text(json.dumps({"result": training.out, "conversion": conversion.out, "log": training.err}))
-    folder = tmp_path_factory.mktemp("trained")
-    shutil.copytree(ours / "runs", folder / "runs")
-    found = json.loads(told.read_text())
+        if not done.exists():
+            # What a test that failed in here has left.
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir()
+            make(made)
+            done.touch()
+    return Path(shutil.copytree(made, tmp_path_factory.mktemp(name) / name))
+
+
+def _train_and_convert(folder: Path) -> None:
+    training = _run_written("train", *NETWORK, "--epochs", 4, "--json", cwd=folder)
+    assert training.status == 0, training.err
+    conversion = _run_written("convert", "--to", "tflite", "--json", cwd=folder)
+    assert conversion.status == 0, conversion.err
+    told = {"result": training.out, "conversion": conversion.out, "log": training.err}
+    (folder / "told.json").write_text(json.dumps(told))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> SimpleNamespace:
+    """`NETWORK` after four epochs of digits, and its flatbuffer: `folder`, `run`, `result`, `conversion`."""
+    folder = made_once(tmp_path_factory, "trained", _train_and_convert)
+    found = json.loads((folder / "told.json").read_text())
     run, flatbuffer = folder / found["result"]["run"], folder / found["conversion"]["path"]
     return SimpleNamespace(folder=folder, run=run, flatbuffer=flatbuffer, **found)
 

@@ -14,52 +14,41 @@ import ftbnn_larq
 from ftbnn_larq import zoo
 from ftbnn_larq.errors import ConversionError, ModelFileError, UnknownNameError
 
-UNSET = "import os; os.environ.pop('TF_USE_LEGACY_KERAS', 0); "
+# As where nobody has asked for Keras 2.
+UNSET = "import os; os.environ.pop('TF_USE_LEGACY_KERAS', 0)\n"
 
 
-def python(code: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-
-
-@pytest.mark.slow
-def test_keras_2_is_set_before_tensorflow_is_imported():
-    done = python(UNSET + "import ftbnn_larq, tensorflow as tf; print(tf.keras.Model.__module__)")
-    assert done.stdout.startswith("tf_keras"), done.stderr
+def python(code: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}
+    )
 
 
 @pytest.mark.slow
-def test_keras_3_imported_earlier_is_said_plainly():
-    done = python(UNSET + "import tensorflow as tf; import ftbnn_larq")
-    assert done.returncode
-    assert "import ftbnn_larq` before `import tensorflow" in done.stderr.splitlines()[-1]
-
-
-@pytest.mark.slow
-def test_grouped_networks_train_where_tensorflow_would_leave_onednn_out():
+def test_imported_first_it_sets_keras_2_and_grouped_networks_train_where_tensorflow_would_leave_onednn_out():
     """As on processors without AVX-512; TensorFlow's other kernels know no gradients of grouped convolutions."""
     code = (
-        "import numpy as np, ftbnn_larq; "
+        "import numpy as np, ftbnn_larq, tensorflow as tf; "
         "options = {'units': (1, 1), 'widening': 2, 'group_channels': 32, 'width': 16}; "
         "network = ftbnn_larq.create_model('ftbnn_r18', input_shape=(8, 8, 3), num_classes=2, **options); "
         "network.compile('adam', 'categorical_crossentropy'); "
-        "print(network.train_on_batch(np.zeros((4, 8, 8, 3)), np.eye(2)[[0, 1, 0, 1]]) > 0)"
+        "print(tf.keras.Model.__module__, network.train_on_batch(np.zeros((4, 8, 8, 3)), np.eye(2)[[0, 1, 0, 1]]) > 0)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
-    )
-    assert done.stdout.strip() == "True", done.stderr
+    done = python(UNSET + code, TF_ENABLE_ONEDNN_OPTS="0")
+    assert done.stdout.startswith("tf_keras") and done.stdout.endswith(" True\n"), done.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("onednn", ["0", "1"])
-def test_tensorflow_imported_earlier_without_onednn_is_warned_of(onednn):
-    done = subprocess.run(
-        [sys.executable, "-c", "import tensorflow as tf\nimport ftbnn_larq"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_ENABLE_ONEDNN_OPTS": onednn},
+def test_tensorflow_imported_earlier_with_keras_3_is_refused_and_without_onednn_is_warned_of(onednn):
+    code = (
+        "import tensorflow as tf\n"
+        "try:\n    import ftbnn_larq\nexcept ImportError as error:\n    print(error)\n"
+        "os.environ['TF_USE_LEGACY_KERAS'] = '1'\nimport ftbnn_larq"
     )
+    done = python(UNSET + code, TF_ENABLE_ONEDNN_OPTS=onednn)
     assert done.returncode == 0, done.stderr
+    assert "`import ftbnn_larq` before `import tensorflow`" in done.stdout
     assert ("RuntimeWarning: TensorFlow was imported before ftbnn_larq" in done.stderr) == (onednn == "0")
 
 

@@ -152,6 +152,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_word(trained, tmp_path):
     run = shutil.copytree(trained.run, tmp_path / "run")
     newest = sorted((run / "checkpoints").glob("*.weights.h5"))[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
+    # In a process of its own: within the tests pytest takes what is logged.
     resumed = run_command("train", "--resume", run, "--json", cwd=tmp_path)
     assert resumed.status == 0, resumed.err
     assert "a damaged checkpoint is skipped" in resumed.err

@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 @pytest.fixture
 def source(tmp_path):
     """A copy of the repository, for a build writes into it."""
-    unwanted = shutil.ignore_patterns(".git", ".uv", ".venv", "build", "runs", "*.egg-info", "tests")
+    unwanted = shutil.ignore_patterns(".git", ".uv", ".venv", ".pytest_cache", "build", "runs", "*.egg-info", "tests")
     return shutil.copytree(ROOT, tmp_path / "source", ignore=unwanted)
 
 

@@ -124,13 +124,6 @@ def is_reference(text: str) -> bool:
     return text.startswith(PREFIX) and text.count(":") == 2
 
 
-def check_weights(name: str, weights: str) -> None:
-    """Raises UnknownNameError, ConfigError: there is no such network, or it has no such weights."""
-    if name not in NAMES:
-        raise UnknownNameError("model", name, NAMES)
-    imagenet.check_weights(name, weights)
-
-
 def trained_on(name: str) -> DataConfig:
     """What the weights of ImageNet were trained on."""
     return imagenet.config("larq_zoo")

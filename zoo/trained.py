@@ -63,13 +63,19 @@ def find(reference: str | os.PathLike) -> Trained:
         keras_files.check(path)
         return Trained(text)
     if zoo.is_reference(text):
-        name, _, dataset = text.rpartition(":")
+        parts = text.split(":")
+        # Names of others hold a colon themselves.
+        others = next((each for each in networks.OTHERS if text.startswith(each.PREFIX)), None)
+        count = 2 if others else len(parts) - 1
+        name, dataset = ":".join(parts[:count]), ":".join(parts[count:])
+        if others and name not in others.NAMES:
+            raise UnknownNameError("model", name, others.NAMES)
+        if others is applications:
+            raise ConfigError(f"{name} is there for comparison and as a teacher (--teacher {name}), not for this")
         if text in peers.NAMES:
             raise ConfigError(f"{text} is a network without weights: say {text}:{imagenet.WEIGHTS}")
-        if text in applications.NAMES:
-            raise ConfigError(f"{text} is there for comparison and as a teacher (--teacher {text}), not for this")
-        if peers.is_reference(text):
-            peers.check_weights(name, dataset)
+        if others:
+            imagenet.check_weights(name, dataset)
         else:
             zoo.published(name, dataset)
         return Trained(text, published=(name, dataset))

@@ -55,8 +55,11 @@ def accuracy(
             others = np.where(np.isnan(scores), np.inf, scores)
             np.put_along_axis(others, labels[:, None].astype(np.int64), -np.inf, axis=1)
             answers = np.where(rank < 1, labels, others.argmax(axis=1))
-            shares = meaning.probabilities(answered, are_probabilities)
-            tally.add(pictures, labels, answers, np.take_along_axis(shares, answers[:, None], axis=1)[:, 0])
+            shares = None
+            if tally.most:
+                shares = meaning.probabilities(answered, are_probabilities)
+                shares = np.take_along_axis(shares, answers[:, None], axis=1)[:, 0]
+            tally.add(pictures, labels, answers, shares)
         on_batch(len(labels))
     if not examples:
         raise DataError("the test split is empty: nothing to evaluate on")

@@ -43,7 +43,7 @@ class Tally:
         Arguments:
             pictures: normalized float32 (n, h, w, c).
             labels, answers: numbers of classes (n,).
-            probabilities: of the answers (n,).
+            probabilities: of the answers (n,); None where no mistakes are kept.
         """
         self.pairs.update(zip(labels.tolist(), answers.tolist(), strict=True))
         for index in np.flatnonzero(labels != answers) if self.most else ():

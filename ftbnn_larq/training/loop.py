@@ -9,22 +9,18 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from ftbnn_larq import documents, recipe, runs
-from ftbnn_larq.analysis.accuracy import accuracy
-from ftbnn_larq.analysis.answers import Tally
 from ftbnn_larq.data import Data, pipeline
 from ftbnn_larq.data import load as load_data
-from ftbnn_larq.documents import Network, Result, Scores, Training
+from ftbnn_larq.documents import Network, Training
 from ftbnn_larq.errors import ConfigError, TrainingError, TrainingInterrupted
 from ftbnn_larq.files import remove_leftovers
 from ftbnn_larq.models import ends
 from ftbnn_larq.models.layers import train_with
-from ftbnn_larq.models.weights import load_weights
 from ftbnn_larq.recipe import Recipe
-from ftbnn_larq.training import checkpoints, convertible, distribution, precision, sources
+from ftbnn_larq.training import checkpoints, convertible, distribution, precision, result, sources
 from ftbnn_larq.training.optimization import create_optimizer, use_averages
 from ftbnn_larq.training.parts import Part, parts
 from ftbnn_larq.training.student import Student
@@ -33,8 +29,6 @@ from ftbnn_larq.zoo import networks, peers
 
 # The run folder's name in the messages of other workers: only rank 0 knows the real one.
 ELSEWHERE = Path("RUN-OF-RANK-0")
-# Thumbnails of a run for the report, at most some 10 KB each.
-MISTAKES = 12
 
 
 def start(
@@ -198,7 +192,9 @@ class _Training:
             stack.enter_context(distribution.lost_workers_told(source.path))
             try:
                 self._train(target, restored, history, callbacks)
-                return self._evaluate(target, source, history)
+                many = self.strategy.num_replicas_in_sync > 1
+                network = _copy(self.network, source) if many else self.network
+                return result.write(network, self.data, self.how.batch_size, target, source, history)
             except KeyboardInterrupt as error:
                 raise TrainingInterrupted(source.path) from error
             except TrainingError as error:
@@ -283,34 +279,9 @@ class _Training:
         )
         draw_curves(target, history)
 
-    def _evaluate(self, target: runs.Run, source: runs.Run, history: list[dict]) -> dict:
-        network = self.network
-        if self.strategy.num_replicas_in_sync > 1:
-            values = network.get_weights()
-            network = networks.rebuild(source.config.model)
-            network.set_weights(values)
-        train_with(network)
 
-        are_probabilities = ends.gives_probabilities(network)
-
-        def top(tally: Tally | None = None) -> dict:
-            batches = pipeline.batches(self.data.test, self.data.config, self.how.batch_size)
-            predict = lambda pictures: np.asarray(network.predict_on_batch(pictures))  # noqa: E731
-            return accuracy(predict, batches, are_probabilities=are_probabilities, tally=tally)
-
-        last = top()
-        load_weights(network, target.weights if target.weights.is_file() else source.weights)
-        tally = Tally(self.data.config, self.data.test.names, mistakes=MISTAKES)
-        best = top(tally)
-        documents.write(target.path / runs.ANSWERS, tally.told())
-        result = Result(
-            run=str(source.path),
-            model=source.model_name,
-            dataset=self.data.config.name,
-            epochs=len(history),
-            **best,
-            last=Scores(last["top1"], last["top5"]),
-            seconds=round(sum(row["seconds"] for row in history), 1),
-        )
-        documents.write(target.path / runs.RESULT, result)
-        return dataclasses.asdict(result)
+def _copy(network: tf.keras.Model, run: runs.Run) -> tf.keras.Model:
+    """The network on this machine alone."""
+    copy = networks.rebuild(run.config.model)
+    copy.set_weights(network.get_weights())
+    return copy

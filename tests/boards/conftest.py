@@ -27,6 +27,15 @@ def key(path: Path) -> Path:
 
 
 @pytest.fixture
+def board(tmp_path, monkeypatch):
+    """The folder that stands for the board's disk."""
+    folder = tmp_path / "board"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+@pytest.fixture
 def server(tmp_path):
     """A board behind sshd: `on`, and `environment` of the client; `folder` with its keys.
 

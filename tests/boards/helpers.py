@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -176,3 +177,21 @@ def left_on(board: Path) -> list[str]:
     # os.walk, unlike rglob, bears folders that go while it looks.
     found = (os.path.join(folder, name) for folder, *names in os.walk(board) for name in itertools.chain(*names))
     return [path for path in found if ".ftbnn-larq" in path]
+
+
+def local(*arguments) -> tuple:
+    """The words of a benchmark by LCE's tool on this machine."""
+    return "benchmark", *arguments, "--on", "local"
+
+
+def elf(machine: int, bits: int = 64) -> bytes:
+    return b"\x7fELF" + bytes([2 if bits == 64 else 1]) + bytes(13) + struct.pack("<H", machine) + bytes(100)
+
+
+def pretending(folder, **programs) -> str:
+    """A PATH on which programs print what a board would."""
+    folder.mkdir()
+    for name, said in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\necho '{said}'\n")
+        (folder / name).chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"

@@ -7,17 +7,12 @@ import os
 import platform
 import shutil
 import signal
-import struct
-import subprocess
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ftbnn_larq.inference.interpreter import host_kernel
 from tests.boards.helpers import (
-    FAULTS,
     GROUPED,
     PLAIN,
     SAMPLES,
@@ -25,26 +20,13 @@ from tests.boards.helpers import (
     calls,
     check_awkward_names,
     check_interrupt,
-    installed,
+    elf,
     left_on,
-    sleeping,
+    local,
+    pretending,
     tool,
-    wait_for,
 )
-from tests.conftest import line_of_refusal, run_command, run_without_tensorflow
-
-
-@pytest.fixture
-def board(tmp_path, monkeypatch):
-    """The folder that stands for the board's disk."""
-    folder = tmp_path / "board"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    return folder
-
-
-def local(*arguments):
-    return "benchmark", *arguments, "--on", "local"
+from tests.conftest import run_command
 
 
 def kept(folder) -> list[dict]:
@@ -188,13 +170,14 @@ def test_awkward_file_names_reach_no_shell(board, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [r"a$\x$ $(y).tflite", "[red]m[bold].tflite", b"\xff.tflite"])
-def test_awkward_file_names_are_told_and_drawn_as_they_are(board, tmp_path, name):
-    model = Path(os.path.join(str(tmp_path), os.fsdecode(name)))
-    model.write_bytes(PLAIN.read_bytes())
-    result = run_command(*local(model.name), "--tool", tool(tmp_path / "tool"), "--profile", cwd=tmp_path)
+def test_awkward_file_names_are_told_and_drawn_as_they_are(board, tmp_path):
+    names = [r"a$\x$ $(y).tflite", "[red]m[bold].tflite", os.fsdecode(b"\xff.tflite")]
+    for name in names:
+        shutil.copy(PLAIN, os.path.join(str(tmp_path), name))
+    result = run_command(*local(*names), "--tool", tool(tmp_path / "tool"), "--profile", cwd=tmp_path)
     assert result.status == 0, result.err
-    assert os.fsdecode(name).encode(errors="replace").decode() in result.out
+    for name in names:
+        assert name.encode(errors="replace").decode() in result.out
     assert len(list((tmp_path / "measurements").glob("*.png"))) == 1 and ".png" in result.out
     assert run_command("report", cwd=tmp_path).status == 0
 
@@ -219,53 +202,6 @@ def test_behind_an_emulator_the_kernel_is_that_of_the_tools_machine(board, tmp_p
     assert result.out[0]["kernel"] == "default" and "the fastest one on aarch64" in result.err
 
 
-@pytest.mark.parametrize(
-    ("runner", "words"),
-    [
-        ("no-such-emulator", "no-such-emulator: no such program there"),
-        ("sh -c 'echo could not open /lib/ld-linux-aarch64.so.1; exit 255'", "-L /usr/aarch64-linux-gnu"),
-    ],
-)
-def test_runners_that_cannot_run_it(refused, board, tmp_path, runner, words):
-    assert words in refused(*local(PLAIN), "--tool", tool(tmp_path / "tool"), "--runner", runner)
-
-
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        *FAULTS,
-        ("echo 'ERROR: Encountered unresolved custom op: LceQuantize.' >&2; exit 1", "LceQuantize: take LCE's"),
-        ("echo 'ERROR: Bad opcode version.' >&2; exit 1", "Bad opcode version: take the tool of the LCE release"),
-        ("exit 3", r"printed nothing \(exit status 3\): is it LCE's lce_benchmark_model"),
-        ("kill -SEGV $$", "crashed .*signal 11"),
-        ("echo 'sh: tool: not found' >&2; exit 127", "32-bit"),
-        (
-            "echo 'tool: error while loading shared libraries: libfoo.so.1: cannot open shared object file: No such "
-            "file or directory' >&2; exit 127",
-            "the board lacks libfoo.so.1: install it, or build the tool statically",
-        ),
-        (
-            'echo \'CANNOT LINK EXECUTABLE "./tool": library "libc++_shared.so" not found\' >&2; kill -ABRT $$',
-            r"the board lacks libc\+\+_shared.so: ",
-        ),
-        ("echo 'WARN: Unconsumed cmdline flags: --min_secs=0'", "does not know --min_secs"),
-        ("exit 0", "printed nothing"),
-        ("echo 'INFO: count=5 first=10O curr=3'; exit 0", "cannot read this line .*10O"),
-        ("echo 'INFO: STARTING!'; exit 0", "no result; it ends in 'INFO: STARTING!': is it"),
-        ("sleep {mark}", "no end within 1 s"),
-    ],
-)  # fmt: skip
-def test_faults_of_the_tool_are_one_line_and_leave_nothing(refused, board, tmp_path, body, words):
-    import re
-
-    mark = f"7{time.time_ns() % 10**8}"
-    said = refused(*local(PLAIN), "--tool", tool(tmp_path / "tool", body.replace("{mark}", mark)), "--timeout", 1)
-    assert re.search(words, said), said
-    assert left_on(board) == []
-    # What was killed may need a moment to end.
-    wait_for(lambda: not sleeping(f"sleep {mark}"))
-
-
 def test_a_fault_in_the_middle_loses_no_measurement(board, tmp_path, command):
     program = tool(tmp_path / "tool", f"[ $(wc -l < '{tmp_path}/tool.log') -lt 4 ] || kill -9 $$")
     result = command(*local(PLAIN), "--tool", program, "--runs", 50, cwd=tmp_path)
@@ -275,104 +211,12 @@ def test_a_fault_in_the_middle_loses_no_measurement(board, tmp_path, command):
     assert len(measured["rounds_ms"]) == 3
 
 
-def elf(machine: int, bits: int = 64) -> bytes:
-    return b"\x7fELF" + bytes([2 if bits == 64 else 1]) + bytes(13) + struct.pack("<H", machine) + bytes(100)
-
-
-def pretending(folder, **programs) -> str:
-    """A PATH on which programs print what a board would."""
-    folder.mkdir()
-    for name, said in programs.items():
-        (folder / name).write_text(f"#!/bin/sh\necho '{said}'\n")
-        (folder / name).chmod(0o755)
-    return f"{folder}:{os.environ['PATH']}"
-
-
-def test_a_tool_for_another_machine_is_refused_before_it_is_sent(refused, board, tmp_path):
-    (tmp_path / "arm").write_bytes(elf(183))
-    path = pretending(tmp_path / "x86", uname="x86_64")
-    assert "is for aarch64, the board is x86_64" in refused(*local(PLAIN), "--tool", "arm", PATH=path)
-    path = pretending(tmp_path / "pi32", uname="aarch64", getconf="32")
-    assert "64-bit Raspberry Pi OS" in refused(*local(PLAIN), "--tool", "arm", PATH=path)
-    path = pretending(tmp_path / "pi7", uname="armv7l", getconf="32")
-    assert "32-bit one (armv7l)" in refused(*local(PLAIN), PATH=path)
-    assert left_on(board) == []
-
-
-def test_a_missing_tool_says_where_to_get_one(refused, board, tmp_path):
-    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    path = pretending(tmp_path / "pi", uname="aarch64")
-    said = refused(*local(PLAIN), PATH=path, **cache)
-    assert "`ftbnn-larq tool fetch --arch aarch64 --sha256 CHECKSUM`" in said and "--tool" in said
-    phone = pretending(tmp_path / "phone", uname="aarch64", getprop="14")
-    assert "tool fetch --arch android-arm64" in refused(*local(PLAIN), PATH=phone, **cache)
-    old = pretending(tmp_path / "old", uname="armv8l", getprop="10")
-    said = refused(*local(PLAIN), PATH=old, **cache)
-    assert "no benchmark tool for armv8l" in said and "Raspberry" not in said
-    assert "none" in refused(*local(PLAIN), "--tool", "none")
-    (tmp_path / "empty").touch()
-    assert "empty file" in refused(*local(PLAIN), "--tool", "empty")
-
-
-def test_an_emulator_takes_the_tool_of_its_own_machine(refused, board, tmp_path):
-    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    path = pretending(tmp_path / "x86", uname="x86_64")
-    said = refused(*local(PLAIN), "--runner", "qemu-aarch64-static -L /usr/aarch64-linux-gnu", PATH=path, **cache)
-    assert "no benchmark tool for aarch64 yet" in said
-
-
 def test_what_spoils_a_measurement_is_told(board, tmp_path, command):
     path = pretending(tmp_path / "hot", vcgencmd="throttled=0x50004")
     program = tool(tmp_path / "tool", f"sed s/std=1361/std=45361/ '{SAMPLES}/profile_xnnpack.txt'; exit 0")
     result = command(*local(PLAIN), "--tool", program, "--json", cwd=tmp_path, PATH=path)
     warnings = " ".join(result.out[0]["warnings"])
     assert "throttled" in warnings and "scatter" in warnings
-
-
-def test_states_of_boards(monkeypatch):
-    from ftbnn_larq.boards.device import describe, parse_facts, warnings
-
-    facts = parse_facts(
-        "machine=aarch64\nbits=64\ncores=4\nboard=Raspberry Pi 4 Model B Rev 1.4\nparts=0x41 0xd08 0x41 0xd08\n"
-        "governor=powersave\nclock=600000\nmax_clock=1800000\ntemperatures=61000 82500\nthrottled=0x20000\n"
-        "memory=MemTotal:        3884400 kB\nos=Debian GNU/Linux 12 (bookworm)\nlibc=glibc 2.36\n"
-    )
-    assert facts["cpu"] == "2x Cortex-A72" and facts["temperature_c"] == 82.5 and facts["max_clock_mhz"] == 1800
-    assert "1.8 GHz" in describe(facts) and "4.0 GB" in describe(facts)
-    assert describe({**facts, "temperature_c": None, "cores": None}).count("None") == 0
-    assert [word for word in ("powersave", "82 °C", "since it was started") if word in " ".join(warnings(facts))] == [
-        "powersave", "82 °C", "since it was started",
-    ]  # fmt: skip
-    monkeypatch.setattr(platform, "processor", lambda: "this machine's")
-    phone = parse_facts("machine=aarch64\nproduct=Google Pixel\nandroid=14\nbuild=UP1A\ntemperatures=-273 31 127000\n")
-    assert phone["os"] == "Android 14 (UP1A)" and phone["board"] == "Google Pixel" and phone["temperature_c"] == 31
-    assert "cpu" not in phone
-
-
-@pytest.mark.parametrize("shell", ["sh", "busybox"])
-def test_only_temperatures_are_taken_for_such(tmp_path, shell):
-    from ftbnn_larq.boards.device import FACTS, parse_facts
-
-    zones = {"cpu-0-0": 41000, "soc": 72, "socd": 98, "pm8150b-ibat-lvl0": 90, "pm8550b-bcl-lvl1": 99, "vbat": 119}
-    for number, (kind, value) in enumerate({**zones, "cpu-hw-trip-0": 95000, "": 43000}.items()):
-        zone = tmp_path / f"thermal_zone{number}"
-        zone.mkdir()
-        (zone / "temp").write_text(f"{value}\n")
-        if kind:
-            (zone / "type").write_text(f"{kind}\n")
-    command = [installed("busybox", "busybox"), "sh"] if shell == "busybox" else ["sh"]
-    script = FACTS.replace("/sys/class/thermal", str(tmp_path))
-    said = subprocess.run([*command, "-c", script], capture_output=True, text=True).stdout
-    assert "temperatures=41000 43000 \n" in said
-    assert parse_facts(said)["temperature_c"] == 43
-
-
-def test_powersave_is_no_fault_of_a_processor_that_sets_its_own_clock():
-    from ftbnn_larq.boards.device import parse_facts, warnings
-
-    said = "governor=powersave \nscaling_driver="
-    assert warnings(parse_facts(f"{said}intel_pstate \n")) == []
-    assert "powersave" in warnings(parse_facts(f"{said}cpufreq-dt \n"))[0]
 
 
 def test_arm64_is_aarch64_by_another_name(tmp_path, monkeypatch):
@@ -398,29 +242,6 @@ def test_a_full_disk_on_the_board(refused, small_disk, tmp_path):
     assert left_on(disk) == []
 
 
-def test_values_that_cannot_be_used_are_refused_without_tensorflow(tmp_path):
-    cases = (
-        (("--on", "usb"), "expected host, local, ssh:"),
-        (("--on", "ssh:"), "expected host, local, ssh:"),
-        (("--on", "ssh:-oProxyCommand=touch x"), "expected host, local, ssh:"),
-        (("larq_zoo:QuikNet",), "did you mean larq_zoo:QuickNet"),
-        (("ftbn_r18",), "did you mean ftbnn_r18"),
-        (("none.tflite",), "none.tflite: cannot be read"),
-        (("--threads", "1,x"), "1,4"),
-        (("--threads", "0"), "at least 1"),
-        (("--runs", 0), "at least 1 run"),
-        (("--on", "local", "--kernel", "defalt"), "did you mean default"),
-        (("--kernel", "defalt"), "did you mean default"),
-        (("--pictures", "real"), "random or test"),
-        (("--tool", "x"), "--on local"),
-        (("--verify", 3), "--verify needs another --on"),
-        (("--on", "local", "--runner", "'"), "--runner"),
-    )
-    results = run_without_tensorflow(*(("benchmark", PLAIN, *arguments) for arguments, _ in cases), cwd=tmp_path)
-    for (arguments, words), result in zip(cases, results, strict=True):
-        assert words in line_of_refusal(result), arguments
-
-
 def test_time_by_operator_on_this_machine(tmp_path, command):
     result = command("benchmark", PLAIN, "--profile", "--runs", 5, "--json", cwd=tmp_path)
     assert result.status == 0, result.err
@@ -430,49 +251,6 @@ def test_time_by_operator_on_this_machine(tmp_path, command):
     assert all(row["ms"] > 0 for row in measured["layers"])
     assert {"unit1_conv, unit1_norm", "stem"} <= {row["layer"] for row in measured["layers"]}
     assert len(list((tmp_path / "measurements").glob("*.png"))) == 1
-
-
-def old_timeout(folder: Path) -> None:
-    """As that of busybox before 1.30, timeout [-t SECONDS] [-s SIGNAL] PROGRAM, in front of the others."""
-    script = folder / "timeout"
-    script.write_text(
-        "#!/bin/sh\nseconds=10 signal=TERM\n"
-        "while :; do case $1 in -t) seconds=$2 ;; -s) signal=$2 ;; *) break ;; esac; shift 2; done\n"
-        f'exec {shutil.which("timeout")} -s "$signal" "$seconds" "$@"\n'
-    )
-    script.chmod(0o755)
-
-
-@pytest.mark.parametrize("timeout", ["GNU", "busybox", "old"])
-def test_a_board_that_hears_nothing_any_more_cleans_up_by_itself(board, monkeypatch, tmp_path, timeout):
-    if timeout == "busybox":
-        (tmp_path / "timeout").symlink_to(installed("busybox", "busybox"))
-    elif timeout == "old":
-        old_timeout(tmp_path)
-    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
-    from ftbnn_larq.boards import board as boards
-    from ftbnn_larq.boards.targets import Target
-    from ftbnn_larq.errors import BoardError
-
-    monkeypatch.setattr(boards, "_PATIENCE", 1)
-    with boards.Board(Target("local")) as session:
-        session.put(PLAIN, ".tflite")
-        assert left_on(board)
-        wait_for(lambda: not left_on(board))
-        with pytest.raises(BoardError, match="connection lost"):
-            session.execute(["true"], seconds=5)
-
-
-def test_a_board_whose_timeout_takes_its_seconds_otherwise_is_not_left_at_once(board, monkeypatch, tmp_path):
-    old_timeout(tmp_path)
-    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
-    from ftbnn_larq.boards.board import Board
-    from ftbnn_larq.boards.targets import Target
-
-    with Board(Target("local")) as session:
-        time.sleep(1)
-        assert session.execute(["true"], seconds=5).status == 0
-    wait_for(lambda: not left_on(board))
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import ftbnn_larq
 from ftbnn_larq import documents, runs
 from ftbnn_larq.errors import ConfigError, RunError, TrainingInterrupted
 from tests.test_bad_input import picture_folder
-from tests.training.test_training import OPTIONS
+from tests.training.helpers import OPTIONS
 
 
 class Interrupt(tf.keras.callbacks.Callback):

@@ -179,7 +179,11 @@ def test_what_has_no_weights_is_refused_without_tensorflow(tmp_path):
         ("analyze", "linearity", NAME): f"say {REFERENCE}",
         ("train", NAME, "--init-from", NAME): f"say {REFERENCE}",
         ("train", NAME, "--init-from", TEACHER): f"--teacher {TEACHER}",
-        ("train", NAME, "--teacher", "keras:NoNet"): "unknown model 'keras'",
+        ("train", NAME, "--teacher", "keras:MobileNetV3Smal"): "did you mean keras:MobileNetV3Small",
+        ("train", NAME, "--teacher", "keras:NoNet"): "unknown model 'keras:NoNet': did you mean keras:MobileNet or",
+        ("train", NAME, "--init-from", "keras:MobileNetV2:imagenet"): "--teacher keras:MobileNetV2)",
+        ("train", NAME, "--init-from", "larq_zoo:QuickNt"): "unknown model 'larq_zoo:QuickNt': did you mean larq_zoo:",
+        ("evaluate", "larq_zoo:QuickNet:a:b"): "larq_zoo:QuickNet has no weights 'a:b'",
     }
     for words, told in zip(refused.values(), run_without_tensorflow(*refused, cwd=tmp_path), strict=True):
         assert words in line_of_refusal(told)

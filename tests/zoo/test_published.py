@@ -20,8 +20,9 @@ from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.models.ends import up_to_logits
 from ftbnn_larq.models.weights import load_weights, read_description, save_compact
 from ftbnn_larq.training import sources
+from ftbnn_larq.zoo import register
 from ftbnn_larq.zoo.trained import load_run
-from tests.conftest import OPTIONS, about
+from tests.conftest import OPTIONS, about, made_once
 
 # Of a network whose description nobody reads.
 DESCRIBED = Training(Network("ftbnn_r18_pure", {}, (8, 8, 1), 4), DataConfig("shades", (8, 8, 1), tuple("abcd")))
@@ -30,14 +31,12 @@ DESCRIBED = Training(Network("ftbnn_r18_pure", {}, (8, 8, 1), 4), DataConfig("sh
 @pytest.fixture(scope="module")
 def library(trained, tmp_path_factory):
     """A zoo that publishes the network of `trained`."""
-    here = tmp_path_factory.mktemp("weights")
-    publish(trained.run, here)
-    return here
+    return made_once(tmp_path_factory, "weights", lambda folder: publish(trained.run, folder))
 
 
 @pytest.fixture
 def published(library, monkeypatch):
-    monkeypatch.setattr(zoo, "WEIGHTS", library)
+    monkeypatch.setattr(register, "WEIGHTS", library)
     return library
 
 
@@ -142,7 +141,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(library, tmp_path, monk
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1
     victim.write_bytes(content)
-    monkeypatch.setattr(zoo, "WEIGHTS", here)
+    monkeypatch.setattr(register, "WEIGHTS", here)
     with pytest.raises(ModelFileError, match="SHA-256"):
         zoo.published("ftbnn_r18", "digits", suffix)
 

@@ -35,6 +35,8 @@ def kind(name):
 # Of models that differ in nothing but depth the shallowest: of a ResNet-18 and a ResNet-34 the first.
 SHALLOWEST = {kind(name): name for name in sorted(MODELS, key=lambda name: -sum(zoo.entry(name).config.units))}
 over_kinds = pytest.mark.parametrize("name", SHALLOWEST.values())
+# Layers of every sort stand in these two: all float parts, and all that replaces them.
+ENDS = ("bireal_r18", "ftbnn_r18")
 
 
 def pictures(count=4, side=32):
@@ -55,7 +57,7 @@ def as_trained(name) -> tf.keras.Model:
     return model
 
 
-@over_models
+@over_kinds
 @pytest.mark.parametrize("side", [8, *(pytest.param(side, marks=pytest.mark.slow) for side in (64, 224))])
 def test_models_fit_every_size_of_picture(name, side):
     model = ftbnn_larq.create_model(name, input_shape=(side, side, 3), include_top=False, width=16)
@@ -74,7 +76,7 @@ def test_models_are_built_at_full_width_and_cost_what_is_stored(name):
     assert len([layer for layer in model.layers if is_binary(layer)]) >= 16
 
 
-@over_models
+@over_kinds
 def test_probabilities_come_in_float32_and_every_parameter_has_a_gradient(name):
     model = as_trained(name)
     with tf.GradientTape() as tape:
@@ -115,12 +117,15 @@ def test_a_shortcut_that_halves_the_resolution_alone_has_a_batch_norm_too(shortc
     assert not norms[0].beta.numpy().any()
 
 
-@over_kinds
 @pytest.mark.parametrize(
-    "file",
+    ("name", "file"),
     [
-        "model.keras",
-        *(pytest.param(file, marks=pytest.mark.slow) for file in ("model.h5", "saved_model", "model.weights.h5")),
+        *((name, "model.keras") for name in SHALLOWEST.values()),
+        *(
+            pytest.param(name, file, marks=pytest.mark.slow)
+            for name in ENDS
+            for file in ("model.h5", "saved_model", "model.weights.h5")
+        ),
     ],
 )
 def test_every_format_of_keras_gives_the_same_network_back(name, file, tmp_path):
@@ -136,7 +141,7 @@ def test_every_format_of_keras_gives_the_same_network_back(name, file, tmp_path)
 
 
 @pytest.mark.slow
-@over_models
+@over_kinds
 def test_a_training_step_in_mixed_precision_moves_every_kind_of_weight(name):
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:

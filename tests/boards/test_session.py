@@ -1,0 +1,51 @@
+"""A session with a board that hears nothing any more: it cleans up by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from ftbnn_larq.boards import board as boards
+from ftbnn_larq.boards.targets import Target
+from ftbnn_larq.errors import BoardError
+from tests.boards.helpers import PLAIN, installed, left_on, wait_for
+
+
+def old_timeout(folder: Path) -> None:
+    """As that of busybox before 1.30, timeout [-t SECONDS] [-s SIGNAL] PROGRAM, in front of the others."""
+    script = folder / "timeout"
+    script.write_text(
+        "#!/bin/sh\nseconds=10 signal=TERM\n"
+        "while :; do case $1 in -t) seconds=$2 ;; -s) signal=$2 ;; *) break ;; esac; shift 2; done\n"
+        f'exec {shutil.which("timeout")} -s "$signal" "$seconds" "$@"\n'
+    )
+    script.chmod(0o755)
+
+
+@pytest.mark.parametrize("timeout", ["GNU", "busybox", "old"])
+def test_a_board_that_hears_nothing_any_more_cleans_up_by_itself(board, monkeypatch, tmp_path, timeout):
+    if timeout == "busybox":
+        (tmp_path / "timeout").symlink_to(installed("busybox", "busybox"))
+    elif timeout == "old":
+        old_timeout(tmp_path)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
+    monkeypatch.setattr(boards, "_PATIENCE", 1)
+    with boards.Board(Target("local")) as session:
+        session.put(PLAIN, ".tflite")
+        assert left_on(board)
+        wait_for(lambda: not left_on(board))
+        with pytest.raises(BoardError, match="connection lost"):
+            session.execute(["true"], seconds=5)
+
+
+def test_a_board_whose_timeout_takes_its_seconds_otherwise_is_not_left_at_once(board, monkeypatch, tmp_path):
+    old_timeout(tmp_path)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
+    with boards.Board(Target("local")) as session:
+        time.sleep(1)
+        assert session.execute(["true"], seconds=5).status == 0
+    wait_for(lambda: not left_on(board))

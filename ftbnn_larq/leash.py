@@ -40,8 +40,8 @@ def begin() -> None:
     answer_within(SECONDS)
 
 
-def library_loaded() -> None:
-    """Limit the memory of this process to `memory` beyond what it has mapped.
+def library_loaded(most: int | None = None) -> None:
+    """Limit the memory of this process to `most` bytes, `memory` unless given, beyond what it has mapped.
 
     Called once the native library is loaded: TensorFlow's maps gigabytes that it never touches, and sanitizers map
     terabytes.
@@ -52,7 +52,7 @@ def library_loaded() -> None:
         return  # not Linux
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     known = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_AS, (min([mapped + memory(), *known]), hard))
+    resource.setrlimit(resource.RLIMIT_AS, (min([mapped + (most or memory()), *known]), hard))
 
 
 def answer_within(seconds: float) -> None:
@@ -83,15 +83,17 @@ def _command(module: str, arguments: tuple[str, ...]) -> dict:
     return {"args": [sys.executable, "-m", module, *arguments], "env": found}
 
 
-def why_ended(status: int, said: bytes) -> str:
+def why_ended(status: int, said: bytes, most: int | None = None) -> str:
     """Why a child came to its end.
 
     Arguments:
         status: as `Popen.returncode` is.
         said: what it wrote to standard error.
+        most: as `library_loaded` was told.
     """
     if status == -signal.SIGALRM:
         return f"no answer in time: it may be an endless loop; {PATIENCE}=10 in the environment waits ten times as long"
     if re.search(rb"bad_alloc|MemoryError|[Oo]ut of memory|OOM", said):
-        return f"it takes more than {memory() / 1e9:.1f} GB of memory, half of this machine's"
+        of = "" if most else ", half of this machine's"
+        return f"it takes more than {(most or memory()) / 1e9:.1f} GB of memory{of}"
     return f"crashed, {signal.Signals(-status).name}" if status < 0 else f"crashed, exit status {status}"

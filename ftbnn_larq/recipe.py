@@ -14,6 +14,8 @@ from ftbnn_larq.files import write_text
 
 # No number of a recipe is larger: a count, such as epochs or pictures of a step; a float32.
 MOST = {int: 10**6, float: 1e38}
+# Of the name of anything.
+MOST_LETTERS = 1_000
 
 
 def _above(value):
@@ -114,6 +116,8 @@ class Recipe:
                     raise ConfigError(f"{field.name} = {documents.quoted(value)} {verdict}")
             elif "\0" in value:
                 raise ConfigError(f"{field.name} = {value!r} has a character 0")
+            elif len(value) > MOST_LETTERS:
+                raise ConfigError(f"{field.name} has {len(value):,} letters, expected at most {MOST_LETTERS:,}")
         stages = {"head_epochs": self.head_epochs, "float_weights_epochs": self.float_weights_epochs}
         if sum(stages.values()) >= self.epochs:
             told = " and ".join(f"{key} = {value}" for key, value in stages.items() if value)

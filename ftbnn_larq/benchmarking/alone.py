@@ -17,7 +17,7 @@ import time
 from ftbnn_larq import documents, leash
 from ftbnn_larq.conversion import flatbuffer as fb
 from ftbnn_larq.errors import ModelFileError
-from ftbnn_larq.inference import engines, inspection
+from ftbnn_larq.inference import engines, inspection, schema
 
 WARMUP = 2
 
@@ -42,8 +42,7 @@ def main(path: str, engine: str, kernel: str, threads: str, runs: str) -> None:
     leash.begin()
     engines.load_library(engine)
     leash.library_loaded()
-    with open(path, "rb") as file:
-        flatbuffer = file.read()
+    flatbuffer = schema.content(path)
     operations = inspection.operations(flatbuffer)
     model = fb.unpack(flatbuffer)
     graph = model.subgraphs[0]

@@ -17,7 +17,7 @@ from ftbnn_larq.conversion import census
 from ftbnn_larq.conversion import flatbuffer as fb
 from ftbnn_larq.documents import MOST_CLASSES, MOST_SIDE
 from ftbnn_larq.errors import ModelFileError, one_line
-from ftbnn_larq.files import check_ends
+from ftbnn_larq.inference import schema
 from ftbnn_larq.inference.interpreter import ENGINES
 
 
@@ -159,8 +159,9 @@ def read_model(path: str | os.PathLike, name: str | None = None) -> Model:
     """
     name, path = name or str(path), zoo.published_flatbuffer(path)
     try:
-        check_ends(path)
-        flatbuffer = path.read_bytes()
+        flatbuffer = schema.content(path)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
     if flatbuffer[4:8] != fb.IDENTIFIER:

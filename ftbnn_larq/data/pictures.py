@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ftbnn_larq.errors import DataError, one_line
 from ftbnn_larq.files import check_ends
-from ftbnn_runtime.formats import FORMATS, orientation, upright
+from ftbnn_runtime.formats import FORMATS, orientation, too_large, upright
 
 # Formats that their first bytes prove. Any other file is a picture if it is of one of them.
 PROVEN = ("AVIF", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -19,9 +19,13 @@ def _open(path, formats=FORMATS):
 
     try:
         check_ends(path)
+        if reason := too_large(path):
+            raise DataError(f"{path}: {reason}")
         Image.init()
         # Not every Pillow has them all: AVIF came with version 11.3.
         return Image.open(path, formats=[name for name in formats if name in Image.OPEN])
+    except DataError:
+        raise
     except Exception as error:  # Pillow's readers raise a dozen kinds for a damaged file
         reason = "not a picture file" if isinstance(error, Image.UnidentifiedImageError) else _reason(error)
         raise DataError(f"{path}: cannot be read as a picture ({reason})") from error

@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import functools
+import os
 
+from ftbnn_larq.errors import ModelFileError
+from ftbnn_larq.files import check_ends
 from ftbnn_larq.inference import lce
 
 IDENTIFIER = b"TFL3"
+# Offsets in a flatbuffer have 32 bits, one for the sign.
+MOST_BYTES = 2**31
+
+
+def content(path: str | os.PathLike) -> bytes:
+    """The bytes of a flatbuffer.
+
+    Raises:
+        OSError: there is none, or it is no file.
+        ModelFileError: it is larger than any flatbuffer. The message does not name it.
+    """
+    check_ends(path)
+    with open(path, "rb") as file:
+        if (size := os.fstat(file.fileno()).st_size) > MOST_BYTES:
+            raise ModelFileError(f"{size / 1e9:,.1f} GB: flatbuffers have at most {MOST_BYTES / 1e9:.1f} GB")
+        return file.read()
 
 
 def schema():

@@ -26,13 +26,12 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 
-    from ftbnn_larq.inference import engines, inspection, messages
+    from ftbnn_larq.inference import engines, inspection, messages, schema
 
     try:
         engines.load_library(engine)
         leash.library_loaded()
-        with open(path, "rb") as file:
-            flatbuffer = file.read()
+        flatbuffer = schema.content(path)
         # Asked before the interpreter sees the file.
         operations = inspection.operations(flatbuffer)
         interpreter = engines.load(engine, flatbuffer, kernel, threads, profiles)

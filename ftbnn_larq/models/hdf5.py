@@ -14,6 +14,16 @@ import sys
 from ftbnn_larq import leash
 from ftbnn_larq.errors import ModelFileError, one_line
 
+# Beside the content of a file. Damaged sizes ask for any number of gigabytes, in the library too.
+_MOST_MORE = 10**9
+# As little can be left of weights in a compressed file.
+_MOST_UNPACKED = 4
+
+
+def _most(size: int) -> int:
+    """Bytes that reading a file of so many may take."""
+    return min(leash.memory(), _MOST_MORE + _MOST_UNPACKED * size)
+
 
 def check(path: str | os.PathLike, named: object = None) -> None:
     """Refuse an HDF5 file that cannot be read through, or that reads other files.
@@ -39,24 +49,25 @@ def _told(path: str, *version: int) -> str | None:
         return None
     if done.returncode == 2:
         return one_line(ValueError(done.stdout.decode(errors="replace")), 160)
-    return leash.why_ended(done.returncode, done.stderr)
+    return leash.why_ended(done.returncode, done.stderr, _most(os.stat(path).st_size))
 
 
 def main(path: str) -> None:
     leash.begin()
     import h5py
 
-    leash.library_loaded()
+    most = _most(os.stat(path).st_size)
+    leash.library_loaded(most)
     try:
         with h5py.File(path, "r") as file:
-            _read(file, h5py)
+            _read(file, h5py, most)
     except Exception as error:  # h5py raises a dozen kinds for a damaged file
         print(one_line(error, 160))
         sys.exit(2)
 
 
-def _read(file, h5py) -> None:
-    left = leash.memory()
+def _read(file, h5py, most: int) -> None:
+    left = most
 
     def read(name: str, item) -> None:
         nonlocal left
@@ -70,7 +81,7 @@ def _read(file, h5py) -> None:
                 raise ValueError(f"{name} lies in another file")
             left -= item.nbytes
             if left < 0:
-                raise ValueError(f"{name} is {item.shape}, which takes more than {leash.memory() / 1e9:.1f} GB")
+                raise ValueError(f"{name} is {item.shape}, which takes more than {most / 1e9:.1f} GB")
             item[()]
 
     read("", file)

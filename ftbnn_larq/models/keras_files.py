@@ -1,16 +1,22 @@
-"""Load Keras model files without running code that they carry."""
+"""Load Keras model files without running code that they carry.
+
+    python -m ftbnn_larq.models.keras_files FILE
+
+Builds the model of a file, and ends with exit status 0 if Keras comes to an end with it.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
-from ftbnn_larq import documents
+from ftbnn_larq import documents, leash
 from ftbnn_larq.errors import ModelFileError, one_line
-from ftbnn_larq.models import hdf5, keras_graph
+from ftbnn_larq.models import hdf5, keras_graph, keras_sizes
 from ftbnn_larq.models.keras_code import LARQ_ZOO, PACKAGE, code_in
 from ftbnn_larq.models.weights import WEIGHTS, by_keras_name
 
@@ -38,9 +44,18 @@ def load(path):
     """Load the model in a .keras, .h5 or .hdf5 file. Code in the file is never run.
 
     Raises:
-        ModelFileError: `check` refuses the file, or Keras cannot build the model.
+        ModelFileError: `check` refuses the file, Keras cannot build the model, or it is larger than the file's weights
+            or than this machine takes.
     """
     config = _checked(path)
+    if keras_sizes.has_no_bounds(config):
+        _check_in_child(path)
+    model = _built(path, config)
+    keras_sizes.check_maps(path, model)
+    return model
+
+
+def _built(path, config: dict):
     import larq  # noqa: F401 (registers its layers with Keras)
     import tensorflow as tf
 
@@ -51,12 +66,39 @@ def load(path):
 
     try:
         with tempfile.TemporaryDirectory() as folder:
-            copy = _copy(path, Path(folder), config)
-            return tf.keras.models.load_model(copy, compile=False, safe_mode=True)
+            copy, weights = _copy(path, Path(folder), config)
+            with keras_sizes.limited(path, weights):
+                return tf.keras.models.load_model(copy, compile=False, safe_mode=True)
     except ModelFileError:
         raise
     except Exception as error:  # whatever a layer's constructor raises
         raise ModelFileError(f"{path}: Keras cannot build the model ({one_line(error, 300)})") from error
+
+
+def _check_in_child(path) -> None:
+    """Build the model of a file in a process of its own, with limits on memory and time. Raises ModelFileError."""
+    done = leash.run(__name__, str(path))
+    if done.returncode == 2:
+        raise ModelFileError(one_line(ValueError(done.stdout.decode(errors="replace"))))
+    if done.returncode:
+        raise ModelFileError(f"{path}: Keras cannot build the model ({leash.why_ended(done.returncode, done.stderr)})")
+
+
+def main(path: str) -> None:
+    import larq  # noqa: F401 (with TensorFlow, which takes its own time)
+
+    leash.begin()
+    leash.library_loaded()
+    try:
+        _built(path, _checked(path))
+    except ModelFileError as error:
+        # TensorFlow's word for memory that it does not get.
+        if "OOM" in str(error):
+            raise
+        # Names of files need not be text.
+        sys.stdout.reconfigure(errors="backslashreplace")
+        print(error)
+        sys.exit(2)
 
 
 def _checked(path) -> dict:
@@ -164,15 +206,19 @@ def _plain(config):
     return plain
 
 
-def _copy(path, folder: Path, config: dict) -> Path:
-    """A file in `folder` that has a suffix Keras knows, the checked `config`, and the weights of the file `path`."""
+def _copy(path, folder: Path, config: dict) -> tuple[Path, Path]:
+    """A file in `folder` that has a suffix Keras knows, the checked `config`, and the weights of the file `path`.
+
+    Also the HDF5 file of its weights.
+    """
     if zipfile.is_zipfile(path):
         copy = folder / "model.keras"
         with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
             new.writestr(_CONFIG, json.dumps(config))
             new.writestr(_METADATA, old.read(_METADATA))
-            new.write(by_keras_name(Path(path), folder), WEIGHTS)
-        return copy
+            weights = by_keras_name(Path(path), folder)
+            new.write(weights, WEIGHTS)
+        return copy, weights
     import h5py
 
     copy = folder / "model.h5"
@@ -181,4 +227,8 @@ def _copy(path, folder: Path, config: dict) -> Path:
         new.attrs["model_config"] = json.dumps(config)
         attributes = new["model_weights"].attrs
         attributes["keras_version"] = attributes.get("keras_version", _OLDEST)
-    return copy
+    return copy, copy
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,6 +1,7 @@
 """Whether Keras comes to an end with the graph of a file.
 
-Keras calls layers as the calls that they need are done, and waits forever for one that never is.
+Keras calls layers as the calls that they need are done, and waits forever for one that never is. A call that needs
+none is computed at once, whatever it takes.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from collections.abc import Iterator
 # Of layers and what they hold, in all models that stand in one another: ten times those of Keras's largest networks.
 MOST_CALLS = 50_000
 _CONSTANT = "_CONSTANT_VALUE"
+# Functions of TensorFlow that give as many tensors as a number says.
+_GIVE_MANY = ("dynamic_partition", "split", "unstack")
 
 
 def check(config) -> None:
     """Refuse a model's configuration.
 
     Raises:
-        ValueError: a layer needs itself, or a layer or call that is not there; or there are too many calls.
+        ValueError: a layer needs itself, a layer or call that is not there, or none; or there are too many calls,
+            or tensors of a call.
     """
     if (calls := _calls(config)) > MOST_CALLS:
         raise ValueError(f"{calls:,} calls of layers, expected at most {MOST_CALLS:,}")
+    _check_numbers(config)
     for layers in _graphs(config):
         _check_graph(layers)
 
@@ -69,7 +74,10 @@ def _check_graph(layers: list[dict]) -> None:
     for layer in layers:
         name, first = _name(layer), firsts[_name(layer)]
         for number, node in enumerate(_nodes(layer), first):
-            wanted = {(other, call) for other, call in _references(node) if other not in inputs}
+            taken = list(_references(node))
+            if not taken:
+                raise ValueError(f"the layer {name} takes no output of another layer")
+            wanted = {(other, call) for other, call in taken if other not in inputs}
             # Keras makes the calls of a layer in their order.
             needs[name, number] = wanted | ({(name, number - 1)} if number > first else set())
     for (name, _), wanted in needs.items():
@@ -80,6 +88,26 @@ def _check_graph(layers: list[dict]) -> None:
         graphlib.TopologicalSorter(needs).prepare()
     except graphlib.CycleError as error:
         raise ValueError(f"the layer {error.args[1][0][0]} needs its own output") from error
+
+
+def _check_numbers(config) -> None:
+    """Refuse a call that gives too many tensors, wherever its layer stands."""
+    for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
+        _check_numbers(value)
+    own = config.get("config") if isinstance(config, dict) else None
+    if not isinstance(own, dict):
+        return
+    gives_many = str(own.get("function")).rpartition(".")[2] in _GIVE_MANY
+    count = max(_integers(_nodes(config)), default=0)
+    if gives_many and count > MOST_CALLS:
+        raise ValueError(f"the layer {_name(config)} gives {count:,} tensors, expected at most {MOST_CALLS:,}")
+
+
+def _integers(value) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _integers(each)
 
 
 def _first(layer: dict) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,17 +28,22 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; it exits with status 0, or 2 after a line for each error."""
+    """Run the command; it exits with status 0, 2 after a line for each error, or 130 on Ctrl-C or SIGTERM."""
     for stream in (sys.stdout, sys.stderr):
         # Names of files need not be text.
         stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        # systemd sends it.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(_run(_parser().parse_args(arguments)))
     except Error as error:
         _tell(error)
         sys.exit(2)
     except KeyboardInterrupt:
+        _tell("interrupted")
         sys.exit(130)
     except BrokenPipeError:
         # What reads the answers has ended. Python would complain of it once more when it flushes.
@@ -132,5 +139,5 @@ def _pictures_below(folder: str) -> list[str]:
     return found
 
 
-def _tell(error: Error) -> None:
-    print(f"{NAME}: {error}", file=sys.stderr)
+def _tell(what: Error | str) -> None:
+    print(f"{NAME}: {what}", file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 # Pillow's formats that hold pictures and are decoded without other programs.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "PSD", "QOI", "SGI")
 FORMATS += ("SUN", "TGA", "TIFF", "WEBP")
@@ -9,6 +11,16 @@ FORMATS += ("SUN", "TGA", "TIFF", "WEBP")
 SUFFIXES = {".apng", ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg"}
 SUFFIXES |= {".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".pjp", ".pjpeg", ".png", ".pnm", ".ppm", ".psd"}
 SUFFIXES |= {".qoi", ".ras", ".sgi", ".tga", ".tif", ".tiff", ".webp"}
+
+
+# Pillow reads files of some formats whole before it finds that they are damaged.
+MOST_BYTES = 10**9
+
+
+def too_large(path: str | os.PathLike) -> str | None:
+    """Why a file is too large for a picture; None for one that is not. Raises OSError: there is none."""
+    size = os.stat(path).st_size
+    return f"{size / 1e9:,.1f} GB: pictures have at most {MOST_BYTES / 1e9:.0f} GB" if size > MOST_BYTES else None
 
 
 def orientation(picture) -> int:

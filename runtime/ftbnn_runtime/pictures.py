@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from ftbnn_runtime.errors import Error, one_line, shown
-from ftbnn_runtime.formats import FORMATS, orientation, upright
+from ftbnn_runtime.formats import FORMATS, orientation, too_large, upright
 
 # Of a photograph, that are filtered at a time.
 ROWS = 16
@@ -45,12 +45,16 @@ def _read_file(path: str) -> np.ndarray:
         # A pipe may be read for ever.
         raise Error(f"{name}: not a file")
     try:
+        if reason := too_large(path):
+            raise Error(f"{name}: {reason}")
         try:
             opened = Image.open(path, formats=("JPEG", "PNG"))
         except Image.UnidentifiedImageError:
             # Pillow takes long to load all its readers. A version of it lacks some.
             Image.init()
             opened = Image.open(path, formats=[kind for kind in FORMATS if kind in Image.OPEN])
+    except Error:
+        raise
     except Exception as error:  # Pillow's readers raise a dozen kinds for a damaged file
         reason = "not a picture file" if isinstance(error, Image.UnidentifiedImageError) else _reason(error)
         raise Error(f"{name}: cannot be read as a picture ({reason})") from error

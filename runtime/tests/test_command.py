@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
-from conftest import colors
+from conftest import RUNTIME, colors
 
 from ftbnn_runtime import Classifier, command
 
@@ -62,6 +65,20 @@ def test_standard_input_gives_paths(run, published, folder):
     done = run(published, "-", given=f"{folder}/b.png\n\n{folder}/a b.jpg\r\n".encode())
     assert done.status == 0
     assert [line.split(": ")[0] for line in done.out.splitlines()] == [f"{folder}/b.png", f"{folder}/a b.jpg"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_a_line(published, photo, number):
+    command = [sys.executable, "-m", "ftbnn_runtime", str(published), "-"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(RUNTIME)}, **pipes) as process:
+        process.stdin.write(os.fsencode(photo) + b"\n")
+        process.stdin.flush()
+        # Then it waits for the next path.
+        assert process.stdout.readline().startswith(os.fsencode(photo))
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130 and told.splitlines()[-1] == b"ftbnn-classify: interrupted"
 
 
 def test_names_need_not_be_text(run, published, folder):

@@ -95,11 +95,21 @@ def test_what_is_no_picture_is_refused(picture, told):
 def test_damaged_files_are_refused(tmp_path):
     from PIL import Image
 
-    whole, cut, text, wide = (tmp_path / name for name in ("whole.jpg", "cut.jpg", "text.jpg", "wide.tif"))
+    names = ("whole.jpg", "cut.jpg", "text.jpg", "wide.tif", "large.tga")
+    whole, cut, text, wide, large = (tmp_path / name for name in names)
     Image.fromarray(colors(64, 64)).save(whole)
     cut.write_bytes(whole.read_bytes()[:-600])
     text.write_text("no picture")
     Image.fromarray(np.zeros((4, 4), np.float32)).save(wide)
-    for path, told in ((cut, "damaged picture"), (text, "not a picture file"), (wide, "32 bits")):
+    with open(large, "wb") as file:
+        # No byte of it is written.
+        file.truncate(3 * 10**9)
+    told_of = {
+        cut: "damaged picture",
+        text: "not a picture file",
+        wide: "32 bits",
+        large: "large.tga: 3.0 GB: pictures have at most 1 GB",
+    }
+    for path, told in told_of.items():
         with pytest.raises(Error, match=told):
             pictures.read(path)

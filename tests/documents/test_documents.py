@@ -273,6 +273,7 @@ TOML = {
     b"ema = nan": "ema = NaN is not finite",
     b"batch_size = 10000000000": "batch_size = 10000000000 must be at most",
     b'optimizer = "adams"': "did you mean adam",
+    b'init_from = "' + b"x" * 5_000 + b'"': "init_from has 5,000 letters, expected at most 1,000",
     b'teacher = "a\\u0000b"': "teacher = 'a\\x00b' has a character 0",
     b"a." * 30_000 + b"b = 1": "nested too deep",
     b"#" * 70_000: "larger than 64 KB",

@@ -36,11 +36,11 @@ def damaged(rng: random.Random) -> bytes:
         return _by_number(rng, content) if rng.random() < 0.6 else damage.raw(rng, content, 3)
     for _ in range(20):
         model = fb.unpack(content)
-        for _ in range(rng.randint(1, 3)):
-            _change(rng, model)
         try:
+            for _ in range(rng.randint(1, 3)):
+                _change(rng, model)
             return fb.pack(model)
-        except Exception:  # The schema's writer refuses some values, each in its own way.
+        except Exception:  # Nothing is left to change, or the schema's writer refuses a value in its own way.
             continue
     return damage.raw(rng, content)
 

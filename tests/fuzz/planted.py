@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 
 
@@ -22,6 +24,10 @@ def takes(rng, folder) -> None:
     bytearray(b"1" * (1_700 << 20))
 
 
+def takes_in_a_child(rng, folder) -> None:
+    subprocess.run([sys.executable, "-c", "bytearray(b'1' * (1_700 << 20))"], check=True)
+
+
 def speaks(rng, folder) -> None:
     raise OSError("KeyError: 'epoch'")
 
@@ -36,6 +42,7 @@ PLANTED = {
     "dies": (dies, "the process died (SIGABRT)"),
     "sleeps": (sleeps, "no answer within 2 s"),
     "takes": (takes, "MB of memory"),
+    "takes in a child": (takes_in_a_child, "MB in a process of its own"),
     "speaks": (speaks, "an error of Python is shown"),
     "is told": (is_told, None),
 }

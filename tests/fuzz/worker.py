@@ -48,9 +48,11 @@ def main() -> None:
         child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         if not found and max(grown, child) > MOST_MB:
             found = f"{grown:.0f} MB of memory, {child:.0f} MB in a process of its own"
-        print(json.dumps({"kind": name, "found": found, "seconds": round(seconds, 3)}), file=answers, flush=True)
-        if child > MOST_MB:
-            # The most of all children so far: those of the next case would not be known.
+        answer = {"kind": name, "found": found, "seconds": round(seconds, 3)}
+        # The most of all children so far: those of the next case would not be known.
+        answer["last"] = child > MOST_MB
+        print(json.dumps(answer), file=answers, flush=True)
+        if answer["last"]:
             return
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -180,6 +181,18 @@ def test_a_flatbuffer_of_an_absurd_size_is_refused_before_it_is_loaded(tmp_path,
     with pytest.raises(
         ModelFileError, match=r"absurd\.tflite: LCE's interpreter refuses it \((its input|a tensor|\S+ oper)"
     ):
+        Interpreter(path)
+
+
+def test_a_shape_of_eight_gigabytes_in_a_small_flatbuffer_takes_none(tmp_path):
+    sketch = Sketch(0)
+    sketch.graph.outputs = [sketch.operator("RELU", [sketch.input((1, 8, 9, 10))], [sketch.tensor((1, 8, 9, 10))])]
+    content, shape = fb.pack(sketch.model), struct.pack("<4I", 1, 8, 9, 10)
+    path = tmp_path / "shape.tflite"
+    # Before its numbers, how many they are.
+    path.write_bytes(content.replace(struct.pack("<I", 4) + shape, struct.pack("<I", 2**31 - 1) + shape))
+    assert path.read_bytes() != content
+    with pytest.raises(ModelFileError, match=r"shape\.tflite: LCE's interpreter refuses it \(damaged flatbuffer"):
         Interpreter(path)
 
 

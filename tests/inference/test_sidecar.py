@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 
 import pytest
 
+from ftbnn_larq.benchmarking.models import read_model
 from ftbnn_larq.errors import ModelFileError
 from ftbnn_larq.files import sha256
 from ftbnn_larq.inference import sidecar
+from ftbnn_larq.inference.interpreter import Interpreter
 from tests.boards.helpers import PLAIN
 
 
@@ -64,3 +67,14 @@ def test_a_damaged_flatbuffer_without_a_json_is_refused(flatbuffer):
         flatbuffer.write_bytes(content)
         with pytest.raises(ModelFileError, match=r"model\.tflite: damaged flatbuffer"):
             sidecar.gives_probabilities(flatbuffer)
+
+
+def test_a_flatbuffer_of_hundreds_of_gigabytes_is_refused_unread(flatbuffer):
+    # No byte of it is written.
+    os.truncate(flatbuffer, 3 * 10**11)
+    with pytest.raises(ModelFileError, match=r"model\.json is of another flatbuffer"):
+        sidecar.gives_probabilities(flatbuffer)
+    flatbuffer.with_suffix(".json").unlink()
+    for read in (sidecar.gives_probabilities, read_model, Interpreter):
+        with pytest.raises(ModelFileError, match=r"model\.tflite: .*300\.0 GB: flatbuffers have at most 2\.1 GB"):
+            read(flatbuffer)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import json
+import subprocess
+import sys
 import zipfile
 
 import ftbnn_larq  # isort: skip (before TensorFlow)
@@ -286,3 +288,24 @@ def test_an_hdf5_file_reads_no_other_file_and_takes_no_absurd_size(tmp_path):
             make(file)
         with pytest.raises(ModelFileError, match=told):
             keras_files.check(path)
+
+
+def test_a_text_of_four_gigabytes_in_a_small_hdf5_file_takes_none(tmp_path):
+    path = tmp_path / "text.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["names"] = ["a" * 20, "b" * 20]
+    content = path.read_bytes()
+    heap = content.index(b"GCOL").to_bytes(8, "little")
+    # The length of a text, before the place where it lies.
+    path.write_bytes(content.replace((20).to_bytes(4, "little") + heap, (0xFFFF0011).to_bytes(4, "little") + heap, 1))
+    # In a process of its own: the most memory of all children so far is all that is told.
+    code = (
+        "import resource, sys; from ftbnn_larq.models import hdf5\n"
+        "try: hdf5.check(sys.argv[1])\n"
+        "except Exception as error: print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    told, kilobytes = done.stdout.splitlines()
+    assert "text.h5: damaged, or not an HDF5 file" in told
+    assert int(kilobytes) < 1 << 20

@@ -97,9 +97,10 @@ def training() -> list[str]:
             "step of a grouped layer, over that of a layer without groups that has fewer channels and as many "
             f"multiply-accumulates: {layers}."
         )
+    # The longest list of networks: an older measurement may lack some.
     rows = [
-        [name, *(f"{speeds[name] / speeds['ftbnn_r18']:.2f}" for speeds in measured)]
-        for name in next(iter(measured), ())
+        [name, *(f"{speeds[name] / speeds['ftbnn_r18']:.2f}" if name in speeds else "" for speeds in measured)]
+        for name in max(measured, key=len, default=())
     ]
     if read := document.get("reading"):
         sizes = ", ".join("x".join(map(str, size)) for size in read["sizes"])

@@ -50,7 +50,11 @@ def load(path):
     config = _checked(path)
     if keras_sizes.has_no_bounds(config):
         _check_in_child(path)
+    import tensorflow as tf
+
     model = _built(path, config)
+    if not isinstance(model, tf.keras.Model):
+        raise ModelFileError(f"{path}: damaged: Keras makes a {type(model).__name__} of it, not a model")
     keras_sizes.check_maps(path, model)
     return model
 

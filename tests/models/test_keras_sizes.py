@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import zipfile
 
 import ftbnn_larq  # isort: skip (before TensorFlow)
 import h5py
@@ -41,6 +42,21 @@ def saved(tmp_path_factory) -> dict:
 def test_a_model_that_does_not_know_its_input_loads(tmp_path):
     tf.keras.Sequential([layers.Dense(3), layers.ReLU()]).save(tmp_path / "model.keras")
     assert [layer.name for layer in keras_files.load(tmp_path / "model.keras").layers][1].startswith("re_lu")
+
+
+@pytest.mark.parametrize("missing", ["class_name", "config"])
+def test_a_description_that_is_no_models_is_refused(tmp_path, missing):
+    tf.keras.Sequential([layers.Dense(3)]).save(tmp_path / "whole.keras")
+    with zipfile.ZipFile(tmp_path / "whole.keras") as whole, zipfile.ZipFile(tmp_path / "model.keras", "w") as damaged:
+        for name in whole.namelist():
+            data = whole.read(name)
+            if name == "config.json":
+                described = json.loads(data)
+                del described[missing]
+                data = json.dumps(described)
+            damaged.writestr(name, data)
+    with pytest.raises(ModelFileError, match=r"model.keras: damaged: Keras makes a dict of it, not a model"):
+        keras_files.load(tmp_path / "model.keras")
 
 
 def _sets(layer: str, key: str, value):

@@ -95,6 +95,7 @@ class BinaryConv2D(lq.layers.QuantConv2D):
             and self.binary_weights
             and inputs.dtype == tf.float32
             and type(self.input_quantizer) is lq.quantizers.ApproxSign
+            and isinstance(self.kernel_quantizer, _SIGNS)
             and self.strides[0] == self.strides[1]
         )
 

@@ -65,6 +65,14 @@ def test_a_binary_convolution_whose_gradients_are_bfloat16(emulated):
         assert np.linalg.norm(one - other) < 0.01 * np.linalg.norm(other)
 
 
+@pytest.mark.parametrize("quantizer", ["magnitude_aware_sign", "ste_tern", "approx_sign"])
+def test_weights_that_are_not_all_1_or_minus_1_are_taken_as_they_are(quantizer):
+    layer = binary_conv(16)
+    layer = type(layer).from_config({**layer.get_config(), "kernel_quantizer": quantizer})
+    for pair in both(layer, tf.random.stateless_normal((3, 6, 6, 32), (1, 2))):
+        assert_close(*pair)
+
+
 @pytest.mark.parametrize("sharing", ["channel", "layer"])
 @pytest.mark.parametrize("shape", [(3, 5, 7, 70), (700, 3), (1, 1, 1, 1)])
 def test_fprelu(shape, sharing):

@@ -10,9 +10,9 @@
 
 // What is outside of the map counts as +1.
 typedef struct {
-  const float *input;  // [picture][h][w][channels]
-  const float *kernel; // [kernel_h][kernel_w][channels / groups][filters]
-  float *output;       // [picture][out_h][out_w][filters]
+  const float *input;   // [picture][h][w][channels]
+  const float *kernel;  // [kernel_h][kernel_w][channels / groups][filters]
+  float *output;        // [picture][out_h][out_w][filters]
   int pictures, h, w, channels;
   int kernel_h, kernel_w, groups, filters;
   int stride, top, left, out_h, out_w;

@@ -5,8 +5,7 @@
 
 // One copy for each kind of processor; the loader takes the one that fits.
 #if defined(__x86_64__)
-#define COPIES                                                                 \
-  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define COPIES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define COPIES
 #endif
@@ -25,8 +24,7 @@ COPIES void pass_negative_float(void *argument, int first, int last) {
   const int64_t end = least((int64_t)last * VALUES_OF_LOT, pass->count);
   const float *restrict x = pass->x;
   float *restrict result = pass->result;
-  for (int64_t i = (int64_t)first * VALUES_OF_LOT; i < end; ++i)
-    result[i] = x[i] < 0 ? 1.0f : 0.0f;
+  for (int64_t i = (int64_t)first * VALUES_OF_LOT; i < end; ++i) result[i] = x[i] < 0 ? 1.0f : 0.0f;
 }
 
 COPIES void pass_negative_bfloat16(void *argument, int first, int last) {
@@ -34,8 +32,7 @@ COPIES void pass_negative_bfloat16(void *argument, int first, int last) {
   const int64_t end = least((int64_t)last * VALUES_OF_LOT, pass->count);
   const float *restrict x = pass->x;
   uint16_t *restrict result = pass->result;
-  for (int64_t i = (int64_t)first * VALUES_OF_LOT; i < end; ++i)
-    result[i] = x[i] < 0 ? 0x3f80 : 0;
+  for (int64_t i = (int64_t)first * VALUES_OF_LOT; i < end; ++i) result[i] = x[i] < 0 ? 0x3f80 : 0;
 }
 
 static inline float slope_of_sign(float x) {
@@ -48,8 +45,7 @@ COPIES void pass_sign_gradient_float(void *argument, int first, int last) {
   const int64_t end = least((int64_t)last * VALUES_OF_LOT, pass->count);
   const float *restrict x = pass->x, *restrict upstream = pass->upstream;
   float *restrict result = pass->result;
-  for (int64_t i = (int64_t)first * VALUES_OF_LOT; i < end; ++i)
-    result[i] = slope_of_sign(x[i]) * upstream[i];
+  for (int64_t i = (int64_t)first * VALUES_OF_LOT; i < end; ++i) result[i] = slope_of_sign(x[i]) * upstream[i];
 }
 
 COPIES void pass_sign_gradient_bfloat16(void *argument, int first, int last) {
@@ -58,14 +54,12 @@ COPIES void pass_sign_gradient_bfloat16(void *argument, int first, int last) {
   const float *restrict x = pass->x;
   const uint16_t *restrict upstream = pass->upstream;
   float *restrict result = pass->result;
-  for (int64_t i = (int64_t)first * VALUES_OF_LOT; i < end; ++i)
-    result[i] = slope_of_sign(x[i]) * widened(upstream[i]);
+  for (int64_t i = (int64_t)first * VALUES_OF_LOT; i < end; ++i) result[i] = slope_of_sign(x[i]) * widened(upstream[i]);
 }
 
 COPIES void pass_slopes(void *argument, int first, int last) {
   const Pass *pass = argument;
-  const int64_t end = least((int64_t)last * ROWS_OF_LOT, pass->count),
-                channels = pass->channels;
+  const int64_t end = least((int64_t)last * ROWS_OF_LOT, pass->count), channels = pass->channels;
   const float *restrict p = pass->p, *restrict n = pass->n;
   for (int64_t row = (int64_t)first * ROWS_OF_LOT; row < end; ++row) {
     const float *restrict x = pass->x + row * channels;
@@ -82,24 +76,20 @@ typedef int32_t Ints __attribute__((vector_size(64)));
 enum { LANES = 16, VECTORS = 2, CHANNELS = VECTORS * LANES };
 
 // Of `present` channels from `from` on. Their sums stay in registers.
-static inline __attribute__((always_inline)) void
-slopes_gradient(const Pass *pass, int64_t lot, int64_t from, int64_t present) {
-  const int64_t channels = pass->channels,
-                end = least((lot + 1) * ROWS_OF_LOT, pass->count);
+static inline __attribute__((always_inline)) void slopes_gradient(const Pass *pass, int64_t lot, int64_t from,
+                                                                  int64_t present) {
+  const int64_t channels = pass->channels, end = least((lot + 1) * ROWS_OF_LOT, pass->count);
   const size_t bytes = (size_t)present * sizeof(float);
-  Floats p[VECTORS] = {0}, n[VECTORS] = {0}, above[VECTORS] = {0},
-         below[VECTORS] = {0};
+  Floats p[VECTORS] = {0}, n[VECTORS] = {0}, above[VECTORS] = {0}, below[VECTORS] = {0};
   memcpy(p, pass->p + from, bytes), memcpy(n, pass->n + from, bytes);
   for (int64_t row = lot * ROWS_OF_LOT; row < end; ++row) {
     const int64_t place = row * channels + from;
     Floats x[VECTORS] = {0}, upstream[VECTORS] = {0}, result[VECTORS];
-    memcpy(x, pass->x + place, bytes),
-        memcpy(upstream, (const float *)pass->upstream + place, bytes);
+    memcpy(x, pass->x + place, bytes), memcpy(upstream, (const float *)pass->upstream + place, bytes);
 #pragma GCC unroll 2
     for (int i = 0; i < VECTORS; ++i) {
       const Ints is_above = x[i] > 0, both = (Ints)(x[i] * upstream[i]);
-      result[i] = upstream[i] *
-                  (Floats)((is_above & (Ints)p[i]) | (~is_above & (Ints)n[i]));
+      result[i] = upstream[i] * (Floats)((is_above & (Ints)p[i]) | (~is_above & (Ints)n[i]));
       above[i] += (Floats)(is_above & both);
       below[i] += (Floats)(~is_above & both);
     }
@@ -108,25 +98,21 @@ slopes_gradient(const Pass *pass, int64_t lot, int64_t from, int64_t present) {
   float sums[2][CHANNELS];
   memcpy(sums[0], above, sizeof above), memcpy(sums[1], below, sizeof below);
   double *to = pass->sums + lot * 2 * channels + from;
-  for (int64_t i = 0; i < present; ++i)
-    to[i] = sums[0][i], to[channels + i] = sums[1][i];
+  for (int64_t i = 0; i < present; ++i) to[i] = sums[0][i], to[channels + i] = sums[1][i];
 }
 
 COPIES void pass_slopes_gradient(void *argument, int first, int last) {
   const Pass *pass = argument;
   for (int64_t lot = first; lot < last; ++lot) {
     int64_t from = 0;
-    for (; from + CHANNELS <= pass->channels; from += CHANNELS)
-      slopes_gradient(pass, lot, from, CHANNELS);
-    if (from < pass->channels)
-      slopes_gradient(pass, lot, from, pass->channels - from);
+    for (; from + CHANNELS <= pass->channels; from += CHANNELS) slopes_gradient(pass, lot, from, CHANNELS);
+    if (from < pass->channels) slopes_gradient(pass, lot, from, pass->channels - from);
   }
 }
 
 void pass_rotate(void *argument, int first, int last) {
   const Pass *pass = argument;
-  const int64_t end = least((int64_t)last * ROWS_OF_LOT, pass->count),
-                channels = pass->channels, turn = pass->first;
+  const int64_t end = least((int64_t)last * ROWS_OF_LOT, pass->count), channels = pass->channels, turn = pass->first;
   for (int64_t row = (int64_t)first * ROWS_OF_LOT; row < end; ++row) {
     const float *x = pass->x + row * channels;
     float *result = (float *)pass->result + row * channels;

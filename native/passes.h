@@ -13,12 +13,12 @@ enum { VALUES_OF_LOT = 1 << 14, ROWS_OF_LOT = 256 };
 
 typedef struct {
   const float *x;
-  const void *upstream;    // gradients of the result: float, or bfloat16
-  const float *p, *n;      // slopes, one a channel
-  void *result;            // float, or bfloat16
-  double *sums;            // [lot][2][channel]
-  int64_t count, channels; // of values or rows
-  int64_t first;           // channel of the result
+  const void *upstream;     // gradients of the result: float, or bfloat16
+  const float *p, *n;       // slopes, one a channel
+  void *result;             // float, or bfloat16
+  double *sums;             // [lot][2][channel]
+  int64_t count, channels;  // of values or rows
+  int64_t first;            // channel of the result
 } Pass;
 
 // x < 0 as 1 or 0.

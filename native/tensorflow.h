@@ -31,44 +31,30 @@ int TF_NumDims(const TF_Tensor *);
 int64_t TF_Dim(const TF_Tensor *, int);
 
 void TF_GetInput(TF_OpKernelContext *, int, TF_Tensor **, TF_Status *);
-TF_Tensor *TF_AllocateOutput(TF_OpKernelContext *, int, int type,
-                             const int64_t *sizes, int dimensions, size_t bytes,
+TF_Tensor *TF_AllocateOutput(TF_OpKernelContext *, int, int type, const int64_t *sizes, int dimensions, size_t bytes,
                              TF_Status *);
 void TF_OpKernelContext_Failure(TF_OpKernelContext *, TF_Status *);
 void TF_OpKernelConstruction_Failure(TF_OpKernelConstruction *, TF_Status *);
-void TF_OpKernelConstruction_GetAttrInt32(TF_OpKernelConstruction *,
-                                          const char *name, int32_t *,
-                                          TF_Status *);
-void TF_OpKernelConstruction_GetAttrBool(TF_OpKernelConstruction *,
-                                         const char *name, unsigned char *,
-                                         TF_Status *);
+void TF_OpKernelConstruction_GetAttrInt32(TF_OpKernelConstruction *, const char *name, int32_t *, TF_Status *);
+void TF_OpKernelConstruction_GetAttrBool(TF_OpKernelConstruction *, const char *name, unsigned char *, TF_Status *);
 
-TF_KernelBuilder *
-TF_NewKernelBuilder(const char *op, const char *device,
-                    void *(*create)(TF_OpKernelConstruction *),
-                    void (*compute)(void *, TF_OpKernelContext *),
-                    void (*free)(void *));
-void TF_KernelBuilder_TypeConstraint(TF_KernelBuilder *, const char *attribute,
-                                     int type, TF_Status *);
-void TF_RegisterKernelBuilder(const char *name, TF_KernelBuilder *,
-                              TF_Status *);
+TF_KernelBuilder *TF_NewKernelBuilder(const char *op, const char *device, void *(*create)(TF_OpKernelConstruction *),
+                                      void (*compute)(void *, TF_OpKernelContext *), void (*free)(void *));
+void TF_KernelBuilder_TypeConstraint(TF_KernelBuilder *, const char *attribute, int type, TF_Status *);
+void TF_RegisterKernelBuilder(const char *name, TF_KernelBuilder *, TF_Status *);
 
 TF_OpDefinitionBuilder *TF_NewOpDefinitionBuilder(const char *op);
 void TF_OpDefinitionBuilderAddAttr(TF_OpDefinitionBuilder *, const char *);
 void TF_OpDefinitionBuilderAddInput(TF_OpDefinitionBuilder *, const char *);
 void TF_OpDefinitionBuilderAddOutput(TF_OpDefinitionBuilder *, const char *);
-void TF_OpDefinitionBuilderSetShapeInferenceFunction(
-    TF_OpDefinitionBuilder *,
-    void (*)(TF_ShapeInferenceContext *, TF_Status *));
+void TF_OpDefinitionBuilderSetShapeInferenceFunction(TF_OpDefinitionBuilder *,
+                                                     void (*)(TF_ShapeInferenceContext *, TF_Status *));
 void TF_RegisterOpDefinition(TF_OpDefinitionBuilder *, TF_Status *);
 
 TF_ShapeHandle *TF_NewShapeHandle(void);
 void TF_DeleteShapeHandle(TF_ShapeHandle *);
-void TF_ShapeInferenceContextGetInput(TF_ShapeInferenceContext *, int,
-                                      TF_ShapeHandle *, TF_Status *);
-void TF_ShapeInferenceContextSetOutput(TF_ShapeInferenceContext *, int,
-                                       TF_ShapeHandle *, TF_Status *);
-void TF_ShapeInferenceContextSetUnknownShape(TF_ShapeInferenceContext *,
-                                             TF_Status *);
+void TF_ShapeInferenceContextGetInput(TF_ShapeInferenceContext *, int, TF_ShapeHandle *, TF_Status *);
+void TF_ShapeInferenceContextSetOutput(TF_ShapeInferenceContext *, int, TF_ShapeHandle *, TF_Status *);
+void TF_ShapeInferenceContextSetUnknownShape(TF_ShapeInferenceContext *, TF_Status *);
 
 #endif

@@ -63,6 +63,8 @@ ANDROID_LIBC = (
 
 # LCE multiplies, then adds: a fused multiply-add rounds otherwise, and flips signs.
 COMPILE = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-psabi"]
+# Nothing is thrown through C: what unwinds a stack is left out.
+COMPILE += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
 # What runs for each pixel is made fast, the rest small.
 FAST = ("kernel_", "steps", "passes")
 LINK = ["-pthread", "-lm"]

@@ -17,8 +17,8 @@ from tests.runtime.sketch import Sketch
 
 def trunk(sketch: Sketch) -> list[int]:
     """Convolutions with all that is fused with them, zero padding, groups that were split, float windows."""
-    x = sketch.input((1, 9, 7, 40))
-    stem = sketch.window("CONV_2D", x, 64, (3, 3), (1, 1))
+    x = sketch.input((1, 18, 14, 3))
+    stem = sketch.window("CONV_2D", sketch.window("CONV_2D", x, 48, (7, 7), (2, 2)), 64, (3, 3), (1, 1))
     value = sketch.add(sketch.prelu(sketch.bconv(sketch.quantize(stem), 64, 64, pad_values=0)), stem)
     parts = [sketch.bconv(part, 32, 32) for part in sketch.split(sketch.quantize(value), 2, np.int32)]
     parts = [sketch.add(*pair) for pair in zip(parts, sketch.split(value, 2), strict=True)]

@@ -73,6 +73,23 @@ typedef struct {
 
 typedef void (*WindowKernel)(const FloatWindows *windows);
 
+// A convolution that stem.h tells of.
+typedef struct {
+  const float *input;  // its first pixel
+  int height, width, channels, filters;
+  int64_t row, pitch;  // floats from row to row of the input, and from pixel to pixel
+  int kernel_h, stride_h, top, left;
+  bool is_limited;  // to `low` and `high`
+  float low, high;
+  const float *weights, *bias;  // [block of 16 filters][row][channel][product][16 filters]
+  float *output;                // its first pixel
+  int outputs;                  // of a row
+  int64_t output_row, output_step;
+} Stem;
+
+// Computes rows `first` to `last` - 1.
+typedef void (*StemKernel)(const Stem *stem, int first, int last);
+
 // A dense layer of one pixel, with filters of 8 bits.
 typedef struct {
   const float *input;
@@ -93,6 +110,7 @@ typedef struct {
   PackKernel pack;
   // NULL where the interpreter's own are faster.
   WindowKernel conv;
+  StemKernel stem;
   DenseKernel dense;
   WindowKernel depthwise, average, max;
 } Kernels;

@@ -112,12 +112,20 @@ INLINE Finish finish_from(const BConv *conv, const BConvIO *io, int pixel, int f
   return f;
 }
 
-// Finishes the pixel `p` behind the first one.
+// Twice a sum of bits, and what zero padding adds.
+INLINE Ints twice(const BConv *conv, Ints sum, int pixel, int filter) {
+  sum += sum;
+  if (!conv->border_class) return sum;
+  const int32_t *border = conv->border_sum + (size_t)conv->border_class[pixel] * round_up(conv->filters, BLOCK);
+  return sum + load_ints(border + filter);
+}
+
+// Finishes the pixel `p` behind the first one, from twice its sums.
 INLINE void finish_pixel(const Finish *f, int p, const Ints *sums, Flags has) {
   uint32_t bits = 0;
 #pragma GCC unroll 4
   for (int part = 0; part < BLOCK / TAIL; ++part) {
-    Ints sum = sums[part] + sums[part];
+    Ints sum = sums[part];
     if (f->is_clamped) sum = clamped(sum, f->low, f->high);
     Floats y = __builtin_convertvector(sum, Floats) * f->multiplier[part];
     y += f->bias[part];
@@ -139,7 +147,10 @@ INLINE void finish_block(const BConv *conv, const BConvIO *io, const int32_t *su
   for (int p = 0; p < pixels; ++p) {
     Ints sum[BLOCK / TAIL];
 #pragma GCC unroll 4
-    for (int part = 0; part < BLOCK / TAIL; ++part) sum[part] = load_ints(sums + p * TILE_FILTERS + part * TAIL);
+    for (int part = 0; part < BLOCK / TAIL; ++part) {
+      sum[part] = load_ints(sums + p * TILE_FILTERS + part * TAIL);
+      sum[part] = twice(conv, sum[part], pixel + p, filter + part * TAIL);
+    }
     finish_pixel(&f, p, sum, has);
   }
 }
@@ -163,7 +174,7 @@ INLINE bool are_whole(const BConv *conv, const BConvIO *io, int filter, int filt
 
 // Whether `finish_block` does for them.
 INLINE bool is_usual(const BConv *conv, const BConvIO *io, int filter, int filters) {
-  return conv->kind == OUT_FLOAT && !conv->border_class && are_whole(conv, io, filter, filters);
+  return conv->kind == OUT_FLOAT && are_whole(conv, io, filter, filters);
 }
 
 // All of a tile. One copy of it in the library is enough, where there are many of `sum_tile`.

@@ -103,7 +103,7 @@ bool fusion_make_steps(Graph *graph) {
     step->window = node->window;
     step->activation = node->activation;
     if (node->kind == NODE_ADD) step->other = map_of(graph, node->inputs->data[1]);
-    is_made = prepare_step(&graph->pieces, &graph->tensors, node, step);
+    is_made = prepare_step(&graph->pieces, &graph->tensors, node, graph->kernels, step);
   }
   // Copies are not fused: a CONCATENATION has one for each part that lies elsewhere.
   for (int i = 0; i < count && is_made; ++i) {

@@ -20,6 +20,7 @@
 //   multiply_add(a, b, c)  a * b + c of float vectors, rounded once
 //   CONV_PIXELS, CONV_VECTORS  of a tile; CONV_VECTORS * TAIL is BLOCK or a multiple
 //   VALUES         floats of a pixel that are read together
+//   STEM_RUNS      of a tile of the stem's kernel, which has 7 vectors of sums for each; a divisor of TAIL
 // It may define faster ways:
 //   clamped(sum, low, high)                        a vector of TAIL int32_t between two numbers
 //   sum_whole(conv, input, offset, weights, sums)  what `sum_tile` does; whether it has
@@ -30,6 +31,7 @@
 #include <string.h>
 
 #include "bconv.h"
+#include "stem.h"
 
 #define JOIN2(a, b) a##b
 #define JOIN(a, b) JOIN2(a, b)
@@ -122,16 +124,20 @@ INLINE void tile(const BConv *conv, const BConvIO *io, int pixel, int pixels, in
 #ifdef in_register
   // The usual tile needs no detour through memory.
   if (pixels == PIXELS && vectors == VECTORS && is_usual(conv, io, filter, TILE_FILTERS)) {
+    // Before the flags are told apart: one copy is enough.
+    Ints sum[PIXELS][VECTORS];
+#pragma GCC unroll 16
+    for (int p = 0; p < PIXELS; ++p) {
+#pragma GCC unroll 16
+      for (int v = 0; v < VECTORS; ++v) sum[p][v] = twice(conv, in_register(acc[p][v]), pixel + p, filter + v * LANES);
+    }
     switch (flags_of(conv, io)) {
-#define CASE(n)                                                                    \
-  case n:                                                                          \
-    _Pragma("GCC unroll 4") for (int v = 0; v < VECTORS; ++v) {                    \
-      const Finish f = finish_from(conv, io, pixel, filter + v * LANES, FLAGS(n)); \
-      _Pragma("GCC unroll 8") for (int p = 0; p < PIXELS; ++p) {                   \
-        const Ints sum = in_register(acc[p][v]);                                   \
-        finish_pixel(&f, p, &sum, FLAGS(n));                                       \
-      }                                                                            \
-    }                                                                              \
+#define CASE(n)                                                                                               \
+  case n:                                                                                                     \
+    _Pragma("GCC unroll 4") for (int v = 0; v < VECTORS; ++v) {                                               \
+      const Finish f = finish_from(conv, io, pixel, filter + v * LANES, FLAGS(n));                            \
+      _Pragma("GCC unroll 8") for (int p = 0; p < PIXELS; ++p) { finish_pixel(&f, p, &sum[p][v], FLAGS(n)); } \
+    }                                                                                                         \
     return;
       EACH_FLAGS(CASE)
 #undef CASE
@@ -209,4 +215,10 @@ static void pack(const float *input, int pitch, int channels, int pixels, uint32
 
 #include "windows.h"
 
-const Kernels JOIN(kernels_, NAME) = {TEXT(NAME), bconv, pack, CONV, DENSE, depthwise, average, max_window};
+#ifdef STEM_RUNS
+#include "winograd.h"
+#else
+#define STEM NULL
+#endif
+
+const Kernels JOIN(kernels_, NAME) = {TEXT(NAME), bconv, pack, CONV, STEM, DENSE, depthwise, average, max_window};

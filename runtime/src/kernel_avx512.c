@@ -34,6 +34,7 @@ static inline __attribute__((always_inline)) void store_sums(Acc acc, int32_t *p
 #define CONV_PIXELS 8
 #define CONV_VECTORS 2
 #define VALUES 1
+#define STEM_RUNS 4
 #define WINDOW_PIXELS 8
 #define multiply_add(a, b, c) ((Floats)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 

@@ -38,6 +38,7 @@ ALWAYS_INLINE uint32_t lane_bits(uint32x4_t mask) {
 #define CONV_PIXELS 4
 #define CONV_VECTORS 4
 #define VALUES 4
+#define STEM_RUNS 4
 #define WINDOW_PIXELS 2
 #define larger(a, b) ((Floats)vmaxq_f32((float32x4_t)(a), (float32x4_t)(b)))
 #define smaller(a, b) ((Floats)vminq_f32((float32x4_t)(a), (float32x4_t)(b)))

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stem.h"
+
 // Borders of a zero-padded map: kinds of pixels by the taps that lie outside.
 enum { MAX_CLASSES = 4096 };
 
@@ -154,7 +156,7 @@ static bool prepare_dense(Pieces *pieces, const Tensors *tensors, int weights, S
   return true;
 }
 
-bool prepare_step(Pieces *pieces, const Tensors *tensors, const Node *node, Step *step) {
+bool prepare_step(Pieces *pieces, const Tensors *tensors, const Node *node, const Kernels *kernels, Step *step) {
   const int *in = node->inputs->data;
   if (node->kind == NODE_PRELU) {
     step->slope = prepare_floats(pieces, tensors, in[1], 0, step->in->shape.c);
@@ -164,8 +166,11 @@ bool prepare_step(Pieces *pieces, const Tensors *tensors, const Node *node, Step
   const int channels = step->in->shape.c, filters = step->out->shape.c;
   const int taps = node->window.kernel_h * node->window.kernel_w;
   bool is_made = true;
+  step->is_stem = node->kind == NODE_CONV && kernels->stem && stem_fits(&node->window, channels, filters);
   if (node->kind == NODE_DENSE)
     is_made = prepare_dense(pieces, tensors, in[1], step);
+  else if (step->is_stem)
+    step->weights = stem_weights(pieces, tensors, in[1], filters, node->window.kernel_h, channels);
   else
     step->weights = node->kind == NODE_DEPTHWISE ? depthwise_weights(pieces, tensors, in[1], taps, channels)
                                                  : conv_weights(pieces, tensors, in[1], filters, taps * channels);

@@ -32,8 +32,8 @@ float *prepare_floats(Pieces *pieces, const Tensors *tensors, int tensor, int fi
 // behind it, or -1. False where memory is short.
 bool prepare_bconv(Pieces *pieces, const Tensors *tensors, const Node *node, int slope, Step *step);
 
-// Those of any other step.
-bool prepare_step(Pieces *pieces, const Tensors *tensors, const Node *node, Step *step);
+// Those of any other step, as these kernels take them.
+bool prepare_step(Pieces *pieces, const Tensors *tensors, const Node *node, const Kernels *kernels, Step *step);
 
 // The tables of a step whose maps are laid out.
 bool prepare_places(Pieces *pieces, Step *step);

@@ -31,6 +31,7 @@ typedef struct {
   const int32_t *signs_offset;
   // Of PRELU, and of float convolutions: prepared.
   float *slope, *weights, *bias;
+  bool is_stem;  // by stem.h
   // Of a dense layer.
   int8_t *bytes;
   float *scale;

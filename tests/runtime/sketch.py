@@ -207,7 +207,16 @@ class Sketch:
         return self.operator("CONCATENATION", parts, [out], {"axis": 3}, of="ConcatenationOptions")
 
     def window(
-        self, kind: str, values: int, filters: int, kernel, stride, same: bool = True, stored=np.float32, axis=None
+        self,
+        kind: str,
+        values: int,
+        filters: int,
+        kernel,
+        stride,
+        same: bool = True,
+        stored=np.float32,
+        axis=None,
+        activation: int = 0,
     ) -> int:
         """CONV_2D or DEPTHWISE_CONV_2D with random float filters and biases; see `stored`."""
         random, (_, height, width, channels) = self.random, self.shapes[values]
@@ -216,6 +225,7 @@ class Sketch:
         weights = self.stored(random.standard_normal(shape).astype(np.float32), stored, axis)
         bias = self.stored(random.standard_normal(filters).astype(np.float32), stored)
         options = {"padding": 0 if same else 1, "strideH": stride[0], "strideW": stride[1]}
+        options["fusedActivationFunction"] = activation
         if depthwise:
             options["depthMultiplier"] = 1
         out = self.tensor((1, *self._sizes(height, width, kernel, stride, same), filters))

@@ -92,6 +92,8 @@ def test_float_windows_give_the_answers_of_x86_but_for_rounding(system, tmp_path
         shape = (1, int(random.integers(5, 20)), int(random.integers(5, 30)), [3, 16, 64, 5][seed % 4])
         x = sketch.input(shape)
         window, stride = tuple(random.integers(1, 5, 2).tolist()), tuple(random.integers(1, 3, 2).tolist())
+        if seed % 4 == 0:
+            window, stride = (window[0], 7), (stride[0], 2)
         same = bool(random.integers(2))
         outputs = [
             sketch.window("CONV_2D", x, [16, 40, 7][seed % 3], window, stride, same),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from ftbnn_larq.inference import engines
 from tests.runtime.native import isas, parts, run
-from tests.runtime.sketch import Sketch
+from tests.runtime.sketch import Sketch, packed
 
 STORED = [(np.int8, 0), (np.int8, None), (np.float16, None)]
 
@@ -120,6 +122,27 @@ def test_slopes_and_factors_a_row_are_none_a_channel():
     value = sketch.prelu(sketch.bconv(sketch.quantize(x), 32, 32), (32, 1, 1))
     value = sketch.multiply(sketch.bconv(sketch.quantize(value), 32, 32), (32, 1, 1))
     compare(sketch, value, taken=2)
+
+
+@pytest.mark.parametrize("size, channels", [((224, 224), 3), ((37, 261), 3), ((9, 8), 1), ((5, 300), 4), ((21, 40), 5)])
+@pytest.mark.parametrize("rows, step", [(7, 2), (8, 3), (1, 1), (9, 2)])
+@pytest.mark.parametrize("same", [True, False])
+def test_stems_of_seven_columns(size, channels, rows, step, same):
+    """Stride 2 from column to column: some kernels add up other products than the window's. Any stride of rows, rows
+    that no window sees, borders, and maps that are wider than what such a kernel takes at once."""
+    sketch = Sketch(rows)
+    if not same and size[0] < rows:
+        size = (rows, size[1])
+    x = sketch.input((1, *size, channels))
+    value = sketch.window("CONV_2D", x, 48, (rows, 7), (step, 2), same, activation=3 if rows == 8 else 0)
+    flatbuffer = sketch.bytes(value, sketch.quantize(value))
+    picture = np.random.default_rng(9).uniform(-2, 2, (2, *size, channels)).astype(np.float32)
+    expected = run(flatbuffer, [picture], isa="portable")[0]
+    for isa, threads in itertools.product(isas(), (1, 2)):
+        found, signs = run(flatbuffer, [picture], isa=isa, threads=threads)
+        # Of sums of products of about 1.
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * (rows * 7 * channels) ** 0.5, err_msg=isa)
+        np.testing.assert_array_equal(signs, packed(found < 0), err_msg=isa)
 
 
 @pytest.mark.parametrize("kind", ["MAX_POOL_2D", "AVERAGE_POOL_2D"])

@@ -3,52 +3,74 @@
 #include <math.h>
 #include <string.h>
 
-// One copy for each kind of processor; the loader takes the one that fits.
+#include "bconv.h"
+
+// A pass has a copy for each kind of processor. The compiler's own choice of copies needs what zig's library lacks.
 #if defined(__x86_64__)
-#define COPIES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define COPY(pass, kind, features)                                                                   \
+  __attribute__((target(features))) static void pass##_##kind(void *argument, int first, int last) { \
+    pass##_of(argument, first, last);                                                                \
+  }
+#define PASS(pass)                                         \
+  COPY(pass, avx512, "avx512f,avx512bw,avx512dq,avx512vl") \
+  COPY(pass, avx2, "avx2,fma")                             \
+  void pass(void *argument, int first, int last) {         \
+    const char *kind = kernels_choose(NULL)->name;         \
+    if (strcmp(kind, "avx512") == 0)                       \
+      pass##_avx512(argument, first, last);                \
+    else if (strcmp(kind, "avx2") == 0)                    \
+      pass##_avx2(argument, first, last);                  \
+    else                                                   \
+      pass##_of(argument, first, last);                    \
+  }
 #else
-#define COPIES
+#define PASS(pass) \
+  void pass(void *argument, int first, int last) { pass##_of(argument, first, last); }
 #endif
+#define INLINE static inline __attribute__((always_inline))
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static inline float widened(uint16_t half) {
+INLINE float widened(uint16_t half) {
   const uint32_t bits = (uint32_t)half << 16;
   float value;
   memcpy(&value, &bits, sizeof value);
   return value;
 }
 
-COPIES void pass_negative_float(void *argument, int first, int last) {
+INLINE void pass_negative_float_of(void *argument, int first, int last) {
   const Pass *pass = argument;
   const int64_t end = least((int64_t)last * VALUES_OF_LOT, pass->count);
   const float *restrict x = pass->x;
   float *restrict result = pass->result;
   for (int64_t i = (int64_t)first * VALUES_OF_LOT; i < end; ++i) result[i] = x[i] < 0 ? 1.0f : 0.0f;
 }
+PASS(pass_negative_float)
 
-COPIES void pass_negative_bfloat16(void *argument, int first, int last) {
+INLINE void pass_negative_bfloat16_of(void *argument, int first, int last) {
   const Pass *pass = argument;
   const int64_t end = least((int64_t)last * VALUES_OF_LOT, pass->count);
   const float *restrict x = pass->x;
   uint16_t *restrict result = pass->result;
   for (int64_t i = (int64_t)first * VALUES_OF_LOT; i < end; ++i) result[i] = x[i] < 0 ? 0x3f80 : 0;
 }
+PASS(pass_negative_bfloat16)
 
-static inline float slope_of_sign(float x) {
+INLINE float slope_of_sign(float x) {
   const float height = 2 - 2 * fabsf(x);
   return height > 0 ? height : 0;
 }
 
-COPIES void pass_sign_gradient_float(void *argument, int first, int last) {
+INLINE void pass_sign_gradient_float_of(void *argument, int first, int last) {
   const Pass *pass = argument;
   const int64_t end = least((int64_t)last * VALUES_OF_LOT, pass->count);
   const float *restrict x = pass->x, *restrict upstream = pass->upstream;
   float *restrict result = pass->result;
   for (int64_t i = (int64_t)first * VALUES_OF_LOT; i < end; ++i) result[i] = slope_of_sign(x[i]) * upstream[i];
 }
+PASS(pass_sign_gradient_float)
 
-COPIES void pass_sign_gradient_bfloat16(void *argument, int first, int last) {
+INLINE void pass_sign_gradient_bfloat16_of(void *argument, int first, int last) {
   const Pass *pass = argument;
   const int64_t end = least((int64_t)last * VALUES_OF_LOT, pass->count);
   const float *restrict x = pass->x;
@@ -56,8 +78,9 @@ COPIES void pass_sign_gradient_bfloat16(void *argument, int first, int last) {
   float *restrict result = pass->result;
   for (int64_t i = (int64_t)first * VALUES_OF_LOT; i < end; ++i) result[i] = slope_of_sign(x[i]) * widened(upstream[i]);
 }
+PASS(pass_sign_gradient_bfloat16)
 
-COPIES void pass_slopes(void *argument, int first, int last) {
+INLINE void pass_slopes_of(void *argument, int first, int last) {
   const Pass *pass = argument;
   const int64_t end = least((int64_t)last * ROWS_OF_LOT, pass->count), channels = pass->channels;
   const float *restrict p = pass->p, *restrict n = pass->n;
@@ -70,14 +93,14 @@ COPIES void pass_slopes(void *argument, int first, int last) {
     }
   }
 }
+PASS(pass_slopes)
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef int32_t Ints __attribute__((vector_size(64)));
 enum { LANES = 16, VECTORS = 2, CHANNELS = VECTORS * LANES };
 
 // Of `present` channels from `from` on. Their sums stay in registers.
-static inline __attribute__((always_inline)) void slopes_gradient(const Pass *pass, int64_t lot, int64_t from,
-                                                                  int64_t present) {
+INLINE void slopes_gradient(const Pass *pass, int64_t lot, int64_t from, int64_t present) {
   const int64_t channels = pass->channels, end = least((lot + 1) * ROWS_OF_LOT, pass->count);
   const size_t bytes = (size_t)present * sizeof(float);
   Floats p[VECTORS] = {0}, n[VECTORS] = {0}, above[VECTORS] = {0}, below[VECTORS] = {0};
@@ -101,7 +124,7 @@ static inline __attribute__((always_inline)) void slopes_gradient(const Pass *pa
   for (int64_t i = 0; i < present; ++i) to[i] = sums[0][i], to[channels + i] = sums[1][i];
 }
 
-COPIES void pass_slopes_gradient(void *argument, int first, int last) {
+INLINE void pass_slopes_gradient_of(void *argument, int first, int last) {
   const Pass *pass = argument;
   for (int64_t lot = first; lot < last; ++lot) {
     int64_t from = 0;
@@ -109,8 +132,9 @@ COPIES void pass_slopes_gradient(void *argument, int first, int last) {
     if (from < pass->channels) slopes_gradient(pass, lot, from, pass->channels - from);
   }
 }
+PASS(pass_slopes_gradient)
 
-void pass_rotate(void *argument, int first, int last) {
+INLINE void pass_rotate_of(void *argument, int first, int last) {
   const Pass *pass = argument;
   const int64_t end = least((int64_t)last * ROWS_OF_LOT, pass->count), channels = pass->channels, turn = pass->first;
   for (int64_t row = (int64_t)first * ROWS_OF_LOT; row < end; ++row) {
@@ -120,3 +144,4 @@ void pass_rotate(void *argument, int first, int last) {
     memcpy(result + channels - turn, x, (size_t)turn * sizeof *x);
   }
 }
+PASS(pass_rotate)

@@ -19,6 +19,7 @@ from ftbnn_runtime.native import build_if_older, machine
 _HERE = Path(__file__).resolve().parent
 _SOURCES = _HERE.parents[1] / "native"
 _RUNTIME = _HERE.parents[1] / "runtime"
+_LIBRARY = _HERE / "lib" / machine() / "libftbnn_training.so"
 
 
 @functools.cache
@@ -38,15 +39,22 @@ def why_missing() -> str | None:
 
 @functools.cache
 def _operators():
-    path = _HERE / "lib" / machine() / "libftbnn_training.so"
     builder = _SOURCES / "build_kernels.py"
     if builder.is_file():
         sources = [*_SOURCES.iterdir(), *(_RUNTIME / "src").iterdir(), _RUNTIME / "build_library.py"]
-        build_if_older(path, sources, [str(builder), "--output", str(path.parent)])
-    found = tf.load_op_library(str(path))
+        build_if_older(_LIBRARY, sources, [str(builder), "--output", str(_LIBRARY.parent)])
+    found = tf.load_op_library(str(_LIBRARY))
     wanted = tf.config.threading.get_intra_op_parallelism_threads()
-    ctypes.CDLL(str(path)).ftbnn_use_threads(wanted or len(os.sched_getaffinity(0)))
+    ctypes.CDLL(str(_LIBRARY)).ftbnn_use_threads(wanted or len(os.sched_getaffinity(0)))
     return found
+
+
+@functools.cache
+def _has_bfloat16() -> bool:
+    """Whether the kernels multiply bfloat16 on this processor."""
+    asked = ctypes.CDLL(str(_LIBRARY)).ftbnn_has_bfloat16
+    asked.restype = ctypes.c_bool
+    return asked()
 
 
 def binary_conv(x, kernel, *, stride: int, same: bool, arithmetic: str, emulated: bool = False):
@@ -80,9 +88,14 @@ def binary_conv(x, kernel, *, stride: int, same: bool, arithmetic: str, emulated
             options |= {"out_backprop": upstream}
             dx = tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=weights, **options)
             # sign(x) is 1 - 2 [x < 0], inside of the map and outside.
-            negative = _operators().ftbnn_negative(x=x, T=upstream.dtype)
-            taps = tf.raw_ops.Conv2DBackpropFilter(input=negative, filter_sizes=tf.shape(kernel), **options)
-            taps = tf.cast(rounded(taps), tf.float32)
+            if upstream.dtype == tf.bfloat16 and _has_bfloat16():
+                height, width, channels, _ = kernel.shape
+                window = {"kernel_h": height, "kernel_w": width, "groups": x.shape[-1] // channels}
+                taps = _operators().ftbnn_filter_gradient(x=x, upstream=upstream, stride=stride, same=same, **window)
+            else:
+                negative = _operators().ftbnn_negative(x=x, T=upstream.dtype)
+                taps = tf.raw_ops.Conv2DBackpropFilter(input=negative, filter_sizes=tf.shape(kernel), **options)
+                taps = tf.cast(rounded(taps), tf.float32)
             return _operators().ftbnn_sign_gradient(x=x, upstream=rounded(dx)), ones - 2 * taps
 
         return _operators().ftbnn_binary_conv(x=x, kernel=kernel, stride=stride, same=same), gradient

@@ -37,10 +37,19 @@ static uint32_t *packed(const Convolution *shape, int group, int words) {
   return to;
 }
 
+void pack_frame(const Convolution *shape, const Kernels *kernels, const float *picture, int frame_w, uint32_t *frame) {
+  const int channels = shape->channels / shape->groups, words = words_of(channels), pitch = words * shape->groups;
+  for (int row = 0; row < shape->h; ++row) {
+    uint32_t *signs = frame + ((size_t)(row + shape->top) * frame_w + shape->left) * pitch;
+    for (int group = 0; group < shape->groups; ++group)
+      kernels->pack(picture + (size_t)row * shape->w * shape->channels + group * channels, shape->channels, channels,
+                    shape->w, signs + group * words, pitch);
+  }
+}
+
 static void some_pictures(void *context, int first, int last) {
   Work *work = context;
   const Convolution *shape = work->shape;
-  const int channels = shape->channels / shape->groups;
   uint32_t *frame = zeros((size_t)work->frame_h * work->frame_w * work->pitch * sizeof *frame);
   if (!frame) {
     work->has_failed = true;
@@ -48,12 +57,7 @@ static void some_pictures(void *context, int first, int last) {
   }
   for (int picture = first; picture < last; ++picture) {
     const float *input = shape->input + (size_t)picture * shape->h * shape->w * shape->channels;
-    for (int row = 0; row < shape->h; ++row) {
-      uint32_t *signs = frame + ((size_t)(row + shape->top) * work->frame_w + shape->left) * work->pitch;
-      for (int group = 0; group < shape->groups; ++group)
-        work->kernels->pack(input + (size_t)row * shape->w * shape->channels + group * channels, shape->channels,
-                            channels, shape->w, signs + group * work->words, work->pitch);
-    }
+    pack_frame(shape, work->kernels, input, work->frame_w, frame);
     for (int group = 0; group < shape->groups; ++group) {
       const BConv *conv = &work->convs[group];
       const BConvIO io = {

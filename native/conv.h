@@ -4,8 +4,7 @@
 #ifndef FTBNN_CONV_H
 #define FTBNN_CONV_H
 
-#include <stdbool.h>
-
+#include "bconv.h"
 #include "threads.h"
 
 // What is outside of the map counts as +1.
@@ -17,6 +16,10 @@ typedef struct {
   int kernel_h, kernel_w, groups, filters;
   int stride, top, left, out_h, out_w;
 } Convolution;
+
+// Packs the signs of a picture into a frame of its rows and columns and of those outside of it, which it leaves as they
+// are.
+void pack_frame(const Convolution *shape, const Kernels *kernels, const float *picture, int frame_w, uint32_t *frame);
 
 // False where there is no memory.
 bool convolve(const Convolution *convolution, Threads *threads);

@@ -4,7 +4,10 @@
 
 #if !defined(__x86_64__)
 
-bool has_bfloat16(void) { return false; }
+bool has_filter_gradient(bool of_bfloat16) {
+  (void)of_bfloat16;
+  return false;
+}
 
 bool filter_gradient(const FilterGradient *gradient, Threads *threads) {
   (void)gradient, (void)threads;
@@ -15,174 +18,166 @@ bool filter_gradient(const FilterGradient *gradient, Threads *threads) {
 
 #include <cpuid.h>
 #include <immintrin.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BFLOAT16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
+// What multiplies bfloat16 is reached where the processor does.
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
 
-// A tile: channels, and vectors of filters. Two pixels side by side are multiplied at once.
-enum { MAPS = 8, LANES = 16, VECTORS = 2, DEEP = VECTORS * LANES };
-// Pixels that are packed together, and of them those whose gradients stay in the first cache for all channels.
+// A tile: filters, and channels.
+enum { FILTERS = 16, LANES = 16 };
+// Pixels that are packed together, and of them those whose gradients stay in the first cache for all taps.
 enum { PIXELS_OF_CHUNK = 1024, PIXELS_OF_BAND = 256 };
 
 typedef struct {
   const FilterGradient *gradient;
-  int channels, filters;        // of a group, and padded:
-  int wide, deep;               // to whole tiles
-  int pairs, frame_h, frame_w;  // pixels side by side; a picture with what is outside of it
-  int frame_rows;               // that a row of the kernel meets
-  ptrdiff_t block, frame, map;  // words of a block of a frame, of all of it, and of a picture's gradients
-  uint32_t *signs, *upstream;   // of a chunk: packed
-  int first, pictures;          // of the chunk
-  _Atomic bool has_failed;
+  const Kernels *kernels;
+  int channels, filters, words, halves, blocks;  // of a group; a half has LANES channels, a block FILTERS filters
+  int steps;                                     // of a row: pixels, or pairs of them where two are multiplied at once
+  int frame_w;                                   // of a picture with what is outside of it
+  ptrdiff_t pixel, frame;                        // words of a pixel's signs, and of a frame
+  int first, pictures, rows;                     // of a chunk
+  uint32_t *signs, *upstream;                    // of the chunk: frames; [group][block][row][step][FILTERS]
+  float *sums;                                   // [group][half][block][tap][FILTERS][LANES]
 } Work;
 
-bool has_bfloat16(void) {
+bool has_filter_gradient(bool of_bfloat16) {
   unsigned a, b, c, d;
-  return strcmp(kernels_choose(NULL)->name, "avx512") == 0 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1 << 5;
+  if (strcmp(kernels_choose(NULL)->name, "avx512") != 0) return false;
+  return !of_bfloat16 || (__get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1 << 5);
 }
 
-// Where a frame's row stands.
-static ptrdiff_t place_of_row(const Work *work, int row) {
-  const int stride = work->gradient->shape.stride;
-  return row % stride * work->frame_rows + row / stride;
+// FILTERS gradients of a pixel, or of two side by side; `present` of them exist.
+AVX512 static inline void pack_step(const Work *work, const void *upstream, size_t from, int present, bool has_next,
+                                    uint32_t *to) {
+  const uint32_t *floats = (const uint32_t *)upstream + from;
+  const uint16_t *halves = (const uint16_t *)upstream + from, *next = halves + work->gradient->shape.filters;
+  if (!work->gradient->is_bfloat16) {
+    for (int i = 0; i < present; ++i) to[i] = floats[i];
+  } else if (has_next && present == FILTERS) {
+    for (int i = 0; i < FILTERS; ++i) to[i] = halves[i] | (uint32_t)next[i] << 16;
+  } else {
+    for (int i = 0; i < present; ++i) to[i] = halves[i] | (has_next ? (uint32_t)next[i] << 16 : 0);
+  }
 }
 
-// Two values of 16 bits a word, of `count` channels of pixels side by side.
-BFLOAT16 static inline void join(const uint16_t *restrict a, const uint16_t *restrict b, int count,
-                                 uint32_t *restrict to) {
-  for (int i = 0; i < count; ++i) to[i] = a[i] | (uint32_t)b[i] << 16;
-}
-
-// The signs of a picture: [column of the kernel][group][block of MAPS channels][frame row][pair][MAPS], 1 where a value
-// is below 0. Frame rows stand in the order in which a row of the kernel meets them: with stride 2 even ones, then odd
-// ones.
-BFLOAT16 static void pack_signs(const Work *work, const float *picture, uint16_t *line, uint32_t *to) {
+AVX512 static void pack_pictures(void *context, int first, int last) {
+  const Work *work = context;
   const Convolution *shape = &work->gradient->shape;
-  const int pixel = shape->groups * work->wide;
-  for (int y = 0; y < shape->h; ++y) {
-    for (int x = 0; x < shape->w; ++x) {
-      uint16_t *signs = line + (size_t)(x + shape->left) * pixel;
-      const float *values = picture + ((size_t)y * shape->w + x) * shape->channels;
-      for (int group = 0; group < shape->groups; ++group) {
-        for (int i = 0; i < work->channels; ++i)
-          signs[group * work->wide + i] = values[group * work->channels + i] < 0 ? 0x3f80 : 0;
-      }
-    }
-    uint32_t *row = to + place_of_row(work, y + shape->top) * work->pairs * MAPS;
-    for (int kx = 0; kx < shape->kernel_w; ++kx) {
-      for (int map = 0; map < pixel; map += MAPS, row += work->block) {
-        const uint16_t *first = line + (size_t)kx * pixel + map;
-        for (int pair = 0; pair < work->pairs; ++pair, first += (size_t)2 * shape->stride * pixel)
-          join(first, first + (size_t)shape->stride * pixel, MAPS, row + pair * MAPS);
-      }
-    }
-  }
-}
-
-// The gradients of a picture: [group][block of DEEP filters][row][pair][DEEP].
-BFLOAT16 static void pack_upstream(const Work *work, const uint16_t *from, uint32_t *to) {
-  const Convolution *shape = &work->gradient->shape;
-  for (int group = 0; group < shape->groups; ++group) {
-    for (int filter = 0; filter < work->deep; filter += DEEP) {
-      const int step = min_int(DEEP, work->deep - filter), present = min_int(step, work->filters - filter);
-      for (int y = 0; y < shape->out_h; ++y) {
-        for (int pair = 0; pair < work->pairs; ++pair, to += step) {
-          const uint16_t *first =
-              from + ((size_t)y * shape->out_w + 2 * pair) * shape->filters + group * work->filters + filter;
-          if (2 * pair + 1 == shape->out_w)
-            for (int i = 0; i < present; ++i) to[i] = first[i];
-          else
-            join(first, first + shape->filters, present, to);
-        }
-      }
-    }
-  }
-}
-
-// Adds the products of rows `first` to `last` - 1 of all pictures for MAPS channels and `vectors` of filters. `vectors`
-// is a constant once inlined.
-BFLOAT16 static inline __attribute__((always_inline)) void tile(const Work *work, const uint32_t *signs,
-                                                                const uint32_t *upstream, int first, int last, int maps,
-                                                                int filters, int vectors, float *sums) {
-  const Convolution *shape = &work->gradient->shape;
-  const int pairs = work->pairs;
-  __m512 sum[MAPS][VECTORS];
-#pragma GCC unroll 8
-  for (int m = 0; m < MAPS; ++m) {
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) sum[m][v] = _mm512_setzero_ps();
-  }
-  for (int at = first, rows; at < last; at += rows) {
-    const int y = at % shape->out_h;
-    rows = min_int(shape->out_h - y, last - at);
-    const uint32_t *x = signs + at / shape->out_h * work->frame + (ptrdiff_t)y * pairs * MAPS;
-    // DEEP filters of a picture lie together, row after row.
-    const uint32_t *g = upstream + at / shape->out_h * work->map + (ptrdiff_t)y * pairs * vectors * LANES;
-    for (const uint32_t *end = x + (ptrdiff_t)rows * pairs * MAPS; x < end; x += MAPS, g += vectors * LANES) {
-      __m512bh gradient[VECTORS];
-#pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) gradient[v] = (__m512bh)_mm512_loadu_si512(g + v * LANES);
-#pragma GCC unroll 8
-      for (int m = 0; m < MAPS; ++m) {
-        const __m512bh sign = (__m512bh)_mm512_set1_epi32((int)x[m]);
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; ++v) sum[m][v] = _mm512_dpbf16_ps(sum[m][v], gradient[v], sign);
-      }
-    }
-  }
-#pragma GCC unroll 8
-  for (int m = 0; m < MAPS; ++m) {
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) {
-      const int left = filters - v * LANES;
-      const __mmask16 present = m >= maps || left <= 0 ? 0 : left >= LANES ? 0xffff : (__mmask16)((1u << left) - 1);
-      float *to = sums + (size_t)m * shape->filters + v * LANES;
-      _mm512_mask_storeu_ps(to, present, _mm512_add_ps(sum[m][v], _mm512_maskz_loadu_ps(present, to)));
-    }
-  }
-}
-
-static void pack_pictures(void *context, int first, int last) {
-  Work *work = context;
-  const Convolution *shape = &work->gradient->shape;
-  // What lies outside of a picture, or pads it, stays zero.
-  uint16_t *line = calloc((size_t)work->frame_w * shape->groups * work->wide, sizeof *line);
-  if (!line) work->has_failed = true;
-  for (int i = first; line && i < last; ++i) {
+  const int pixels = work->gradient->is_bfloat16 ? 2 : 1;
+  for (int i = first; i < last; ++i) {
     const size_t picture = (size_t)work->first + i;
-    pack_signs(work, shape->input + picture * shape->h * shape->w * shape->channels, line,
+    pack_frame(shape, work->kernels, shape->input + picture * shape->h * shape->w * shape->channels, work->frame_w,
                work->signs + i * work->frame);
-    pack_upstream(work, work->gradient->upstream + picture * shape->out_h * shape->out_w * shape->filters,
-                  work->upstream + i * work->map);
+    for (int y = 0; y < shape->out_h; ++y) {
+      const size_t pixel = (picture * shape->out_h + y) * shape->out_w;
+      for (int at = 0; at < shape->groups * work->blocks; ++at) {
+        const int filter = at % work->blocks * FILTERS, present = min_int(FILTERS, work->filters - filter);
+        const size_t from = pixel * shape->filters + at / work->blocks * work->filters + filter;
+        uint32_t *to = work->upstream + ((ptrdiff_t)at * work->rows + i * shape->out_h + y) * work->steps * FILTERS;
+        for (int step = 0; step < work->steps; ++step)
+          pack_step(work, work->gradient->upstream, from + (size_t)step * pixels * shape->filters, present,
+                    step * pixels + 1 < shape->out_w, to + step * FILTERS);
+      }
+    }
   }
-  free(line);
 }
 
-// Adds what a chunk of pictures brings for blocks `first` to `last` - 1 of channels.
-BFLOAT16 static void add_blocks(void *context, int first, int last) {
-  Work *work = context;
+// What a pixel adds: half of the products are additions under a mask, half multiplications, for these have units of
+// their own. `g` are the gradients of FILTERS filters.
+AVX512 static inline __attribute__((always_inline)) void add_pixel(__mmask16 signs, const uint32_t *g, __m512 *sum) {
+  const __m512 factor = _mm512_maskz_mov_ps(signs, _mm512_set1_ps(1));
+  // In this order both units are busy; compilers put like by like.
+#pragma GCC unroll 8
+  for (int f = 0; f < FILTERS; f += 2) {
+    __asm__ volatile("vaddps %2%{1to16%}, %0, %0%{%1%}" : "+v"(sum[f]) : "Yk"(signs), "m"(g[f]));
+    __asm__ volatile("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum[f + 1]) : "v"(factor), "m"(g[f + 1]));
+  }
+}
+
+// What two pixels add, in bfloat16.
+AVX512 static inline __attribute__((always_inline)) void add_pair(__mmask16 signs, __mmask16 next, const uint32_t *g,
+                                                                  __m512 *sum) {
+  const __m512i first = _mm512_maskz_mov_epi32(signs, _mm512_set1_epi32(0x3f80));
+  const __m512bh factors = (__m512bh)_mm512_mask_or_epi32(first, next, first, _mm512_set1_epi32(0x3f800000));
+#pragma GCC unroll 16
+  for (int f = 0; f < FILTERS; ++f)
+    __asm__ volatile("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(sum[f]) : "v"(factors), "m"(g[f]));
+}
+
+// Adds what rows `first` to `last` - 1 of a chunk bring for one tap, LANES channels and FILTERS filters. `of_pairs` is
+// a constant once inlined.
+AVX512 static inline __attribute__((always_inline)) void tile(const Work *work, const uint16_t *signs,
+                                                              const uint32_t *g, int first, int last, bool of_pairs,
+                                                              float *sums) {
   const Convolution *shape = &work->gradient->shape;
-  const int rows = work->pictures * shape->out_h, step = max_int(1, PIXELS_OF_BAND / shape->out_w);
-  const int blocks = shape->groups * work->wide / MAPS;
+  const ptrdiff_t step = 2 * shape->stride * work->pixel, row = step * work->frame_w;
+  const int out_h = shape->out_h, steps = work->steps;
+  __m512 sum[FILTERS];
+#pragma GCC unroll 16
+  for (int f = 0; f < FILTERS; ++f) sum[f] = _mm512_loadu_ps(sums + f * LANES);
+  int y = first % out_h;
+  const uint16_t *picture = signs + first / out_h * 2 * work->frame, *line = picture + y * row;
   for (int at = first; at < last; ++at) {
-    const int group = at * MAPS / work->wide, map = at * MAPS % work->wide, maps = work->channels - map;
-    for (int filter = 0; filter < work->deep; filter += DEEP) {
-      const uint32_t *g = work->upstream + (ptrdiff_t)shape->out_h * work->pairs * (group * work->deep + filter);
-      const int filters = work->filters - filter;
-      for (int row = 0; row < rows; row += step) {
-        for (int tap = 0; tap < shape->kernel_h * shape->kernel_w; ++tap) {
-          const int ky = tap / shape->kernel_w, kx = tap % shape->kernel_w;
-          const uint32_t *x =
-              work->signs + (kx * blocks + at) * work->block + place_of_row(work, ky) * work->pairs * MAPS;
-          float *to = work->gradient->result + ((size_t)tap * work->channels + map) * shape->filters +
-                      group * work->filters + filter;
-          if (work->deep - filter >= DEEP)
-            tile(work, x, g, row, min_int(row + step, rows), maps, filters, VECTORS, to);
-          else
-            tile(work, x, g, row, min_int(row + step, rows), maps, filters, 1, to);
-        }
+    const uint16_t *x = line;
+    for (const uint32_t *end = g + (ptrdiff_t)steps * FILTERS; g < end; g += FILTERS) {
+      if (of_pairs) {
+        add_pair(x[0], x[step], g, sum);
+        x += 2 * step;
+      } else {
+        add_pixel(x[0], g, sum);
+        x += step;
+      }
+    }
+    line += row;
+    if (++y == out_h) y = 0, picture += 2 * work->frame, line = picture;
+  }
+#pragma GCC unroll 16
+  for (int f = 0; f < FILTERS; ++f) _mm512_storeu_ps(sums + f * LANES, sum[f]);
+}
+
+// Adds what a chunk of pictures brings for parts `first` to `last` - 1: halves of words of channels by blocks of
+// filters.
+AVX512 static void add_parts(void *context, int first, int last) {
+  const Work *work = context;
+  const Convolution *shape = &work->gradient->shape;
+  const int taps = shape->kernel_h * shape->kernel_w, step = max_int(1, PIXELS_OF_BAND / shape->out_w);
+  for (int part = first; part < last; ++part) {
+    const int block = part % work->blocks, half = part / work->blocks % work->halves,
+              group = part / work->blocks / work->halves;
+    for (int row = 0; row < work->rows; row += step) {
+      const uint32_t *g =
+          work->upstream + (((ptrdiff_t)group * work->blocks + block) * work->rows + row) * work->steps * FILTERS;
+      const int end = min_int(row + step, work->rows);
+      for (int tap = 0; tap < taps; ++tap) {
+        const ptrdiff_t place = (ptrdiff_t)(tap / shape->kernel_w) * work->frame_w + tap % shape->kernel_w;
+        const uint16_t *signs = (const uint16_t *)(work->signs + place * work->pixel + group * work->words) + half;
+        float *sums = work->sums + ((ptrdiff_t)part * taps + tap) * FILTERS * LANES;
+        if (work->gradient->is_bfloat16)
+          tile(work, signs, g, row, end, true, sums);
+        else
+          tile(work, signs, g, row, end, false, sums);
+      }
+    }
+  }
+}
+
+// Writes taps `first` to `last` - 1 in the order of a kernel.
+static void write_taps(void *context, int first, int last) {
+  const Work *work = context;
+  const Convolution *shape = &work->gradient->shape;
+  const int taps = shape->kernel_h * shape->kernel_w;
+  for (int tap = first; tap < last; ++tap) {
+    for (int part = 0; part < shape->groups * work->halves * work->blocks; ++part) {
+      const int block = part % work->blocks, half = part / work->blocks % work->halves,
+                group = part / work->blocks / work->halves;
+      const int channels = min_int(LANES, work->channels - half * LANES);
+      const int filters = min_int(FILTERS, work->filters - block * FILTERS);
+      const float *sums = work->sums + ((ptrdiff_t)part * taps + tap) * FILTERS * LANES;
+      float *to = work->gradient->result + ((size_t)tap * work->channels + half * LANES) * shape->filters +
+                  group * work->filters + block * FILTERS;
+      for (int channel = 0; channel < channels; ++channel) {
+        for (int f = 0; f < filters; ++f) to[(size_t)channel * shape->filters + f] = sums[f * LANES + channel];
       }
     }
   }
@@ -190,34 +185,38 @@ BFLOAT16 static void add_blocks(void *context, int first, int last) {
 
 bool filter_gradient(const FilterGradient *gradient, Threads *threads) {
   const Convolution *shape = &gradient->shape;
-  const int pairs = (shape->out_w + 1) / 2, channels = shape->channels / shape->groups;
+  const int taps = shape->kernel_h * shape->kernel_w, channels = shape->channels / shape->groups;
   Work work = {
       .gradient = gradient,
+      .kernels = kernels_choose(NULL),
       .channels = channels,
       .filters = shape->filters / shape->groups,
-      .wide = round_up(channels, MAPS),
-      .deep = round_up(shape->filters / shape->groups, LANES),
-      .pairs = pairs,
-      .frame_h = max_int(shape->top + shape->h, (shape->out_h - 1) * shape->stride + shape->kernel_h),
-      .frame_w = max_int(shape->left + shape->w, (2 * pairs - 1) * shape->stride + shape->kernel_w),
+      .words = words_of(channels),
+      .halves = (channels + LANES - 1) / LANES,
+      .blocks = (shape->filters / shape->groups + FILTERS - 1) / FILTERS,
+      .steps = gradient->is_bfloat16 ? (shape->out_w + 1) / 2 : shape->out_w,
   };
+  // Where a row has an odd pixel, its pair lies outside, too.
+  const int columns = round_up(shape->out_w, 2);
+  const int frame_h = max_int(shape->top + shape->h, (shape->out_h - 1) * shape->stride + shape->kernel_h);
+  work.frame_w = max_int(shape->left + shape->w, (columns - 1) * shape->stride + shape->kernel_w);
+  work.pixel = (ptrdiff_t)shape->groups * work.words;
+  work.frame = (ptrdiff_t)frame_h * work.frame_w * work.pixel;
   const int chunk = min_int(shape->pictures, max_int(1, PIXELS_OF_CHUNK / (shape->out_h * shape->out_w)));
-  work.frame_rows = (work.frame_h + shape->stride - 1) / shape->stride;
-  work.block = (ptrdiff_t)shape->stride * work.frame_rows * pairs * MAPS;
-  work.frame = shape->kernel_w * (shape->groups * work.wide / MAPS) * work.block;
-  work.map = (ptrdiff_t)shape->out_h * pairs * shape->groups * work.deep;
+  const size_t blocks = (size_t)shape->groups * work.blocks, parts = blocks * work.halves;
   work.signs = calloc((size_t)chunk * work.frame, sizeof *work.signs);
-  work.upstream = calloc((size_t)chunk * work.map, sizeof *work.upstream);
-  work.has_failed = !work.signs || !work.upstream;
-  memset(gradient->result, 0,
-         (size_t)shape->kernel_h * shape->kernel_w * channels * shape->filters * sizeof *gradient->result);
-  for (; work.first < shape->pictures && !work.has_failed; work.first += work.pictures) {
+  work.upstream = calloc(blocks * chunk * shape->out_h * work.steps * FILTERS, sizeof *work.upstream);
+  work.sums = calloc(parts * taps * FILTERS * LANES, sizeof *work.sums);
+  const bool is_made = work.signs && work.upstream && work.sums;
+  for (; is_made && work.first < shape->pictures; work.first += work.pictures) {
     work.pictures = min_int(chunk, shape->pictures - work.first);
+    work.rows = work.pictures * shape->out_h;
     threads_run(threads, work.pictures, 1, pack_pictures, &work);
-    threads_run(threads, shape->groups * work.wide / MAPS, 1, add_blocks, &work);
+    threads_run(threads, (int)parts, 1, add_parts, &work);
   }
-  free(work.signs), free(work.upstream);
-  return !work.has_failed;
+  if (is_made) threads_run(threads, taps, 1, write_taps, &work);
+  free(work.signs), free(work.upstream), free(work.sums);
+  return is_made;
 }
 
 #endif

@@ -47,7 +47,8 @@ int number(TF_OpKernelConstruction *construction, const char *name, int low, int
 
 // op_conv.c
 void *create_conv(TF_OpKernelConstruction *construction);
-void *create_filter_gradient(TF_OpKernelConstruction *construction);
+void *create_filter_gradient_float(TF_OpKernelConstruction *construction);
+void *create_filter_gradient_bfloat16(TF_OpKernelConstruction *construction);
 void compute_conv(void *kernel, TF_OpKernelContext *context);
 void compute_filter_gradient(void *kernel, TF_OpKernelContext *context);
 

@@ -17,13 +17,22 @@ void *create_conv(TF_OpKernelConstruction *construction) {
   return options;
 }
 
-void *create_filter_gradient(TF_OpKernelConstruction *construction) {
+static void *create_filter_gradient(TF_OpKernelConstruction *construction, int type) {
   Options *options = create_conv(construction);
   const int kernel_h = number(construction, "kernel_h", 1, MAX_KERNEL);
   const int kernel_w = number(construction, "kernel_w", 1, MAX_KERNEL);
   const int groups = number(construction, "groups", 1, MAX_CHANNELS);
-  if (options) options->kernel_h = kernel_h, options->kernel_w = kernel_w, options->groups = groups;
+  if (options)
+    options->type = type, options->kernel_h = kernel_h, options->kernel_w = kernel_w, options->groups = groups;
   return options;
+}
+
+void *create_filter_gradient_float(TF_OpKernelConstruction *construction) {
+  return create_filter_gradient(construction, TF_FLOAT);
+}
+
+void *create_filter_gradient_bfloat16(TF_OpKernelConstruction *construction) {
+  return create_filter_gradient(construction, TF_BFLOAT16);
 }
 
 // Places of a window along a side, and how much of the first is outside.
@@ -96,11 +105,13 @@ void compute_filter_gradient(void *kernel, TF_OpKernelContext *context) {
     for (int i = 0; i < 3 && is_fine(&call); ++i) {
       if (TF_Dim(upstream, i) != of[i]) fail(&call, TF_INVALID_ARGUMENT, "gradients and pictures differ in size");
     }
-    if (!has_bfloat16()) fail(&call, TF_INVALID_ARGUMENT, "this processor does not multiply bfloat16");
+    const bool is_bfloat16 = options->type == TF_BFLOAT16;
+    if (!has_filter_gradient(is_bfloat16)) fail(&call, TF_INVALID_ARGUMENT, "this processor has no AVX-512 for it");
     const int64_t sizes[4] = {options->kernel_h, options->kernel_w, channels, filters};
     const TF_Tensor *y = output(&call, 0, TF_FLOAT, sizes, 4);
     if (y && size(y) > 0) {
-      const FilterGradient gradient = {.shape = shape, .upstream = TF_TensorData(upstream), .result = TF_TensorData(y)};
+      const FilterGradient gradient = {
+          .shape = shape, .upstream = TF_TensorData(upstream), .is_bfloat16 = is_bfloat16, .result = TF_TensorData(y)};
       if (!filter_gradient(&gradient, op_threads())) fail(&call, TF_RESOURCE_EXHAUSTED, "no memory");
     }
   }

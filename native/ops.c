@@ -8,8 +8,8 @@
 #include "op.h"
 
 // Whether the gradient of a kernel may be asked for.
-__attribute__((visibility("default"))) bool ftbnn_has_bfloat16(void);
-bool ftbnn_has_bfloat16(void) { return has_bfloat16(); }
+__attribute__((visibility("default"))) bool ftbnn_has_filter_gradient(bool of_bfloat16);
+bool ftbnn_has_filter_gradient(bool of_bfloat16) { return has_filter_gradient(of_bfloat16); }
 
 static void unknown_shape(TF_ShapeInferenceContext *context, TF_Status *status) {
   TF_ShapeInferenceContextSetUnknownShape(context, status);
@@ -61,9 +61,11 @@ __attribute__((constructor)) static void define_all(void) {
   define("FtbnnBinaryConv", LIST("stride: int", "same: bool"), LIST("x: float", "kernel: float"), LIST("y: float"),
          unknown_shape);
   implement("FtbnnBinaryConv", 0, create_conv, compute_conv);
-  define("FtbnnFilterGradient", LIST("stride: int", "same: bool", "kernel_h: int", "kernel_w: int", "groups: int"),
-         LIST("x: float", "upstream: bfloat16"), LIST("taps: float"), unknown_shape);
-  implement("FtbnnFilterGradient", 0, create_filter_gradient, compute_filter_gradient);
+  define("FtbnnFilterGradient",
+         LIST(TYPE, "stride: int", "same: bool", "kernel_h: int", "kernel_w: int", "groups: int"),
+         LIST("x: float", "upstream: T"), LIST("taps: float"), unknown_shape);
+  implement("FtbnnFilterGradient", TF_FLOAT, create_filter_gradient_float, compute_filter_gradient);
+  implement("FtbnnFilterGradient", TF_BFLOAT16, create_filter_gradient_bfloat16, compute_filter_gradient);
   define("FtbnnNegative", LIST(TYPE), LIST("x: float"), LIST("y: T"), same_shape);
   implement("FtbnnNegative", TF_FLOAT, create_float, compute_negative);
   implement("FtbnnNegative", TF_BFLOAT16, create_bfloat16, compute_negative);

@@ -50,11 +50,11 @@ def _operators():
 
 
 @functools.cache
-def _has_bfloat16() -> bool:
-    """Whether the kernels multiply bfloat16 on this processor."""
-    asked = ctypes.CDLL(str(_LIBRARY)).ftbnn_has_bfloat16
-    asked.restype = ctypes.c_bool
-    return asked()
+def _has_filter_gradient(dtype) -> bool:
+    """Whether a kernel's gradient comes of gradients of this type by a kernel for this processor."""
+    asked = ctypes.CDLL(str(_LIBRARY)).ftbnn_has_filter_gradient
+    asked.argtypes, asked.restype = [ctypes.c_bool], ctypes.c_bool
+    return asked(dtype == tf.bfloat16)
 
 
 def binary_conv(x, kernel, *, stride: int, same: bool, arithmetic: str, emulated: bool = False):
@@ -88,7 +88,7 @@ def binary_conv(x, kernel, *, stride: int, same: bool, arithmetic: str, emulated
             options |= {"out_backprop": upstream}
             dx = tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=weights, **options)
             # sign(x) is 1 - 2 [x < 0], inside of the map and outside.
-            if upstream.dtype == tf.bfloat16 and _has_bfloat16():
+            if _has_filter_gradient(upstream.dtype):
                 height, width, channels, _ = kernel.shape
                 window = {"kernel_h": height, "kernel_w": width, "groups": x.shape[-1] // channels}
                 taps = _operators().ftbnn_filter_gradient(x=x, upstream=upstream, stride=stride, same=same, **window)

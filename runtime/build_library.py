@@ -157,6 +157,13 @@ def build_fuzzer(folder: Path, command: list[str] | None = None) -> Path:
         subprocess.CalledProcessError: it failed otherwise. It has told why.
     """
     command = command or ["cc"]
+    check_sanitizers(command)
+    both = [*sources(machine()), *sorted(FUZZER.glob("*.c"))]
+    return compile_files(both, [], folder / "fuzz", command, SANITIZE)
+
+
+def check_sanitizers(command: list[str]) -> None:
+    """Raises NoCompiler where a compiler has no sanitizers."""
     with tempfile.TemporaryDirectory(prefix="ftbnn-runtime-") as scratch:
         empty = Path(scratch) / "empty.c"
         empty.write_text("int main(void) { return 0; }")
@@ -165,8 +172,6 @@ def build_fuzzer(folder: Path, command: list[str] | None = None) -> Path:
             subprocess.run(made, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise NoCompiler(f"{shlex.join(command)} has no AddressSanitizer: install gcc, or clang") from error
-    both = [*sources(machine()), *sorted(FUZZER.glob("*.c"))]
-    return compile_files(both, [], folder / "fuzz", command, SANITIZE)
 
 
 def compile_files(

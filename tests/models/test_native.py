@@ -13,6 +13,7 @@ from ftbnn_larq import zoo
 from ftbnn_larq.models import native, nonlinearities
 from ftbnn_larq.models.layers import ShuffleChannels, binary_conv, train_with
 from ftbnn_larq.training import precision
+from native import build_kernels
 
 pytestmark = pytest.mark.skipif(native.why_missing() is not None, reason=str(native.why_missing()))
 
@@ -164,3 +165,13 @@ print(hashlib.sha256(b"".join(each.numpy().tobytes() for each in made)).hexdiges
         for count in ("1", "3")
     )
     assert one == three != ""
+
+
+@pytest.mark.slow
+def test_convolutions_of_any_shape_touch_no_other_memory(tmp_path):
+    try:
+        check = build_kernels.build_check(tmp_path)
+    except build_kernels.build_library.NoCompiler as error:
+        pytest.skip(str(error))
+    done = subprocess.run([check, "0", "300"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr

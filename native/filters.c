@@ -202,14 +202,16 @@ bool filter_gradient(const FilterGradient *gradient, Threads *threads) {
   work.frame_w = max_int(shape->left + shape->w, (columns - 1) * shape->stride + shape->kernel_w);
   work.pixel = (ptrdiff_t)shape->groups * work.words;
   work.frame = (ptrdiff_t)frame_h * work.frame_w * work.pixel;
-  const int chunk = min_int(shape->pictures, max_int(1, PIXELS_OF_CHUNK / (shape->out_h * shape->out_w)));
+  // Maps without a pixel bring nothing.
+  const int pixels = shape->out_h * shape->out_w, pictures = pixels ? shape->pictures : 0;
+  const int chunk = min_int(pictures, max_int(1, PIXELS_OF_CHUNK / max_int(1, pixels)));
   const size_t blocks = (size_t)shape->groups * work.blocks, parts = blocks * work.halves;
   work.signs = calloc((size_t)chunk * work.frame, sizeof *work.signs);
   work.upstream = calloc(blocks * chunk * shape->out_h * work.steps * FILTERS, sizeof *work.upstream);
   work.sums = calloc(parts * taps * FILTERS * LANES, sizeof *work.sums);
   const bool is_made = work.signs && work.upstream && work.sums;
-  for (; is_made && work.first < shape->pictures; work.first += work.pictures) {
-    work.pictures = min_int(chunk, shape->pictures - work.first);
+  for (; is_made && work.first < pictures; work.first += work.pictures) {
+    work.pictures = min_int(chunk, pictures - work.first);
     work.rows = work.pictures * shape->out_h;
     threads_run(threads, work.pictures, 1, pack_pictures, &work);
     threads_run(threads, (int)parts, 1, add_parts, &work);

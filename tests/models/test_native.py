@@ -167,6 +167,16 @@ print(hashlib.sha256(b"".join(each.numpy().tobytes() for each in made)).hexdiges
     assert one == three != ""
 
 
+@pytest.mark.parametrize("shape", [(2, 2, 5, 32), (2, 5, 2, 32), (0, 5, 5, 32)])
+def test_maps_without_a_pixel_have_a_gradient_of_zeros(shape):
+    layer = binary_conv(16)
+    layer.padding, layer.native = "valid", True
+    with tf.GradientTape() as tape:
+        y = layer(tf.ones(shape))
+    (gradient,) = tape.gradient(y, layer.trainable_weights)
+    assert not np.any(gradient)
+
+
 @pytest.mark.slow
 def test_convolutions_of_any_shape_touch_no_other_memory(tmp_path):
     try:

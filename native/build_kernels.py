@@ -23,6 +23,8 @@ from ftbnn_runtime.native import machine  # noqa: E402
 NAME = "libftbnn_training.so"
 # It is in the process already when the kernels are loaded.
 TENSORFLOW = "libtensorflow_framework.so.2"
+# Loops that say that they are vectors.
+FLAGS = ["-fopenmp-simd"]
 # What the kernels take from the runtime.
 SHARED = ("cpu", "threads", "kernel_")
 
@@ -52,7 +54,7 @@ def build(target: str, folder: Path) -> Path:
         build_library.compile_files([source], link, stub, command, ["-fvisibility=default"])
         link = [*build_library.LINK_LIBRARY, str(stub)]
         include = f"-I{RUNTIME / 'src'}"
-        return build_library.compile_files(sources(target), link, folder / NAME, command, [include])
+        return build_library.compile_files(sources(target), link, folder / NAME, command, [*FLAGS, include])
 
 
 def build_check(folder: Path) -> Path:
@@ -64,7 +66,7 @@ def build_check(folder: Path) -> Path:
     files = [HERE / "conv.c", HERE / "filters.c", HERE / "check" / "check.c"]
     files += [path for path in build_library.sources(machine()) if path.name.startswith(SHARED)]
     include = [f"-I{RUNTIME / 'src'}", f"-I{HERE}"]
-    return build_library.compile_files(files, [], folder / "check", ["cc"], [*build_library.SANITIZE, *include])
+    return build_library.compile_files(files, [], folder / "check", ["cc"], [*build_library.SANITIZE, *FLAGS, *include])
 
 
 def build_py(base: type) -> type:

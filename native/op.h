@@ -8,12 +8,13 @@
 #include "tensorflow.h"
 #include "threads.h"
 
-enum { MOST_TENSORS = 8, MOST_DIMENSIONS = 8 };
+enum { MOST_TENSORS = 16, MOST_DIMENSIONS = 8 };
 
 // What an operator was made with.
 typedef struct {
   int type, stride, first, kernel_h, kernel_w, groups;
   bool same;
+  float epsilon;
 } Options;
 
 // One call of an operator.
@@ -59,7 +60,10 @@ void *create_rotate(TF_OpKernelConstruction *construction);
 void compute_negative(void *kernel, TF_OpKernelContext *context);
 void compute_sign_gradient(void *kernel, TF_OpKernelContext *context);
 void compute_rotate(void *kernel, TF_OpKernelContext *context);
-void compute_slopes(void *kernel, TF_OpKernelContext *context);
-void compute_slopes_gradient(void *kernel, TF_OpKernelContext *context);
+
+// op_norm.c
+void *create_norm(TF_OpKernelConstruction *construction);
+void compute_norm(void *kernel, TF_OpKernelContext *context);
+void compute_norm_gradient(void *kernel, TF_OpKernelContext *context);
 
 #endif

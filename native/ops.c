@@ -15,19 +15,24 @@ static void unknown_shape(TF_ShapeInferenceContext *context, TF_Status *status) 
   TF_ShapeInferenceContextSetUnknownShape(context, status);
 }
 
-// The first `count` outputs have the shapes of the inputs.
-static void same_shapes(TF_ShapeInferenceContext *context, TF_Status *status, int count) {
-  for (int i = 0; i < count && TF_GetCode(status) == TF_OK; ++i) {
-    TF_ShapeHandle *shape = TF_NewShapeHandle();
-    TF_ShapeInferenceContextGetInput(context, i, shape, status);
-    if (TF_GetCode(status) == TF_OK) TF_ShapeInferenceContextSetOutput(context, i, shape, status);
-    TF_DeleteShapeHandle(shape);
-  }
+// Output `of` has the shape of an input.
+static void copy_shape(TF_ShapeInferenceContext *context, TF_Status *status, int of, int from) {
+  TF_ShapeHandle *shape = TF_NewShapeHandle();
+  if (TF_GetCode(status) == TF_OK) TF_ShapeInferenceContextGetInput(context, from, shape, status);
+  if (TF_GetCode(status) == TF_OK) TF_ShapeInferenceContextSetOutput(context, of, shape, status);
+  TF_DeleteShapeHandle(shape);
 }
 
-static void same_shape(TF_ShapeInferenceContext *context, TF_Status *status) { same_shapes(context, status, 1); }
+static void same_shape(TF_ShapeInferenceContext *context, TF_Status *status) { copy_shape(context, status, 0, 0); }
 
-static void three_shapes(TF_ShapeInferenceContext *context, TF_Status *status) { same_shapes(context, status, 3); }
+// The first output is like x, the others like gamma.
+static void norm_shapes(TF_ShapeInferenceContext *context, TF_Status *status) {
+  for (int i = 0; i < 3; ++i) copy_shape(context, status, i, i ? 2 : 0);
+}
+
+static void norm_gradient_shapes(TF_ShapeInferenceContext *context, TF_Status *status) {
+  for (int i = 0; i < 5; ++i) copy_shape(context, status, i, i ? 2 : 0);
+}
 
 // Registers an operator. Attributes, inputs and outputs are lists that end with
 // NULL.
@@ -74,9 +79,13 @@ __attribute__((constructor)) static void define_all(void) {
   implement("FtbnnSignGradient", TF_BFLOAT16, create_bfloat16, compute_sign_gradient);
   define("FtbnnRotate", LIST("first: int"), LIST("x: float"), LIST("y: float"), same_shape);
   implement("FtbnnRotate", 0, create_rotate, compute_rotate);
-  define("FtbnnTwoSlopes", LIST(), LIST("x: float", "p: float", "n: float"), LIST("y: float"), same_shape);
-  implement("FtbnnTwoSlopes", 0, create_float, compute_slopes);
-  define("FtbnnTwoSlopesGradient", LIST(), LIST("x: float", "p: float", "n: float", "upstream: float"),
-         LIST("dx: float", "dp: float", "dn: float"), three_shapes);
-  implement("FtbnnTwoSlopesGradient", 0, create_float, compute_slopes_gradient);
+  define("FtbnnNorm", LIST("epsilon: float"),
+         LIST("x: float", "shortcut: float", "gamma: float", "beta: float", "p: float", "n: float"),
+         LIST("y: float", "mean: float", "variance: float"), norm_shapes);
+  implement("FtbnnNorm", 0, create_norm, compute_norm);
+  define("FtbnnNormGradient", LIST("epsilon: float"),
+         LIST("x: float", "upstream: float", "gamma: float", "beta: float", "p: float", "n: float", "mean: float",
+              "variance: float"),
+         LIST("dx: float", "dgamma: float", "dbeta: float", "dp: float", "dn: float"), norm_gradient_shapes);
+  implement("FtbnnNormGradient", 0, create_norm, compute_norm_gradient);
 }

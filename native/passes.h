@@ -7,16 +7,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Values, and rows, of which a thread takes one lot or more. Sums are made for
-// a lot, then over lots, so they are the same with any number of threads.
+// Values, and rows, of which a thread takes one lot or more.
 enum { VALUES_OF_LOT = 1 << 14, ROWS_OF_LOT = 256 };
 
 typedef struct {
   const float *x;
   const void *upstream;     // gradients of the result: float, or bfloat16
-  const float *p, *n;       // slopes, one a channel
   void *result;             // float, or bfloat16
-  double *sums;             // [lot][2][channel]
   int64_t count, channels;  // of values or rows
   int64_t first;            // channel of the result
 } Pass;
@@ -28,10 +25,6 @@ void pass_negative_bfloat16(void *pass, int first, int last);
 // max(0, 2 - 2 |x|) times the gradient.
 void pass_sign_gradient_float(void *pass, int first, int last);
 void pass_sign_gradient_bfloat16(void *pass, int first, int last);
-
-// p x where x > 0, else n x; and the gradients of x, p and n.
-void pass_slopes(void *pass, int first, int last);
-void pass_slopes_gradient(void *pass, int first, int last);
 
 // The channels from `first` on, then those before it.
 void pass_rotate(void *pass, int first, int last);

@@ -66,7 +66,7 @@ COMPILE = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-
 # Nothing is thrown through C: what unwinds a stack is left out.
 COMPILE += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
 # What runs for each pixel is made fast, the rest small.
-FAST = ("kernel_", "steps", "passes", "filters")
+FAST = ("kernel_", "steps", "passes", "filters", "norm")
 LINK = ["-pthread", "-lm"]
 LINK_LIBRARY = ["-shared", "-s", "-Wl,--no-undefined"]
 # Android's libc.so has no bcmp. Newer phones have pages of 16 KiB.

@@ -109,13 +109,33 @@ def binary_conv(x, kernel, *, stride: int, same: bool, arithmetic: str, emulated
     return y
 
 
-@tf.custom_gradient
-def two_slopes(x, p, n):
-    """p x where x > 0, else n x. x: float32, channels last; p, n: (channels,)."""
-    operators = _operators()
-    return operators.ftbnn_two_slopes(x=x, p=p, n=n), lambda upstream: tuple(
-        operators.ftbnn_two_slopes_gradient(x=x, p=p, n=n, upstream=upstream)
-    )
+def norm_slopes_add(x, shortcut, gamma, beta, p, n, *, epsilon: float):
+    """shortcut + f(z): z is the batch norm of x in training; f(z) = p z where z > 0, else n z.
+
+    Arguments:
+        x, shortcut: float32, of one shape, channels last.
+        gamma, beta, p, n: (channels,).
+        epsilon: of the batch norm.
+
+    Returns:
+        The sum, and the mean and the variance of x, (channels,), through which no gradient flows.
+    """
+
+    @tf.custom_gradient
+    def end(x, shortcut, gamma, beta, p, n):
+        y, mean, variance = _operators().ftbnn_norm(
+            x=x, shortcut=shortcut, gamma=gamma, beta=beta, p=p, n=n, epsilon=epsilon
+        )
+
+        def gradient(upstream, *_):
+            dx, *others = _operators().ftbnn_norm_gradient(
+                x=x, upstream=upstream, gamma=gamma, beta=beta, p=p, n=n, mean=mean, variance=variance, epsilon=epsilon
+            )
+            return dx, upstream, *others
+
+        return (y, mean, variance), gradient
+
+    return end(x, shortcut, gamma, beta, p, n)
 
 
 def rotate(x, first: int):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ftbnn_larq.errors import UnknownNameError
-from ftbnn_larq.models import native
 from ftbnn_larq.models.config import LEAST_SLOPE, NONLINEARITIES
 
 _serializable = tf.keras.utils.register_keras_serializable("ftbnn_larq")
@@ -101,12 +100,7 @@ class FPReLU(_TwoSlopes):
     With p > 0 a batch norm and this layer become one PRELU operator in LCE. Slopes p < 0, n < 0 would add nothing: they
     are the function with slopes (-n, -p) of -x, and the batch norm before it can learn the change of sign. Excluded are
     p <= 0 <= n: that function is never positive, and LCE would need one more operator for it.
-
-    Attributes:
-        native: True to train by the kernels of `native`.
     """
-
-    native = False
 
     def build(self, input_shape):
         self.positive = self._learned("positive", self.slopes[0], input_shape, constraint=AtLeast(LEAST_SLOPE))
@@ -116,8 +110,7 @@ class FPReLU(_TwoSlopes):
     def call(self, inputs):
         # Tensors, because an eager custom gradient accepts no variables under mixed precision.
         slopes = tf.convert_to_tensor(self.positive), tf.convert_to_tensor(self.negative)
-        fits = inputs.dtype == slopes[0].dtype == tf.float32 and slopes[0].shape[0] == inputs.shape[-1]
-        return (native.two_slopes if self.native and fits else _two_slopes)(inputs, *slopes)
+        return _two_slopes(inputs, *slopes)
 
 
 @tf.custom_gradient

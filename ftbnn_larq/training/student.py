@@ -5,6 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ftbnn_larq.errors import ConfigError
+from ftbnn_larq.models import native
+from ftbnn_larq.models.fused import Fused
 from ftbnn_larq.recipe import Recipe
 
 
@@ -31,6 +33,7 @@ class Student(tf.keras.Model):
         object.__setattr__(self, "teacher", teacher)
         object.__setattr__(self, "recipe", recipe)
         object.__setattr__(self, "learning", False)
+        object.__setattr__(self, "fused", None if native.why_missing() else Fused(self))
         if teacher is not None:
             teacher.trainable = False
             self.distillation = tf.keras.metrics.Mean(name="distillation")
@@ -55,6 +58,11 @@ class Student(tf.keras.Model):
         # would keep the statistics of other pictures.
         chosen = getattr(self, "chosen", None)
         return super().trainable_variables if chosen is None else chosen
+
+    def call(self, inputs, training=None, mask=None):
+        if self.learning and self.fused:
+            return self.fused(inputs)
+        return super().call(inputs, training, mask)
 
     def train_step(self, data):
         object.__setattr__(self, "learning", True)

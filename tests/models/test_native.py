@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 
@@ -11,6 +12,8 @@ import tensorflow as tf
 
 from ftbnn_larq import zoo
 from ftbnn_larq.models import native, nonlinearities
+from ftbnn_larq.models.blocks import batch_norm
+from ftbnn_larq.models.fused import Fused
 from ftbnn_larq.models.layers import ShuffleChannels, binary_conv, train_with
 from ftbnn_larq.training import precision
 from native import build_kernels
@@ -94,12 +97,36 @@ def test_weights_that_are_not_all_1_or_minus_1_are_taken_as_they_are(quantizer):
         assert_close(*pair)
 
 
-@pytest.mark.parametrize("sharing", ["channel", "layer"])
-@pytest.mark.parametrize("shape", [(3, 5, 7, 70), (700, 3), (1, 1, 1, 1)])
-def test_fprelu(shape, sharing):
-    layer = nonlinearities.create("fprelu", slopes=(1.5, 0.25), sharing=sharing)
-    for pair in both(layer, tf.round(4 * tf.random.stateless_normal(shape, (1, 2))) / 4):
-        assert_close(*pair)
+def end_of_a_unit(shape, **fprelu):
+    """A network of two inputs: shortcut + fprelu(batch norm(x)), with weights that are not those of its start."""
+    x, shortcut = tf.keras.Input(shape[1:]), tf.keras.Input(shape[1:])
+    norm, slopes = batch_norm("bn"), nonlinearities.create("fprelu", **fprelu)
+    network = tf.keras.Model([x, shortcut], tf.keras.layers.Add()([slopes(norm(x)), shortcut]))
+    for number, weight in enumerate(network.trainable_weights):
+        weight.assign(tf.random.stateless_uniform(weight.shape, (number, 1), -0.5, 1.5))
+    return network, norm, slopes
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 7, 70), (70, 16, 17, 24), (700, 3), (1, 1, 1, 1), (0, 3, 3, 8)])
+def test_the_end_of_a_unit(shape):
+    """Batch norm, FPReLU and the sum as one operator; means far from zero take no digits."""
+    network, norm, slopes = end_of_a_unit(shape, slopes=(1.5, 0.25))
+    x, shortcut = tf.random.stateless_normal(shape, (1, 2), 3, 2), tf.random.stateless_normal(shape, (3, 4))
+    weights = norm.gamma, norm.beta, slopes.positive, slopes.negative
+
+    def fused():
+        return native.norm_slopes_add(x, shortcut, *map(tf.convert_to_tensor, weights), epsilon=norm.epsilon)
+
+    found = []
+    for call in (lambda: (network([x, shortcut], training=True), *tf.nn.moments(x, range(len(shape) - 1))), fused):
+        with tf.GradientTape() as tape:
+            tape.watch([x, shortcut])
+            y, mean, variance = call()
+            loss = tf.reduce_sum(tf.sin(y))
+        found.append([y, mean, variance, *tape.gradient(loss, [x, shortcut, *weights])])
+    for one, other in zip(*found, strict=True):
+        if tf.size(one) and tf.size(x):
+            assert_close(one.numpy(), other.numpy())
 
 
 def test_a_rotation_of_channels():
@@ -108,24 +135,40 @@ def test_a_rotation_of_channels():
         np.testing.assert_array_equal(*pair)
 
 
-def test_a_step_of_a_network():
-    """One step from the same weights: the gradients of all of them differ by rounding."""
+@pytest.mark.parametrize(
+    "name, changed, ends",
+    [
+        ("ftbnn_r18", {}, 4),
+        ("ftbnn_r18_baseline", {"sharing": "layer"}, 0),
+        ("ftbnn_r18_pure", {"placement": "after_add", "slopes": (1.0, 0.25)}, 0),
+        ("bireal_r18", {}, 0),
+    ],
+)
+def test_a_step_of_a_network(name, changed, ends):
+    """From the same weights: gradients and moving averages of all of them differ by rounding."""
     found = []
     pictures = tf.random.stateless_uniform((8, 32, 32, 3), (1, 2))
     for is_native in (False, True):
         tf.keras.utils.set_random_seed(1)
-        network = zoo.create_model("ftbnn_r18", input_shape=(32, 32, 3), num_classes=10, width=16, units=(1, 1, 1, 1))
+        options = {"input_shape": (32, 32, 3), "num_classes": 10, "width": 16, "units": (1, 1, 1, 1)}
+        network = zoo.create_model(name, **options | changed)
         train_with(network, native=is_native)
+        call = Fused(network) if is_native else functools.partial(network, training=True)
 
         @tf.function
-        def step(network=network):
+        def step(call=call, network=network):
             with tf.GradientTape() as tape:
-                loss = -tf.reduce_mean(tf.math.log(network(pictures, training=True)[:, 0]))
+                loss = -tf.reduce_mean(tf.math.log(call(pictures)[:, 0]))
             return [loss, *tape.gradient(loss, network.trainable_weights)]
 
-        found.append(step())
+        found.append([*step(), *(weight.value() for weight in network.non_trainable_weights)])
+    assert len(call.ends) == ends
     for one, other in zip(*found, strict=True):
         assert_close(one.numpy(), other.numpy(), 1e-4)
+
+
+def vectors(channels, *names):
+    return {"epsilon": 1e-5, **{name: tf.ones(channels) for name in names}}
 
 
 @pytest.mark.parametrize(
@@ -136,8 +179,12 @@ def test_a_step_of_a_network():
         lambda ops, x: ops.ftbnn_binary_conv(x=x, kernel=tf.ones((3, 3, 4, 8)), stride=0, same=True),
         lambda ops, x: ops.ftbnn_binary_conv(x=x[0], kernel=tf.ones((3, 3, 4, 8)), stride=1, same=True),
         lambda ops, x: ops.ftbnn_sign_gradient(x=x, upstream=x[:1]),
-        lambda ops, x: ops.ftbnn_two_slopes(x=x, p=tf.ones(3), n=tf.ones(3)),
-        lambda ops, x: ops.ftbnn_two_slopes_gradient(x=x, p=tf.ones(4), n=tf.ones(4), upstream=x[:1]),
+        lambda ops, x: ops.ftbnn_norm(x=x, shortcut=x, **vectors(3, "gamma", "beta", "p", "n")),
+        lambda ops, x: ops.ftbnn_norm(x=x, shortcut=x[:1], **vectors(4, "gamma", "beta", "p", "n")),
+        lambda ops, x: ops.ftbnn_norm_gradient(
+            x=x, upstream=x[:1], **vectors(4, "gamma", "beta", "p", "n", "mean", "variance")
+        ),
+        lambda ops, x: ops.ftbnn_norm(x=1.0, shortcut=1.0, **vectors(1, "gamma", "beta", "p", "n")),
         lambda ops, x: ops.ftbnn_rotate(x=x, first=5),
     ],
 )
@@ -153,11 +200,12 @@ import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
 from ftbnn_larq.models import native
 x = tf.random.stateless_normal((64, 16, 16, 48), (1, 2))
-p, n = tf.random.stateless_normal((2, 48), (3, 4))
+vectors = dict(zip(("gamma", "beta", "p", "n"), tf.random.stateless_normal((4, 48), (3, 4))))
 ops = native._operators()
 kernel = tf.sign(tf.random.stateless_normal((3, 3, 48, 48), (5, 6)))
 made = [ops.ftbnn_binary_conv(x=x, kernel=kernel, stride=1, same=True)]
-made += ops.ftbnn_two_slopes_gradient(x=x, p=p, n=n, upstream=x)
+y, mean, variance = ops.ftbnn_norm(x=x, shortcut=x, epsilon=1e-5, **vectors)
+made += [y, *ops.ftbnn_norm_gradient(x=x, upstream=y, mean=mean, variance=variance, epsilon=1e-5, **vectors)]
 print(hashlib.sha256(b"".join(each.numpy().tobytes() for each in made)).hexdigest())
 """
     one, three = (

@@ -107,17 +107,24 @@ def measure(width: int, data, batch_size: int, steps: int) -> dict:
     """Pictures per second in training: `{name: number}`, the input pipeline alone among them."""
     import tensorflow as tf
 
+    from ftbnn_larq.data import pipeline
+    from ftbnn_larq.models import ends
+    from ftbnn_larq.training.student import Student
+
     classes = len(data.config.labels)
     how = Recipe(batch_size=batch_size, epochs=1_000)
-    from ftbnn_larq.data import pipeline
-
     batches = iter(pipeline.training_batches(data.train, data.config, how, seed=0))
     pictures, targets = next(batches)
-    models = contenders(width, data.config.input_shape, classes)
-    for name, model in models.items():
+    models = {}
+    for name, network in contenders(width, data.config.input_shape, classes).items():
         say(f"width {width}: {name}")
+        logits = ends.up_to_logits(network)
+        # As `train` makes it.
+        model = models[name] = Student(logits.inputs, logits.outputs)
+        model.learn_from(None, how)
+        model.learn_only(None)
         # A step is cheap to lose and a rate of zero keeps it from running away.
-        model.compile(tf.keras.optimizers.Adam(0.0), "categorical_crossentropy")
+        model.compile(tf.keras.optimizers.Adam(0.0), tf.keras.losses.CategoricalCrossentropy(from_logits=True))
         model.train_on_batch(pictures, targets)
     times = {name: [] for name in models}
     # Small networks take more: their steps are short, and scatter most.

@@ -58,12 +58,12 @@ def build(target: str, folder: Path) -> Path:
 
 
 def build_check(folder: Path) -> Path:
-    """Build check/check.c with the convolutions in it and the sanitizers on, by the system's compiler.
+    """Build check/check.c with what it checks and the sanitizers on, by the system's compiler.
 
     Raises: as `build_library.build_fuzzer`.
     """
     build_library.check_sanitizers(["cc"])
-    files = [HERE / "conv.c", HERE / "filters.c", HERE / "check" / "check.c"]
+    files = [*(HERE / name for name in ("conv.c", "filters.c", "norm.c")), HERE / "check" / "check.c"]
     files += [path for path in build_library.sources(machine()) if path.name.startswith(SHARED)]
     include = [f"-I{RUNTIME / 'src'}", f"-I{HERE}"]
     return build_library.compile_files(files, [], folder / "check", ["cc"], [*build_library.SANITIZE, *FLAGS, *include])

@@ -11,7 +11,7 @@ from ftbnn_larq.models.nonlinearities import FPReLU
 
 
 class Fused:
-    """The call of a network in training, in fewer passes over its activations.
+    """The call of a network in training, in fewer passes over its activations where its layers are `native`.
 
     Arguments:
         network: a Keras model. Its layers and weights are taken, not copied.
@@ -72,7 +72,12 @@ def _end(layer):
         return None
     for tensor, shortcut in layer.input, layer.input[::-1]:
         slopes = tensor.node.layer
-        if isinstance(slopes, FPReLU) and slopes.sharing == "channel" and len(slopes.outbound_nodes) == 1:
+        if (
+            isinstance(slopes, FPReLU)
+            and slopes.native
+            and slopes.sharing == "channel"
+            and len(slopes.outbound_nodes) == 1
+        ):
             norm = slopes.input.node.layer
             if _fits(norm) and len(norm.outbound_nodes) == 1:
                 return norm, slopes, shortcut

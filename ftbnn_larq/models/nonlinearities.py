@@ -100,7 +100,12 @@ class FPReLU(_TwoSlopes):
     With p > 0 a batch norm and this layer become one PRELU operator in LCE. Slopes p < 0, n < 0 would add nothing: they
     are the function with slopes (-n, -p) of -x, and the batch norm before it can learn the change of sign. Excluded are
     p <= 0 <= n: that function is never positive, and LCE would need one more operator for it.
+
+    Attributes:
+        native: True to train as one operator with the batch norm before and the sum behind, see `fused.Fused`.
     """
+
+    native = False
 
     def build(self, input_shape):
         self.positive = self._learned("positive", self.slopes[0], input_shape, constraint=AtLeast(LEAST_SLOPE))

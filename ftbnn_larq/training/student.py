@@ -5,7 +5,6 @@ from __future__ import annotations
 import tensorflow as tf
 
 from ftbnn_larq.errors import ConfigError
-from ftbnn_larq.models import native
 from ftbnn_larq.models.fused import Fused
 from ftbnn_larq.recipe import Recipe
 
@@ -33,7 +32,7 @@ class Student(tf.keras.Model):
         object.__setattr__(self, "teacher", teacher)
         object.__setattr__(self, "recipe", recipe)
         object.__setattr__(self, "learning", False)
-        object.__setattr__(self, "fused", None if native.why_missing() else Fused(self))
+        object.__setattr__(self, "fused", Fused(self))
         if teacher is not None:
             teacher.trainable = False
             self.distillation = tf.keras.metrics.Mean(name="distillation")
@@ -60,7 +59,7 @@ class Student(tf.keras.Model):
         return super().trainable_variables if chosen is None else chosen
 
     def call(self, inputs, training=None, mask=None):
-        if self.learning and self.fused:
+        if self.learning and self.fused.ends:
             return self.fused(inputs)
         return super().call(inputs, training, mask)
 

@@ -1,13 +1,15 @@
-// Convolutions of random shapes and the gradients of their kernels beside plain loops, to run with sanitizers.
+// Convolutions and ends of units of random shapes, with their gradients, beside plain loops, to run with sanitizers.
 // check SEED COUNT
 //
-// Whole numbers, so that sums in any order are the same.
+// Whole numbers, so that a convolution's sums in any order are the same.
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "filters.h"
+#include "norm.h"
 
 static unsigned state;
 
@@ -66,7 +68,7 @@ static float *numbers(size_t count, int low, int high, bool but_zero) {
   return made;
 }
 
-static bool is_right(Threads *threads) {
+static bool is_convolution_right(Threads *threads) {
   Convolution s = {.groups = any(1, 3), .pictures = any(1, 5), .h = any(1, 11), .w = any(1, 11)};
   s.kernel_h = any(1, 4), s.kernel_w = any(1, 4), s.stride = any(1, 3);
   const bool same = any(0, 1) || s.h < s.kernel_h || s.w < s.kernel_w;
@@ -103,6 +105,69 @@ static bool is_right(Threads *threads) {
   return right;
 }
 
+static bool is_near(double value, double wanted, double scale) { return fabs(value - wanted) <= 1e-4 * (1 + scale); }
+
+// One channel of the end of a unit.
+static bool is_channel_right(const Norm *n, int64_t channel) {
+  const double rows = (double)n->rows, gamma = n->gamma[channel];
+  double mean = 0, variance = 0, dbeta = 0, dgamma = 0, dp = 0, dn = 0, sizes = 0;
+  for (int64_t i = channel; i < n->rows * n->channels; i += n->channels) mean += n->x[i];
+  mean /= rows;
+  for (int64_t i = channel; i < n->rows * n->channels; i += n->channels) variance += pow(n->x[i] - mean, 2) / rows;
+  const double inverse = 1 / sqrt(variance + n->epsilon);
+  bool right = is_near(n->mean[channel], mean, 4) && is_near(n->variance[channel], variance, 16);
+  for (int pass = 0; pass < 2; ++pass) {
+    for (int64_t i = channel; i < n->rows * n->channels; i += n->channels) {
+      const double h = (n->x[i] - mean) * inverse, z = gamma * h + n->beta[channel];
+      const double slope = z > 0 ? n->p[channel] : n->n[channel], behind = n->upstream[i] * slope;
+      if (pass == 0) {
+        dbeta += behind, dgamma += behind * h, sizes += fabs(behind) * (1 + fabs(h) + fabs(z));
+        *(z > 0 ? &dp : &dn) += n->upstream[i] * z;
+        right = right && is_near(n->y[i], n->shortcut[i] + slope * z, fabs(slope * z));
+      } else {
+        const double wanted = gamma * inverse * (behind - (dbeta + h * dgamma) / rows);
+        right = right && is_near(n->dx[i], wanted, fabs(gamma) * inverse * sizes);
+      }
+    }
+  }
+  return right && is_near(n->dbeta[channel], dbeta, sizes) && is_near(n->dgamma[channel], dgamma, sizes) &&
+         is_near(n->dp[channel], dp, sizes) && is_near(n->dn[channel], dn, sizes + fabs(dn));
+}
+
+static bool is_end_right(Threads *threads) {
+  const int rows = any(1, 400), channels = any(1, 90);
+  const size_t count = (size_t)rows * channels;
+  float *of_rows[5], *of_channels[10];
+  for (int i = 0; i < 5; ++i) of_rows[i] = numbers(count, -4, 4, false);
+  for (int i = 0; i < 10; ++i) of_channels[i] = numbers((size_t)channels, -3, 3, false);
+  const Norm norm = {
+      .rows = rows,
+      .channels = channels,
+      .epsilon = 0.01f,
+      .x = of_rows[0],
+      .gamma = of_channels[0],
+      .beta = of_channels[1],
+      .p = of_channels[2],
+      .n = of_channels[3],
+      .mean = of_channels[4],
+      .variance = of_channels[5],
+      .shortcut = of_rows[1],
+      .y = of_rows[2],
+      .upstream = of_rows[3],
+      .dx = of_rows[4],
+      .dgamma = of_channels[6],
+      .dbeta = of_channels[7],
+      .dp = of_channels[8],
+      .dn = of_channels[9],
+  };
+  bool right = normalize(&norm, threads) && normalize_gradient(&norm, threads);
+  for (int channel = 0; channel < channels; ++channel) right = right && is_channel_right(&norm, channel);
+  if (!right) printf("the end of a unit of %d rows of %d channels: another result\n", rows, channels);
+  for (int i = 0; i < 5; ++i) free(of_rows[i]);
+  for (int i = 0; i < 10; ++i) free(of_channels[i]);
+  return right;
+}
+
 int main(int count, char **arguments) {
   if (count != 3) return 2;
   const int first = atoi(arguments[1]), shapes = atoi(arguments[2]);
@@ -110,7 +175,7 @@ int main(int count, char **arguments) {
   bool all = threads != NULL;
   for (int i = 0; i < shapes && all; ++i) {
     state = (unsigned)(first + i);
-    all = is_right(threads);
+    all = is_convolution_right(threads) && is_end_right(threads);
   }
   threads_free(threads);
   if (all) printf("%d shapes\n", shapes);

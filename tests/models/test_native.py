@@ -226,7 +226,7 @@ def test_maps_without_a_pixel_have_a_gradient_of_zeros(shape):
 
 
 @pytest.mark.slow
-def test_convolutions_of_any_shape_touch_no_other_memory(tmp_path):
+def test_kernels_of_any_shape_touch_no_other_memory(tmp_path):
     try:
         check = build_kernels.build_check(tmp_path)
     except build_kernels.build_library.NoCompiler as error:

@@ -108,8 +108,11 @@ class Variant:
     @property
     def changes(self) -> list[str]:
         """In what the network and its training differ from the zoo's of that name and from the recipe, a key each."""
-        trained = [change.replace("=", " ") for change in recipe_name_and_changes(self.recipe)[1]]
-        return [f"{name} {in_words(value)}" for name, value in self.options.items()] + trained
+        return [f"{name} {in_words(value)}" for name, value in self.options.items()] + self.recipe_changes
+
+    @property
+    def recipe_changes(self) -> list[str]:
+        return [change.replace("=", " ") for change in recipe_name_and_changes(self.recipe)[1]]
 
     @property
     def setting(self) -> dict:

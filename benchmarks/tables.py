@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import aarch64, answers, cards, finetuning, fuzz, options, pictures, results, runtime, summary
+from benchmarks import aarch64, answers, cards, compared, finetuning, fuzz, options, pictures, runtime, summary
 from benchmarks.deployment import FILE as DEPLOYMENT
 from benchmarks.deployment import PEERS
 from benchmarks.linearity import FILE as LINEARITY
@@ -190,65 +190,6 @@ def linearity() -> list[str]:
     return [*_table(["binarized convolution, then", *columns], rows), "", measured]
 
 
-def path() -> list[str]:
-    """The path from the ancestor to the whole idea, and the peers trained likewise."""
-    return _compared(results.variants("path") + results.variants("peers"), "ftbnn_r18_baseline", "the baseline")
-
-
-def search() -> list[str]:
-    """What changes to the purified networks bring."""
-    return _compared(results.variants("search"), "ftbnn_r18_pure", "`ftbnn_r18_pure`")
-
-
-def _compared(variants, reference: str, told: str) -> list[str]:
-    """Gain over the network `reference` as it stands in the zoo, and costs."""
-    standing = next((each for each in variants if each.model == reference and not each.changes), None)
-    rows = []
-    for each in variants:
-        words = ", ".join([f"`{each.model}`", *each.changes, *each.unlike(variants[0])])
-        rows.append([words, each.percent, _gain(each, standing), *each.costs])
-    columns = ["network", "top-1", f"points over {told}", "OPs", "flatbuffer", "top-1 in LCE"]
-    return [*_table(columns, rows), "", _how(variants)]
-
-
-def nonlinearity() -> list[str]:
-    variants = results.variants("nonlinearity")
-    ancestor = next((each for each in variants if each.model == "bireal_r18"), None)
-    rows = []
-    for each in variants:
-        made = zoo.entry(each.model).config.replace(**each.options)
-        start = made.start_slopes
-        learned = each.learned_slopes().values()
-        bend = f"{statistics.fmean(abs(p - n).mean() for p, n in learned):.2f}" if learned else ""
-        words = [results.in_words(start) if start else ""]
-        words += [made.placement.replace("_", " "), made.sharing] if made.nonlinearity != "identity" else ["", ""]
-        name = ", ".join([f"`{made.nonlinearity}`", *each.unlike(variants[0])])
-        rows.append([name, *words, each.percent, _gain(each, ancestor), bend])
-    columns = ["non-linearity", "from slopes", "placement", "per", "top-1", "points over `identity`", "learned bend"]
-    return [*_table(columns, rows), "", _how(variants)]
-
-
-def _gain(each, reference) -> str:
-    """In points of top-1; nothing for the reference itself, or where none has been trained in the same way yet."""
-    if not reference or each is reference or each.setting != reference.setting:
-        return ""
-    return f"{100 * (each.top1 - reference.top1):+.1f}"
-
-
-def _how(variants) -> str:
-    """One line on what the rows of a table share, but where they say otherwise; nothing has been trained: that."""
-    if not variants:
-        return "Nothing has been trained yet."
-    fewest, most = min(each.seeds for each in variants), max(each.seeds for each in variants)
-    counts = str(most) if fewest == most else f"{fewest} to {most}"
-    data, width, epochs, recipe = variants[0].setting.values()
-    return (
-        f"Top-1 of the last epoch on the test split of {data}; width {width}, {epochs} epochs of recipe `{recipe}`, "
-        f"{counts} seed{'' if counts == '1' else 's'} each"
-        f"{'' if counts == '1' else ': mean ± standard deviation'}. OPs are for one picture of its size."
-    )
-
-
 # Each block of a page, where it is, and what writes it.
 TABLES: dict[str, tuple[Path, Callable[[], list[str]]]] = {
     "main_job": (README, main_job),
@@ -267,9 +208,11 @@ TABLES: dict[str, tuple[Path, Callable[[], list[str]]]] = {
     "deployment": (DOCS / "speed.md", deployment),
     "runtime": (DOCS / "runtime.md", runtime.table),
     "aarch64": (DOCS / "runtime.md", aarch64.table),
-    "path": (DOCS / "ideas.md", path),
-    "search": (DOCS / "ideas.md", search),
-    "nonlinearity": (DOCS / "ideas.md", nonlinearity),
+    "path": (DOCS / "ideas.md", compared.path),
+    "path_cifar100": (DOCS / "ideas.md", compared.path_cifar100),
+    "rate_cifar100": (DOCS / "ideas.md", compared.rate_cifar100),
+    "search": (DOCS / "ideas.md", compared.search),
+    "nonlinearity": (DOCS / "ideas.md", compared.nonlinearity),
     "linearity": (DOCS / "ideas.md", linearity),
 }
 PAGES = tuple(dict.fromkeys(file for file, _ in TABLES.values()))

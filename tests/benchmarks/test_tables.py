@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import cards, finetuning, pictures, results, summary, tables
+from benchmarks import cards, compared, finetuning, pictures, results, summary, tables
 from benchmarks.markdown import blocks, renewed
 from ftbnn_larq import zoo
 from ftbnn_larq.files import write_json
@@ -69,7 +69,7 @@ def studied(tmp_path, monkeypatch):
 
 
 def test_a_path_is_told_by_means_and_gains(studied):
-    _, _, baseline, whole, changed, *_ = lines = tables.path()
+    _, _, baseline, whole, changed, *_ = lines = compared.path()
     assert baseline.startswith("| `ftbnn_r18_baseline` | 71.0% ± 1.4 |  | 1.50 M |")
     assert whole.startswith("| `ftbnn_r18` | 76.0% | +5.0 |")
     assert changed.startswith("| `ftbnn_r18_baseline`, stem light | 69.0% | -2.0 |")
@@ -78,11 +78,21 @@ def test_a_path_is_told_by_means_and_gains(studied):
     assert "71.0% ± 1.4" in cards.card("ftbnn_r18_baseline")
 
 
+def test_what_is_changed_in_the_recipe_of_all_is_told_once(studied):
+    for row in results.read("path"):
+        results.add("path_cifar100", {**row, "study": "path_cifar100", "recipe": "study learning_rate=0.008"})
+    _, _, baseline, whole, changed, *_ = lines = compared.path_cifar100()
+    assert baseline.startswith("| `ftbnn_r18_baseline` | 71.0% ± 1.4 |  | 1.50 M |")
+    assert whole.startswith("| `ftbnn_r18` | 76.0% | +5.0 |")
+    assert changed.startswith("| `ftbnn_r18_baseline`, stem light | 69.0% | -2.0 |")
+    assert "30 epochs of recipe `study learning_rate 0.008`" in lines[-1]
+
+
 def test_rows_that_were_trained_otherwise_than_the_first_say_so(studied):
     (wide,) = (row for row in results.read("path") if row["model"] == "ftbnn_r18")
     results.add("path", {**wide, "width": 32, "top1": 0.8})
     results.add("peers", {**wide, "study": "peers", "model": "larq_zoo:BiRealNet", "dataset": "digits", "epochs": 20})
-    lines = tables.path()
+    lines = compared.path()
     assert any(line.startswith("| `ftbnn_r18`, width 32 | 80.0% |  |") for line in lines)
     assert any(line.startswith("| `larq_zoo:BiRealNet`, data set digits, epochs 20 | 76.0% |  |") for line in lines)
     assert any(line.startswith("| `ftbnn_r18` | 76.0% | +5.0 |") for line in lines)
@@ -107,7 +117,7 @@ def test_pictures_hold_what_they_show(studied):
 
 def test_nothing_trained_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "HERE", tmp_path)
-    assert tables.path()[-1] == "Nothing has been trained yet."
+    assert compared.path()[-1] == "Nothing has been trained yet."
     assert "No weights are published" in cards.card("ftbnn_r34")
 
 

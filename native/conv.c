@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bconv.h"
+#include "zeros.h"
 
 typedef struct {
   const Convolution *shape;
@@ -14,11 +15,6 @@ typedef struct {
   int frame_h, frame_w;     // of a picture with what is outside of it
   _Atomic bool has_failed;  // for want of memory
 } Work;
-
-static void *zeros(size_t bytes) {
-  void *place;
-  return posix_memalign(&place, 64, bytes + SLACK) == 0 ? memset(place, 0, bytes + SLACK) : NULL;
-}
 
 // The signs of a kernel's group: [block of 16 filters][tap][word][16 filters].
 static uint32_t *packed(const Convolution *shape, int group, int words) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "copies.h"
+#include "zeros.h"
 
 // A band is as many rows as fill vectors: values of one lane are of one channel. Few lanes would wait for their own
 // sums.
@@ -30,20 +31,14 @@ INLINE float *sums_of(const Work *work, int64_t lot, int sum) {
   return work->sums + (lot * GRADIENTS + sum) * work->lanes;
 }
 
-// Where vectors begin, so that none lies in two lines of the cache.
-static float *zeros(size_t count) {
-  void *place;
-  return posix_memalign(&place, 64, count * sizeof(float)) == 0 ? memset(place, 0, count * sizeof(float)) : NULL;
-}
-
 static bool begin(Work *work, const Norm *norm) {
   int64_t rows = 1;
   while (rows * norm->channels % LANES || rows * norm->channels < LEAST_LANES) ++rows;
   *work = (Work){.norm = norm, .lanes = rows * norm->channels, .count = norm->rows * norm->channels};
   work->lot = (VALUES_OF_LOT + work->lanes - 1) / work->lanes * work->lanes;
   work->lots = (work->count + work->lot - 1) / work->lot;
-  work->coefficients = zeros((size_t)(COEFFICIENTS * work->lanes));
-  work->sums = zeros((size_t)(work->lots * GRADIENTS * work->lanes));
+  work->coefficients = zeros((size_t)(COEFFICIENTS * work->lanes) * sizeof(float));
+  work->sums = zeros((size_t)(work->lots * GRADIENTS * work->lanes) * sizeof(float));
   work->totals = calloc((size_t)(GRADIENTS * norm->channels), sizeof *work->totals);
   return work->coefficients && work->sums && work->totals;
 }

@@ -2,6 +2,25 @@
 
 #include "bconv.h"
 
+void write_filter_gradient(const FilterGradient *gradient, const float *sums, int next_filter, int next_channel) {
+  const Convolution *shape = &gradient->shape;
+  const int taps = shape->kernel_h * shape->kernel_w, blocks = blocks_of(shape), halves = halves_of(shape);
+  const int of_channels = shape->channels / shape->groups, of_filters = shape->filters / shape->groups;
+  for (int part = 0; part < shape->groups * halves * blocks; ++part) {
+    const int block = part % blocks, half = part / blocks % halves, group = part / blocks / halves;
+    const int channels = min_int(LANES_OF_HALF, of_channels - half * LANES_OF_HALF);
+    const int filters = min_int(FILTERS_OF_BLOCK, of_filters - block * FILTERS_OF_BLOCK);
+    for (int tap = 0; tap < taps; ++tap, sums += FILTERS_OF_BLOCK * LANES_OF_HALF) {
+      float *to = gradient->result + ((size_t)tap * of_channels + half * LANES_OF_HALF) * shape->filters +
+                  group * of_filters + block * FILTERS_OF_BLOCK;
+      for (int channel = 0; channel < channels; ++channel) {
+        for (int f = 0; f < filters; ++f)
+          to[(size_t)channel * shape->filters + f] = sums[f * next_filter + channel * next_channel];
+      }
+    }
+  }
+}
+
 #if !defined(__x86_64__)
 
 bool has_filter_gradient(bool of_bfloat16) {
@@ -25,7 +44,7 @@ bool filter_gradient(const FilterGradient *gradient, Threads *threads) {
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
 
 // A tile: filters, and channels.
-enum { FILTERS = 16, LANES = 16 };
+enum { FILTERS = FILTERS_OF_BLOCK, LANES = LANES_OF_HALF };
 // Pixels that are packed together, and of them those whose gradients stay in the first cache for all taps.
 enum { PIXELS_OF_CHUNK = 1024, PIXELS_OF_BAND = 256 };
 
@@ -39,6 +58,7 @@ typedef struct {
   int first, pictures, rows;                     // of a chunk
   uint32_t *signs, *upstream;                    // of the chunk: frames; [group][block][row][step][FILTERS]
   float *sums;                                   // [group][half][block][tap][FILTERS][LANES]
+  float *whole;                                  // [group][block][FILTERS]: sums without signs; of floats alone
 } Work;
 
 bool has_filter_gradient(bool of_bfloat16) {
@@ -83,8 +103,8 @@ AVX512 static void pack_pictures(void *context, int first, int last) {
   }
 }
 
-// What a pixel adds: half of the products are additions under a mask, half multiplications, for these have units of
-// their own. `g` are the gradients of FILTERS filters.
+// What a pixel adds where a sign is negative: half of the products are additions under a mask, half multiplications,
+// for these have units of their own. `g` are the gradients of FILTERS filters.
 AVX512 static inline __attribute__((always_inline)) void add_pixel(__mmask16 signs, const uint32_t *g, __m512 *sum) {
   const __m512 factor = _mm512_maskz_mov_ps(signs, _mm512_set1_ps(1));
   // In this order both units are busy; compilers put like by like.
@@ -95,11 +115,12 @@ AVX512 static inline __attribute__((always_inline)) void add_pixel(__mmask16 sig
   }
 }
 
-// What two pixels add, in bfloat16.
+// What two pixels add, in bfloat16: 1 or -1 times their gradients.
 AVX512 static inline __attribute__((always_inline)) void add_pair(__mmask16 signs, __mmask16 next, const uint32_t *g,
                                                                   __m512 *sum) {
-  const __m512i first = _mm512_maskz_mov_epi32(signs, _mm512_set1_epi32(0x3f80));
-  const __m512bh factors = (__m512bh)_mm512_mask_or_epi32(first, next, first, _mm512_set1_epi32(0x3f800000));
+  const __m512i plus = _mm512_set1_epi32(0x3f803f80), low = _mm512_set1_epi32(0x8000);
+  const __m512i first = _mm512_mask_xor_epi32(plus, signs, plus, low);
+  const __m512bh factors = (__m512bh)_mm512_mask_xor_epi32(first, next, first, _mm512_slli_epi32(low, 16));
 #pragma GCC unroll 16
   for (int f = 0; f < FILTERS; ++f)
     __asm__ volatile("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(sum[f]) : "v"(factors), "m"(g[f]));
@@ -136,6 +157,13 @@ AVX512 static inline __attribute__((always_inline)) void tile(const Work *work, 
   for (int f = 0; f < FILTERS; ++f) _mm512_storeu_ps(sums + f * LANES, sum[f]);
 }
 
+// Adds what rows of `steps` bring without their signs.
+AVX512 static void add_whole(const uint32_t *g, ptrdiff_t steps, float *whole) {
+  __m512 sum = _mm512_loadu_ps(whole);
+  for (const uint32_t *end = g + steps * FILTERS; g < end; g += FILTERS) sum = _mm512_add_ps(sum, _mm512_loadu_ps(g));
+  _mm512_storeu_ps(whole, sum);
+}
+
 // Adds what a chunk of pictures brings for parts `first` to `last` - 1: halves of words of channels by blocks of
 // filters.
 AVX512 static void add_parts(void *context, int first, int last) {
@@ -149,6 +177,8 @@ AVX512 static void add_parts(void *context, int first, int last) {
       const uint32_t *g =
           work->upstream + (((ptrdiff_t)group * work->blocks + block) * work->rows + row) * work->steps * FILTERS;
       const int end = min_int(row + step, work->rows);
+      if (work->whole && half == 0)
+        add_whole(g, (ptrdiff_t)(end - row) * work->steps, work->whole + (group * work->blocks + block) * FILTERS);
       for (int tap = 0; tap < taps; ++tap) {
         const ptrdiff_t place = (ptrdiff_t)(tap / shape->kernel_w) * work->frame_w + tap % shape->kernel_w;
         const uint16_t *signs = (const uint16_t *)(work->signs + place * work->pixel + group * work->words) + half;
@@ -162,23 +192,13 @@ AVX512 static void add_parts(void *context, int first, int last) {
   }
 }
 
-// Writes taps `first` to `last` - 1 in the order of a kernel.
-static void write_taps(void *context, int first, int last) {
-  const Work *work = context;
-  const Convolution *shape = &work->gradient->shape;
-  const int taps = shape->kernel_h * shape->kernel_w;
-  for (int tap = first; tap < last; ++tap) {
-    for (int part = 0; part < shape->groups * work->halves * work->blocks; ++part) {
-      const int block = part % work->blocks, half = part / work->blocks % work->halves,
-                group = part / work->blocks / work->halves;
-      const int channels = min_int(LANES, work->channels - half * LANES);
-      const int filters = min_int(FILTERS, work->filters - block * FILTERS);
-      const float *sums = work->sums + ((ptrdiff_t)part * taps + tap) * FILTERS * LANES;
-      float *to = work->gradient->result + ((size_t)tap * work->channels + half * LANES) * shape->filters +
-                  group * work->filters + block * FILTERS;
-      for (int channel = 0; channel < channels; ++channel) {
-        for (int f = 0; f < filters; ++f) to[(size_t)channel * shape->filters + f] = sums[f * LANES + channel];
-      }
+// Sums by the signs, from those where a sign is negative.
+static void sign_sums(const Work *work, int taps) {
+  for (int group = 0; group < work->gradient->shape.groups; ++group) {
+    for (int part = 0; part < work->halves * work->blocks; ++part) {
+      const float *whole = work->whole + (group * work->blocks + part % work->blocks) * FILTERS;
+      float *sums = work->sums + ((ptrdiff_t)group * work->halves * work->blocks + part) * taps * FILTERS * LANES;
+      for (int i = 0; i < taps * FILTERS * LANES; ++i) sums[i] = whole[i / LANES % FILTERS] - 2 * sums[i];
     }
   }
 }
@@ -192,8 +212,8 @@ bool filter_gradient(const FilterGradient *gradient, Threads *threads) {
       .channels = channels,
       .filters = shape->filters / shape->groups,
       .words = words_of(channels),
-      .halves = (channels + LANES - 1) / LANES,
-      .blocks = (shape->filters / shape->groups + FILTERS - 1) / FILTERS,
+      .halves = halves_of(shape),
+      .blocks = blocks_of(shape),
       .steps = gradient->is_bfloat16 ? (shape->out_w + 1) / 2 : shape->out_w,
   };
   // Where a row has an odd pixel, its pair lies outside, too.
@@ -209,15 +229,17 @@ bool filter_gradient(const FilterGradient *gradient, Threads *threads) {
   work.signs = calloc((size_t)chunk * work.frame, sizeof *work.signs);
   work.upstream = calloc(blocks * chunk * shape->out_h * work.steps * FILTERS, sizeof *work.upstream);
   work.sums = calloc(parts * taps * FILTERS * LANES, sizeof *work.sums);
-  const bool is_made = work.signs && work.upstream && work.sums;
+  if (!gradient->is_bfloat16) work.whole = calloc(blocks * FILTERS, sizeof *work.whole);
+  const bool is_made = work.signs && work.upstream && work.sums && (gradient->is_bfloat16 || work.whole);
   for (; is_made && work.first < pictures; work.first += work.pictures) {
     work.pictures = min_int(chunk, pictures - work.first);
     work.rows = work.pictures * shape->out_h;
     threads_run(threads, work.pictures, 1, pack_pictures, &work);
     threads_run(threads, (int)parts, 1, add_parts, &work);
   }
-  if (is_made) threads_run(threads, taps, 1, write_taps, &work);
-  free(work.signs), free(work.upstream), free(work.sums);
+  if (is_made && work.whole) sign_sums(&work, taps);
+  if (is_made) write_filter_gradient(gradient, work.sums, LANES, 1);
+  free(work.signs), free(work.upstream), free(work.sums), free(work.whole);
   return is_made;
 }
 

@@ -112,7 +112,9 @@ void compute_filter_gradient(void *kernel, TF_OpKernelContext *context) {
     if (y && size(y) > 0) {
       const FilterGradient gradient = {
           .shape = shape, .upstream = TF_TensorData(upstream), .is_bfloat16 = is_bfloat16, .result = TF_TensorData(y)};
-      if (!filter_gradient(&gradient, op_threads())) fail(&call, TF_RESOURCE_EXHAUSTED, "no memory");
+      const bool by_amx = is_bfloat16 && has_amx();
+      if (!(by_amx ? filter_gradient_by_amx : filter_gradient)(&gradient, op_threads()))
+        fail(&call, TF_RESOURCE_EXHAUSTED, "no memory");
     }
   }
   end(&call);

@@ -81,22 +81,22 @@ def binary_conv(x, kernel, *, stride: int, same: bool, arithmetic: str, emulated
             return tf.cast(values, tf.float32) if emulated else values
 
         def gradient(upstream):
-            # Summed before it is rounded: TensorFlow adds up bfloat16 in bfloat16.
-            ones = tf.raw_ops.BiasAddGrad(out_backprop=upstream)
-            upstream, weights = rounded(upstream), rounded(kernel)
+            rounded_upstream, weights = rounded(upstream), rounded(kernel)
             options = {"strides": [1, stride, stride, 1], "padding": "SAME" if same else "VALID"}
-            options |= {"out_backprop": upstream}
+            options |= {"out_backprop": rounded_upstream}
             dx = tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=weights, **options)
-            # sign(x) is 1 - 2 [x < 0], inside of the map and outside.
-            if _has_filter_gradient(upstream.dtype):
+            dx = _operators().ftbnn_sign_gradient(x=x, upstream=rounded(dx))
+            if _has_filter_gradient(rounded_upstream.dtype):
                 height, width, channels, _ = kernel.shape
                 window = {"kernel_h": height, "kernel_w": width, "groups": x.shape[-1] // channels}
-                taps = _operators().ftbnn_filter_gradient(x=x, upstream=upstream, stride=stride, same=same, **window)
-            else:
-                negative = _operators().ftbnn_negative(x=x, T=upstream.dtype)
-                taps = tf.raw_ops.Conv2DBackpropFilter(input=negative, filter_sizes=tf.shape(kernel), **options)
-                taps = tf.cast(rounded(taps), tf.float32)
-            return _operators().ftbnn_sign_gradient(x=x, upstream=rounded(dx)), ones - 2 * taps
+                window |= {"x": x, "upstream": rounded_upstream, "stride": stride, "same": same}
+                return dx, _operators().ftbnn_filter_gradient(**window)
+            # sign(x) is 1 - 2 [x < 0], inside of the map and outside.
+            negative = _operators().ftbnn_negative(x=x, T=rounded_upstream.dtype)
+            taps = tf.raw_ops.Conv2DBackpropFilter(input=negative, filter_sizes=tf.shape(kernel), **options)
+            # Summed before it is rounded: TensorFlow adds up bfloat16 in bfloat16.
+            ones = tf.raw_ops.BiasAddGrad(out_backprop=upstream)
+            return dx, ones - 2 * tf.cast(rounded(taps), tf.float32)
 
         return _operators().ftbnn_binary_conv(x=x, kernel=kernel, stride=stride, same=same), gradient
 

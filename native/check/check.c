@@ -52,8 +52,8 @@ static float plain_gradient(const Convolution *s, const float *upstream, int tap
   float sum = 0;
   for (int at = 0; at < s->pictures * s->out_h * s->out_w; ++at) {
     const int picture = at / (s->out_h * s->out_w), y = at / s->out_w % s->out_h, x = at % s->out_w;
-    if (under(s, picture, y, x, tap, group * (s->channels / s->groups) + channel) < 0)
-      sum += upstream[(size_t)at * s->filters + filter];
+    const float factor = under(s, picture, y, x, tap, group * (s->channels / s->groups) + channel) < 0 ? -1 : 1;
+    sum += factor * upstream[(size_t)at * s->filters + filter];
   }
   return sum;
 }
@@ -88,10 +88,11 @@ static bool is_convolution_right(Threads *threads) {
   }
   uint16_t *halves = malloc(results * sizeof *halves);
   for (size_t i = 0; i < results; ++i) memcpy(&halves[i], (const char *)&upstream[i] + 2, 2);
-  for (int of_bfloat16 = 0; of_bfloat16 < 2; ++of_bfloat16) {
-    if (!has_filter_gradient(of_bfloat16)) continue;
+  for (int way = 0; way < 3; ++way) {
+    const bool of_bfloat16 = way > 0, by_amx = way == 2;
+    if (!has_filter_gradient(of_bfloat16) || (by_amx && !has_amx())) continue;
     const FilterGradient asked = {s, of_bfloat16 ? (const void *)halves : upstream, of_bfloat16, gradient};
-    right = right && filter_gradient(&asked, threads);
+    right = right && (by_amx ? filter_gradient_by_amx : filter_gradient)(&asked, threads);
     for (size_t i = 0; i < weights; ++i) {
       const int row = (int)(i / s.filters);
       right =

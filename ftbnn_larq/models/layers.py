@@ -44,8 +44,8 @@ class BinaryConv2D(lq.layers.QuantConv2D):
     Grouped convolutions use TensorFlow's own kernel. On a CPU Keras 2 compiles them by XLA, which is over twenty times
     slower.
 
-    With `training=False`, and with other quantizers or paddings, the layer computes as Larq does. LCE's converter
-    recognizes that form as a binary operator.
+    With `training=False`, unless it is `native`, and with other quantizers or paddings, the layer computes as Larq
+    does. LCE's converter recognizes that form as a binary operator.
 
     Attributes:
         arithmetic: data type of the convolutions in training, "float32" or "bfloat16". Processors with bfloat16 are
@@ -54,7 +54,7 @@ class BinaryConv2D(lq.layers.QuantConv2D):
             a processor without `arithmetic` this gives what one with it computes, apart from the order of sums.
         binary_weights: False to use the latent weights instead of their signs: the first step of the two-step
             schedule.
-        native: True to train by the kernels of `native`, where they have this layer's form.
+        native: True to train and to validate by the kernels of `native`, where they have this layer's form.
     """
 
     arithmetic = "float32"
@@ -63,11 +63,12 @@ class BinaryConv2D(lq.layers.QuantConv2D):
     native = False
 
     def call(self, inputs, training=None):
-        if self.binary_weights and (training is False or not self._has_fast_form):
+        is_native = self._is_native(inputs)
+        if self.binary_weights and not is_native and (training is False or not self._has_fast_form):
             return super().call(inputs)
         with lq.context.quantized_scope(self.binary_weights):
             kernel = tf.convert_to_tensor(self.kernel)
-        if self._is_native(inputs):
+        if is_native:
             options = {"arithmetic": self.arithmetic, "emulated": self.emulated}
             return native.binary_conv(inputs, kernel, stride=self.strides[0], same=self.padding == "same", **options)
         # The gradient of a cast is a cast back, so gradients are rounded where values are.
@@ -93,6 +94,7 @@ class BinaryConv2D(lq.layers.QuantConv2D):
         return (
             self.native
             and self.binary_weights
+            and self._has_fast_form
             and inputs.dtype == tf.float32
             and type(self.input_quantizer) is lq.quantizers.ApproxSign
             and isinstance(self.kernel_quantizer, _SIGNS)

@@ -52,6 +52,7 @@ def test_a_binary_convolution(strides, kernel_size, channels, filters, groups, s
     x = tf.round(4 * tf.random.stateless_normal((3, side, side + 1, channels), (1, 2))) / 4
     values, *gradients = both(layer, x)
     np.testing.assert_array_equal(*values)
+    np.testing.assert_array_equal(values[0], layer(x, training=False))
     for pair in gradients:
         assert_close(*pair)
     layer.padding = "valid"

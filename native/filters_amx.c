@@ -136,21 +136,24 @@ AMX static void unpack(const Work *work, const uint32_t *words, int shift, uint1
   }
 }
 
-// Adds what all positions bring for up to three taps side by side, for one block of filters or two. The processor takes
-// the number of a tile as a constant: 0 to 5 are sums, 6 signs, 7 gradients.
+// The processor takes the number of a tile as a constant: 0 to 5 are sums, 6 signs, 7 gradients.
+#define EACH_SUM(run)                                     \
+  run(0, sums, BYTES_OF_ROW);                             \
+  if (taps > 1) run(1, sums + tap, BYTES_OF_ROW);         \
+  if (taps > 2) run(2, sums + 2 * tap, BYTES_OF_ROW);     \
+  if (two_blocks) {                                       \
+    run(3, others, BYTES_OF_ROW);                         \
+    if (taps > 1) run(4, others + tap, BYTES_OF_ROW);     \
+    if (taps > 2) run(5, others + 2 * tap, BYTES_OF_ROW); \
+  }
+
+// Adds what all positions bring for up to three taps side by side, for one block of filters or two.
 AMX static void multiply(const Work *work, const uint16_t *signs, const uint32_t *upstream, int taps, bool two_blocks,
                          float *sums) {
   const Convolution *shape = &work->gradient->shape;
   const ptrdiff_t tap = LANES * FILTERS, row = work->length * 2, next = work->length * FILTERS;
   float *others = sums + (ptrdiff_t)shape->kernel_h * shape->kernel_w * tap;
-  _tile_loadd(0, sums, BYTES_OF_ROW);
-  if (taps > 1) _tile_loadd(1, sums + tap, BYTES_OF_ROW);
-  if (taps > 2) _tile_loadd(2, sums + 2 * tap, BYTES_OF_ROW);
-  if (two_blocks) {
-    _tile_loadd(3, others, BYTES_OF_ROW);
-    if (taps > 1) _tile_loadd(4, others + tap, BYTES_OF_ROW);
-    if (taps > 2) _tile_loadd(5, others + 2 * tap, BYTES_OF_ROW);
-  }
+  EACH_SUM(_tile_loadd)
   for (ptrdiff_t tile = 0; tile < work->tiles; ++tile, upstream += POSITIONS * FILTERS, signs += POSITIONS) {
     _tile_loadd(6, signs, row);
     _tile_loadd(7, upstream, 2 * BYTES_OF_ROW);
@@ -175,14 +178,7 @@ AMX static void multiply(const Work *work, const uint16_t *signs, const uint32_t
       _tile_dpbf16ps(5, 6, 7);
     }
   }
-  _tile_stored(0, sums, BYTES_OF_ROW);
-  if (taps > 1) _tile_stored(1, sums + tap, BYTES_OF_ROW);
-  if (taps > 2) _tile_stored(2, sums + 2 * tap, BYTES_OF_ROW);
-  if (two_blocks) {
-    _tile_stored(3, others, BYTES_OF_ROW);
-    if (taps > 1) _tile_stored(4, others + tap, BYTES_OF_ROW);
-    if (taps > 2) _tile_stored(5, others + 2 * tap, BYTES_OF_ROW);
-  }
+  EACH_SUM(_tile_stored)
 }
 
 // A thread gets its tiles ready, and puts back what it had before.

@@ -67,6 +67,22 @@ def _message(error: BaseException) -> str:
     return one_line(error)
 
 
+def _again(told):
+    """For `sys.unraisablehook`: an interruption in a callback, which Python drops, comes again a moment later.
+
+    Of anything else `told` is told.
+    """
+
+    def hook(unraisable):
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            main_thread = threading.main_thread().ident
+            threading.Timer(0.1, signal.pthread_kill, [main_thread, signal.SIGTERM]).start()
+        else:
+            told(unraisable)
+
+    return hook
+
+
 def main(command: click.Command = commands, name: str = "ftbnn-larq") -> None:
     """Run a command line. Exit status 0; 2 with one line for an error that the user can mend; 130 on Ctrl-C or
     SIGTERM, which clusters and systemd send.
@@ -78,6 +94,7 @@ def main(command: click.Command = commands, name: str = "ftbnn-larq") -> None:
     in_main_thread = threading.current_thread() is threading.main_thread()
     if in_main_thread and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        sys.unraisablehook = _again(sys.unraisablehook)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path is bytes, and need not be text of any encoding.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -51,14 +51,14 @@ enum { PIXELS_OF_CHUNK = 1024, PIXELS_OF_BAND = 256 };
 typedef struct {
   const FilterGradient *gradient;
   const Kernels *kernels;
-  int channels, filters, words, halves, blocks;  // of a group; a half has LANES channels, a block FILTERS filters
-  int steps;                                     // of a row: pixels, or pairs of them where two are multiplied at once
-  int frame_w;                                   // of a picture with what is outside of it
-  ptrdiff_t pixel, frame;                        // words of a pixel's signs, and of a frame
-  int first, pictures, rows;                     // of a chunk
-  uint32_t *signs, *upstream;                    // of the chunk: frames; [group][block][row][step][FILTERS]
-  float *sums;                                   // [group][half][block][tap][FILTERS][LANES]
-  float *whole;                                  // [group][block][FILTERS]: sums without signs; of floats alone
+  int filters, words, halves, blocks;  // of a group; a half has LANES channels, a block FILTERS filters
+  int steps;                           // of a row: pixels, or pairs of them where two are multiplied at once
+  int frame_w;                         // of a picture with what is outside of it
+  ptrdiff_t pixel, frame;              // words of a pixel's signs, and of a frame
+  int first, pictures, rows;           // of a chunk
+  uint32_t *signs, *upstream;          // of the chunk: frames; [group][block][row][step][FILTERS]
+  float *sums;                         // [group][half][block][tap][FILTERS][LANES]
+  float *whole;                        // [group][block][FILTERS]: sums without signs; of floats alone
 } Work;
 
 bool has_filter_gradient(bool of_bfloat16) {
@@ -209,7 +209,6 @@ bool filter_gradient(const FilterGradient *gradient, Threads *threads) {
   Work work = {
       .gradient = gradient,
       .kernels = kernels_choose(NULL),
-      .channels = channels,
       .filters = shape->filters / shape->groups,
       .words = words_of(channels),
       .halves = halves_of(shape),

@@ -228,8 +228,6 @@ static void add_halves(void *context, int first, int last) {
   put_back(&before);
 }
 
-static int round_up_to(int count, int step) { return (count + step - 1) / step * step; }
-
 bool filter_gradient_by_amx(const FilterGradient *gradient, Threads *threads) {
   const Convolution *shape = &gradient->shape;
   const int stride = shape->stride, channels = shape->channels / shape->groups;
@@ -242,10 +240,10 @@ bool filter_gradient_by_amx(const FilterGradient *gradient, Threads *threads) {
       .words = words_of(channels),
       .halves = halves_of(shape),
       .blocks = blocks_of(shape),
-      .map_h = round_up_to(frame_h, stride) / stride,
-      .map_w = round_up_to(frame_w, stride) / stride,
+      .map_h = round_up(frame_h, stride) / stride,
+      .map_w = round_up(frame_w, stride) / stride,
       .maps = stride * stride,
-      .frame_w = round_up_to(frame_w, stride),
+      .frame_w = round_up(frame_w, stride),
   };
   const ptrdiff_t of_map = (ptrdiff_t)work.map_h * work.map_w;
   work.pixel = (ptrdiff_t)shape->groups * work.words;

@@ -1,4 +1,4 @@
-"""A training step with the end of each unit as one operator: batch norm, FPReLU, and the shortcut added."""
+"""A training step with the end of each unit as one operator: batch norm, non-linearity, and the shortcut added."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 import tensorflow as tf
 
 from ftbnn_larq.models import native
-from ftbnn_larq.models.nonlinearities import FPReLU
+from ftbnn_larq.models.nonlinearities import FPReLU, RPReLU
 
 
 class Fused:
@@ -17,7 +17,8 @@ class Fused:
         network: a Keras model. Its layers and weights are taken, not copied.
 
     Attributes:
-        ends: by the name of an Add layer: the batch norm and the FPReLU before it, and the tensor of the shortcut.
+        ends: by the name of an Add layer: the batch norm and the non-linearity before it, and the tensor of the
+            shortcut.
     """
 
     def __init__(self, network: tf.keras.Model):
@@ -40,7 +41,8 @@ class Fused:
 
     def _run_end(self, layer, found: dict[int, tf.Tensor]):
         norm, slopes, shortcut = self.ends[layer.name]
-        vectors = map(tf.convert_to_tensor, (norm.gamma, norm.beta, slopes.positive, slopes.negative))
+        *of_z, shift = slopes.behind_norm(tf.convert_to_tensor(norm.beta))
+        vectors = map(tf.convert_to_tensor, (norm.gamma, *of_z))
         x = found[id(norm.input)]
         y, mean, variance = native.norm_slopes_add(x, found[id(shortcut)], *vectors, epsilon=norm.epsilon)
         # The moving average is of unbiased variances, as TensorFlow's fused batch norm takes them.
@@ -50,7 +52,7 @@ class Fused:
             (norm.moving_variance, variance * count / tf.maximum(count - 1, 1)),
         ):
             moving.assign_sub((moving - value) * (1 - norm.momentum))
-        return y
+        return y if shift is None else tf.nn.bias_add(y, shift)
 
 
 def _is_plain(network: tf.keras.Model) -> bool:
@@ -67,13 +69,13 @@ def _is_plain(network: tf.keras.Model) -> bool:
 
 
 def _end(layer):
-    """The batch norm, the FPReLU and the shortcut of the end of a unit; None if a layer is not the last of one."""
+    """Batch norm, non-linearity and shortcut of the end of a unit; None if a layer is not the last of one."""
     if type(layer) is not tf.keras.layers.Add or len(layer.input) != 2 or layer.input[0].shape != layer.input[1].shape:
         return None
     for tensor, shortcut in layer.input, layer.input[::-1]:
         slopes = tensor.node.layer
         if (
-            isinstance(slopes, FPReLU)
+            isinstance(slopes, (FPReLU, RPReLU))
             and slopes.native
             and slopes.sharing == "channel"
             and len(slopes.outbound_nodes) == 1

@@ -34,6 +34,10 @@ class _TwoSlopes(tf.keras.layers.Layer):
     Arguments:
         slopes: start values of (p, n).
         sharing: "channel" for weights of shape (channels,), "layer" for weights of shape (1,).
+
+    Attributes:
+        native: True to train as one operator with the batch norm before and the sum behind, see `fused.Fused`. Only of
+            those with `behind_norm`.
     """
 
     def __init__(self, slopes=(1.0, 0.0), sharing="channel", **kwargs):
@@ -100,9 +104,6 @@ class FPReLU(_TwoSlopes):
     With p > 0 a batch norm and this layer become one PRELU operator in LCE. Slopes p < 0, n < 0 would add nothing: they
     are the function with slopes (-n, -p) of -x, and the batch norm before it can learn the change of sign. Excluded are
     p <= 0 <= n: that function is never positive, and LCE would need one more operator for it.
-
-    Attributes:
-        native: True to train as one operator with the batch norm before and the sum behind, see `fused.Fused`.
     """
 
     native = False
@@ -116,6 +117,13 @@ class FPReLU(_TwoSlopes):
         # Tensors, because an eager custom gradient accepts no variables under mixed precision.
         slopes = tf.convert_to_tensor(self.positive), tf.convert_to_tensor(self.negative)
         return _two_slopes(inputs, *slopes)
+
+    def behind_norm(self, beta):
+        """(b, p, n, t): this layer behind a batch norm with bias `beta` is f(z) + t behind one with bias b.
+
+        f(z) = p z where z > 0, else n z. t is None for zero.
+        """
+        return beta, self.positive, self.negative, None
 
 
 @tf.custom_gradient
@@ -144,6 +152,8 @@ class RPReLU(_TwoSlopes):
     df/dx = 1 for x > s, else n; df/dn = min(x - s, 0); df/ds = -df/dx; df/dt = 1. ReActNet, arXiv 2003.03488, eq. 5.
     """
 
+    native = False
+
     def build(self, input_shape):
         self.shift_in = self._learned("shift_in", 0.0, input_shape)
         self.negative = self._learned("negative", self.slopes[1], input_shape)
@@ -153,6 +163,10 @@ class RPReLU(_TwoSlopes):
     def call(self, inputs):
         shifted = inputs - self.shift_in
         return tf.nn.relu(shifted) + (-self.negative) * tf.nn.relu(-shifted) + self.shift_out
+
+    def behind_norm(self, beta):
+        """As of `FPReLU`."""
+        return beta - self.shift_in, tf.ones_like(self.negative), self.negative, self.shift_out
 
 
 def create(

@@ -27,12 +27,20 @@ def fit(picture, config: DataConfig):
     picture = with_channels(whole(picture), channels)
     if picture.shape[:2] == (height, width):
         return picture
+    fits = tf.reduce_all(tf.equal(tf.shape(picture)[:2], (height, width)))
+    # Small pictures are often of the network's size, and resizing them would take longer than decoding.
+    return tf.ensure_shape(
+        tf.cond(fits, lambda: picture, lambda: _covering(picture, height, width)), (height, width, channels)
+    )
+
+
+def _covering(picture, height: int, width: int):
+    """A uint8 picture (h, w, c) scaled to cover this size, and the center of that."""
     size = tf.cast(tf.shape(picture)[:2], tf.float32)
     scale = tf.reduce_max(tf.constant([height, width], tf.float32) / size)
     resized = tf.cast(tf.math.ceil(size * scale - 1e-3), tf.int32)
     picture = tf.image.resize(picture, resized, antialias=True)
-    picture = tf.image.resize_with_crop_or_pad(picture, height, width)
-    return tf.ensure_shape(_as_pixels(picture), (height, width, channels))
+    return _as_pixels(tf.image.resize_with_crop_or_pad(picture, height, width))
 
 
 def with_channels(picture, channels: int):

@@ -2,7 +2,7 @@
 
 Each is an element-wise f(x) for inputs of any shape with channels last (NHWC). p and n are the slopes for positive and
 for negative inputs. |p - n| is the degree of non-linearity; with p = n the function is linear. At x = 0 the gradient is
-that of the negative side, because the gradient of `tf.nn.relu` is 0 there.
+that of the negative side; of PReLU and RPReLU it is 0, because that of `tf.nn.relu` is 0 there.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@
 // sums.
 enum { LANES = 16, LEAST_LANES = 64, VALUES_OF_LOT = 1 << 13 };
 // What a lane has for its channel, and what is summed.
-enum { CENTER, SCALE, BIAS, POSITIVE, NEGATIVE, INVERSE, OF_X, CONSTANT, COEFFICIENTS };
+enum { CENTER, SCALE, BIAS, POSITIVE, NEGATIVE, SHIFT, INVERSE, OF_X, CONSTANT, COEFFICIENTS };
 enum { OF_CENTERED, OF_SQUARES, STATISTICS };
-enum { OF_BETA, OF_GAMMA, OF_POSITIVE, OF_NEGATIVE, GRADIENTS };
+enum { OF_BETA, OF_GAMMA, OF_POSITIVE, OF_NEGATIVE, OF_SHIFT, GRADIENTS };
 
 typedef struct {
   const Norm *norm;
@@ -95,14 +95,14 @@ PASS_OF_BANDS(statistics)
 INLINE void forward_band(const Work *work, int64_t lot, int64_t place, int64_t values) {
   (void)lot;
   const float *center = of_lanes(work, CENTER), *scale = of_lanes(work, SCALE), *bias = of_lanes(work, BIAS);
-  const float *p = of_lanes(work, POSITIVE), *n = of_lanes(work, NEGATIVE);
+  const float *p = of_lanes(work, POSITIVE), *n = of_lanes(work, NEGATIVE), *shift = of_lanes(work, SHIFT);
   const float *x = work->norm->x + place, *shortcut = work->norm->shortcut + place;
   float *y = work->norm->y + place;
 #pragma omp simd
   for (int64_t i = 0; i < values; ++i) {
     const float centered = x[i] - center[i], z = centered * scale[i] + bias[i];
     const float positive = p[i], negative = n[i];
-    y[i] = shortcut[i] + z * (z > 0 ? positive : negative);
+    y[i] = shortcut[i] + shift[i] + z * (z > 0 ? positive : negative);
   }
 }
 PASS_OF_BANDS(forward)
@@ -114,6 +114,7 @@ INLINE void gradient_sums_band(const Work *work, int64_t lot, int64_t place, int
   const float *x = work->norm->x + place, *upstream = work->norm->upstream + place;
   float *of_beta = sums_of(work, lot, OF_BETA), *of_gamma = sums_of(work, lot, OF_GAMMA);
   float *of_p = sums_of(work, lot, OF_POSITIVE), *of_n = sums_of(work, lot, OF_NEGATIVE);
+  float *of_shift = sums_of(work, lot, OF_SHIFT);
 #pragma omp simd
   for (int64_t i = 0; i < values; ++i) {
     const float centered = x[i] - center[i], z = centered * scale[i] + bias[i];
@@ -123,6 +124,7 @@ INLINE void gradient_sums_band(const Work *work, int64_t lot, int64_t place, int
     of_gamma[i] += behind * centered * inverse[i];
     of_p[i] += above;
     of_n[i] += both - above;
+    of_shift[i] += upstream[i];
   }
 }
 PASS_OF_BANDS(gradient_sums)
@@ -151,6 +153,7 @@ static void set_forward(const Work *work) {
     set(work, CENTER, i, norm->mean[i]), set(work, INVERSE, i, inverse);
     set(work, SCALE, i, norm->gamma[i] * inverse), set(work, BIAS, i, norm->beta[i]);
     set(work, POSITIVE, i, norm->p[i]), set(work, NEGATIVE, i, norm->n[i]);
+    set(work, SHIFT, i, norm->t[i]);
   }
 }
 
@@ -181,6 +184,7 @@ bool normalize_gradient(const Norm *norm, Threads *threads) {
     norm->dbeta[i] = (float)of_beta, norm->dgamma[i] = (float)of_gamma;
     norm->dp[i] = (float)totals[OF_POSITIVE * norm->channels + i];
     norm->dn[i] = (float)totals[OF_NEGATIVE * norm->channels + i];
+    norm->dt[i] = (float)totals[OF_SHIFT * norm->channels + i];
     // With h = (x - mean) inverse: dx = scale (upstream of z - (of_beta + h of_gamma) / rows).
     const double inverse = 1 / sqrt((double)norm->variance[i] + norm->epsilon);
     const double each = norm->gamma[i] * inverse / (double)(norm->rows ? norm->rows : 1);

@@ -1,4 +1,4 @@
-// The end of a unit in training: batch norm, two slopes, and the shortcut added.
+// The end of a unit in training: batch norm, two slopes, and the shortcut and a shift added.
 
 #ifndef FTBNN_NORM_H
 #define FTBNN_NORM_H
@@ -8,17 +8,17 @@
 
 #include "threads.h"
 
-// y = shortcut + f(gamma (x - mean) / sqrt(variance + epsilon) + beta), with f(z) = p z where z > 0, else n z.
+// y = shortcut + t + f(gamma (x - mean) / sqrt(variance + epsilon) + beta), with f(z) = p z where z > 0, else n z.
 typedef struct {
   int64_t rows, channels;
   float epsilon;
-  const float *x;                        // [row][channel]
-  const float *gamma, *beta, *p, *n;     // [channel]
-  float *mean, *variance;                // [channel], of x over all rows
-  const float *shortcut;                 // [row][channel]
-  float *y;                              // [row][channel]
-  const float *upstream;                 // [row][channel], the gradient of y and of the shortcut
-  float *dx, *dgamma, *dbeta, *dp, *dn;  // their gradients
+  const float *x;                             // [row][channel]
+  const float *gamma, *beta, *p, *n, *t;      // [channel]
+  float *mean, *variance;                     // [channel], of x over all rows
+  const float *shortcut;                      // [row][channel]
+  float *y;                                   // [row][channel]
+  const float *upstream;                      // [row][channel], the gradient of y and of the shortcut
+  float *dx, *dgamma, *dbeta, *dp, *dn, *dt;  // their gradients
 } Norm;
 
 // Finds the mean, the variance and y. False where there is no memory.

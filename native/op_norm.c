@@ -32,13 +32,14 @@ static Norm norm_of(Call *call, const Options *options, int vectors, const float
   if (!is_fine(call)) return norm;
   norm.rows = size(x) / norm.channels, norm.x = TF_TensorData(x);
   norm.gamma = of_channels[0], norm.beta = of_channels[1], norm.p = of_channels[2], norm.n = of_channels[3];
+  norm.t = of_channels[4];
   return norm;
 }
 
 void compute_norm(void *kernel, TF_OpKernelContext *context) {
   Call call = {.context = context, .status = TF_NewStatus()};
-  const float *of_channels[4];
-  Norm norm = norm_of(&call, kernel, 4, of_channels);
+  const float *of_channels[5];
+  Norm norm = norm_of(&call, kernel, 5, of_channels);
   const TF_Tensor *y = is_fine(&call) ? output_like(&call, 0, TF_FLOAT, call.tensors[0]) : NULL;
   const TF_Tensor *mean = output(&call, 1, TF_FLOAT, &norm.channels, 1);
   const TF_Tensor *variance = output(&call, 2, TF_FLOAT, &norm.channels, 1);
@@ -52,18 +53,19 @@ void compute_norm(void *kernel, TF_OpKernelContext *context) {
 
 void compute_norm_gradient(void *kernel, TF_OpKernelContext *context) {
   Call call = {.context = context, .status = TF_NewStatus()};
-  const float *of_channels[6];
-  Norm norm = norm_of(&call, kernel, 6, of_channels);
+  const float *of_channels[7];
+  Norm norm = norm_of(&call, kernel, 7, of_channels);
   const TF_Tensor *dx = is_fine(&call) ? output_like(&call, 0, TF_FLOAT, call.tensors[0]) : NULL;
-  float *gradients[4] = {0};
-  for (int i = 0; i < 4; ++i) {
+  float *gradients[5] = {0};
+  for (int i = 0; i < 5; ++i) {
     const TF_Tensor *gradient = output(&call, 1 + i, TF_FLOAT, &norm.channels, 1);
     if (gradient) gradients[i] = TF_TensorData(gradient);
   }
   if (is_fine(&call)) {
     norm.upstream = TF_TensorData(call.tensors[1]), norm.dx = TF_TensorData(dx);
-    norm.mean = (float *)of_channels[4], norm.variance = (float *)of_channels[5];
+    norm.mean = (float *)of_channels[5], norm.variance = (float *)of_channels[6];
     norm.dgamma = gradients[0], norm.dbeta = gradients[1], norm.dp = gradients[2], norm.dn = gradients[3];
+    norm.dt = gradients[4];
     if (!normalize_gradient(&norm, op_threads())) fail(&call, TF_RESOURCE_EXHAUSTED, "no memory");
   }
   end(&call);

@@ -31,7 +31,7 @@ static void norm_shapes(TF_ShapeInferenceContext *context, TF_Status *status) {
 }
 
 static void norm_gradient_shapes(TF_ShapeInferenceContext *context, TF_Status *status) {
-  for (int i = 0; i < 5; ++i) copy_shape(context, status, i, i ? 2 : 0);
+  for (int i = 0; i < 6; ++i) copy_shape(context, status, i, i ? 2 : 0);
 }
 
 // Registers an operator. Attributes, inputs and outputs are lists that end with
@@ -80,12 +80,13 @@ __attribute__((constructor)) static void define_all(void) {
   define("FtbnnRotate", LIST("first: int"), LIST("x: float"), LIST("y: float"), same_shape);
   implement("FtbnnRotate", 0, create_rotate, compute_rotate);
   define("FtbnnNorm", LIST("epsilon: float"),
-         LIST("x: float", "shortcut: float", "gamma: float", "beta: float", "p: float", "n: float"),
+         LIST("x: float", "shortcut: float", "gamma: float", "beta: float", "p: float", "n: float", "t: float"),
          LIST("y: float", "mean: float", "variance: float"), norm_shapes);
   implement("FtbnnNorm", 0, create_norm, compute_norm);
   define("FtbnnNormGradient", LIST("epsilon: float"),
-         LIST("x: float", "upstream: float", "gamma: float", "beta: float", "p: float", "n: float", "mean: float",
-              "variance: float"),
-         LIST("dx: float", "dgamma: float", "dbeta: float", "dp: float", "dn: float"), norm_gradient_shapes);
+         LIST("x: float", "upstream: float", "gamma: float", "beta: float", "p: float", "n: float", "t: float",
+              "mean: float", "variance: float"),
+         LIST("dx: float", "dgamma: float", "dbeta: float", "dp: float", "dn: float", "dt: float"),
+         norm_gradient_shapes);
   implement("FtbnnNormGradient", 0, create_norm, compute_norm_gradient);
 }

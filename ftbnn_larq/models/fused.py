@@ -41,8 +41,7 @@ class Fused:
 
     def _run_end(self, layer, found: dict[int, tf.Tensor]):
         norm, slopes, shortcut = self.ends[layer.name]
-        *of_z, shift = slopes.behind_norm(tf.convert_to_tensor(norm.beta))
-        vectors = map(tf.convert_to_tensor, (norm.gamma, *of_z))
+        vectors = map(tf.convert_to_tensor, (norm.gamma, *slopes.behind_norm(tf.convert_to_tensor(norm.beta))))
         x = found[id(norm.input)]
         y, mean, variance = native.norm_slopes_add(x, found[id(shortcut)], *vectors, epsilon=norm.epsilon)
         # The moving average is of unbiased variances, as TensorFlow's fused batch norm takes them.
@@ -52,7 +51,7 @@ class Fused:
             (norm.moving_variance, variance * count / tf.maximum(count - 1, 1)),
         ):
             moving.assign_sub((moving - value) * (1 - norm.momentum))
-        return y if shift is None else tf.nn.bias_add(y, shift)
+        return y
 
 
 def _is_plain(network: tf.keras.Model) -> bool:

@@ -109,12 +109,12 @@ def binary_conv(x, kernel, *, stride: int, same: bool, arithmetic: str, emulated
     return y
 
 
-def norm_slopes_add(x, shortcut, gamma, beta, p, n, *, epsilon: float):
-    """shortcut + f(z): z is the batch norm of x in training; f(z) = p z where z > 0, else n z.
+def norm_slopes_add(x, shortcut, gamma, beta, p, n, t, *, epsilon: float):
+    """shortcut + f(z) + t: z is the batch norm of x in training; f(z) = p z where z > 0, else n z.
 
     Arguments:
         x, shortcut: float32, of one shape, channels last.
-        gamma, beta, p, n: (channels,).
+        gamma, beta, p, n, t: (channels,).
         epsilon: of the batch norm.
 
     Returns:
@@ -122,20 +122,20 @@ def norm_slopes_add(x, shortcut, gamma, beta, p, n, *, epsilon: float):
     """
 
     @tf.custom_gradient
-    def end(x, shortcut, gamma, beta, p, n):
-        y, mean, variance = _operators().ftbnn_norm(
-            x=x, shortcut=shortcut, gamma=gamma, beta=beta, p=p, n=n, epsilon=epsilon
-        )
+    def end(x, shortcut, gamma, beta, p, n, t):
+        of_channels = {"gamma": gamma, "beta": beta, "p": p, "n": n, "t": t}
+        y, mean, variance = _operators().ftbnn_norm(x=x, shortcut=shortcut, epsilon=epsilon, **of_channels)
 
         def gradient(upstream, *_):
+            of_batch = {"mean": mean, "variance": variance}
             dx, *others = _operators().ftbnn_norm_gradient(
-                x=x, upstream=upstream, gamma=gamma, beta=beta, p=p, n=n, mean=mean, variance=variance, epsilon=epsilon
+                x=x, upstream=upstream, epsilon=epsilon, **of_channels, **of_batch
             )
             return dx, upstream, *others
 
         return (y, mean, variance), gradient
 
-    return end(x, shortcut, gamma, beta, p, n)
+    return end(x, shortcut, gamma, beta, p, n, t)
 
 
 def rotate(x, first: int):

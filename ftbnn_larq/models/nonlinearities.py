@@ -121,9 +121,9 @@ class FPReLU(_TwoSlopes):
     def behind_norm(self, beta):
         """(b, p, n, t): this layer behind a batch norm with bias `beta` is f(z) + t behind one with bias b.
 
-        f(z) = p z where z > 0, else n z. t is None for zero.
+        f(z) = p z where z > 0, else n z.
         """
-        return beta, self.positive, self.negative, None
+        return beta, self.positive, self.negative, tf.zeros_like(beta)
 
 
 @tf.custom_gradient

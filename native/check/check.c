@@ -111,7 +111,7 @@ static bool is_near(double value, double wanted, double scale) { return fabs(val
 // One channel of the end of a unit.
 static bool is_channel_right(const Norm *n, int64_t channel) {
   const double rows = (double)n->rows, gamma = n->gamma[channel];
-  double mean = 0, variance = 0, dbeta = 0, dgamma = 0, dp = 0, dn = 0, sizes = 0;
+  double mean = 0, variance = 0, dbeta = 0, dgamma = 0, dp = 0, dn = 0, dt = 0, sizes = 0, upstreams = 0;
   for (int64_t i = channel; i < n->rows * n->channels; i += n->channels) mean += n->x[i];
   mean /= rows;
   for (int64_t i = channel; i < n->rows * n->channels; i += n->channels) variance += pow(n->x[i] - mean, 2) / rows;
@@ -124,7 +124,8 @@ static bool is_channel_right(const Norm *n, int64_t channel) {
       if (pass == 0) {
         dbeta += behind, dgamma += behind * h, sizes += fabs(behind) * (1 + fabs(h) + fabs(z));
         *(z > 0 ? &dp : &dn) += n->upstream[i] * z;
-        right = right && is_near(n->y[i], n->shortcut[i] + slope * z, fabs(slope * z));
+        dt += n->upstream[i], upstreams += fabs(n->upstream[i]);
+        right = right && is_near(n->y[i], n->shortcut[i] + n->t[channel] + slope * z, fabs(slope * z));
       } else {
         const double wanted = gamma * inverse * (behind - (dbeta + h * dgamma) / rows);
         right = right && is_near(n->dx[i], wanted, fabs(gamma) * inverse * sizes);
@@ -132,15 +133,16 @@ static bool is_channel_right(const Norm *n, int64_t channel) {
     }
   }
   return right && is_near(n->dbeta[channel], dbeta, sizes) && is_near(n->dgamma[channel], dgamma, sizes) &&
-         is_near(n->dp[channel], dp, sizes) && is_near(n->dn[channel], dn, sizes + fabs(dn));
+         is_near(n->dp[channel], dp, sizes) && is_near(n->dn[channel], dn, sizes + fabs(dn)) &&
+         is_near(n->dt[channel], dt, upstreams);
 }
 
 static bool is_end_right(Threads *threads) {
   const int rows = any(1, 400), channels = any(1, 90);
   const size_t count = (size_t)rows * channels;
-  float *of_rows[5], *of_channels[10];
+  float *of_rows[5], *of_channels[12];
   for (int i = 0; i < 5; ++i) of_rows[i] = numbers(count, -4, 4, false);
-  for (int i = 0; i < 10; ++i) of_channels[i] = numbers((size_t)channels, -3, 3, false);
+  for (int i = 0; i < 12; ++i) of_channels[i] = numbers((size_t)channels, -3, 3, false);
   const Norm norm = {
       .rows = rows,
       .channels = channels,
@@ -160,12 +162,14 @@ static bool is_end_right(Threads *threads) {
       .dbeta = of_channels[7],
       .dp = of_channels[8],
       .dn = of_channels[9],
+      .t = of_channels[10],
+      .dt = of_channels[11],
   };
   bool right = normalize(&norm, threads) && normalize_gradient(&norm, threads);
   for (int channel = 0; channel < channels; ++channel) right = right && is_channel_right(&norm, channel);
   if (!right) printf("the end of a unit of %d rows of %d channels: another result\n", rows, channels);
   for (int i = 0; i < 5; ++i) free(of_rows[i]);
-  for (int i = 0; i < 10; ++i) free(of_channels[i]);
+  for (int i = 0; i < 12; ++i) free(of_channels[i]);
   return right;
 }
 

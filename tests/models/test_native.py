@@ -101,12 +101,12 @@ def test_weights_that_are_not_all_1_or_minus_1_are_taken_as_they_are(quantizer):
 def test_the_end_of_a_unit(shape):
     """As one operator, beside the same in float64; a mean far from zero takes no digits."""
     x, shortcut = tf.random.stateless_normal(shape, (1, 2), 3, 2), tf.random.stateless_normal(shape, (3, 4))
-    weights = [tf.random.stateless_uniform(shape[-1:], (number, 1), -0.5, 1.5) for number in range(4)]
+    weights = [tf.random.stateless_uniform(shape[-1:], (number, 1), -0.5, 1.5) for number in range(5)]
 
-    def plain(x, shortcut, gamma, beta, p, n):
+    def plain(x, shortcut, gamma, beta, p, n, t):
         mean, variance = tf.nn.moments(x, range(len(shape) - 1))
         z = gamma * (x - mean) / tf.sqrt(variance + 1e-5) + beta
-        return shortcut + p * tf.nn.relu(z) - n * tf.nn.relu(-z), mean, variance
+        return shortcut + p * tf.nn.relu(z) - n * tf.nn.relu(-z) + t, mean, variance
 
     found = []
     for call, dtype in (plain, tf.float64), (functools.partial(native.norm_slopes_add, epsilon=1e-5), tf.float32):
@@ -124,7 +124,7 @@ def test_the_end_of_a_unit_without_pictures():
     x, vector = tf.zeros((0, 3, 3, 8)), tf.ones(8)
     with tf.GradientTape() as tape:
         tape.watch([x, vector])
-        y, *_ = native.norm_slopes_add(x, x, vector, vector, vector, vector, epsilon=1e-5)
+        y, *_ = native.norm_slopes_add(x, x, *[vector] * 5, epsilon=1e-5)
     dx, dvector = tape.gradient(y, [x, vector])
     assert y.shape == dx.shape == x.shape and not np.any(dvector)
 
@@ -185,12 +185,12 @@ def vectors(channels, *names):
         lambda ops, x: ops.ftbnn_binary_conv(x=x, kernel=tf.ones((3, 3, 4, 8)), stride=0, same=True),
         lambda ops, x: ops.ftbnn_binary_conv(x=x[0], kernel=tf.ones((3, 3, 4, 8)), stride=1, same=True),
         lambda ops, x: ops.ftbnn_sign_gradient(x=x, upstream=x[:1]),
-        lambda ops, x: ops.ftbnn_norm(x=x, shortcut=x, **vectors(3, "gamma", "beta", "p", "n")),
-        lambda ops, x: ops.ftbnn_norm(x=x, shortcut=x[:1], **vectors(4, "gamma", "beta", "p", "n")),
+        lambda ops, x: ops.ftbnn_norm(x=x, shortcut=x, **vectors(3, "gamma", "beta", "p", "n", "t")),
+        lambda ops, x: ops.ftbnn_norm(x=x, shortcut=x[:1], **vectors(4, "gamma", "beta", "p", "n", "t")),
         lambda ops, x: ops.ftbnn_norm_gradient(
-            x=x, upstream=x[:1], **vectors(4, "gamma", "beta", "p", "n", "mean", "variance")
+            x=x, upstream=x[:1], **vectors(4, "gamma", "beta", "p", "n", "t", "mean", "variance")
         ),
-        lambda ops, x: ops.ftbnn_norm(x=1.0, shortcut=1.0, **vectors(1, "gamma", "beta", "p", "n")),
+        lambda ops, x: ops.ftbnn_norm(x=1.0, shortcut=1.0, **vectors(1, "gamma", "beta", "p", "n", "t")),
         lambda ops, x: ops.ftbnn_rotate(x=x, first=5),
     ],
 )
@@ -206,7 +206,7 @@ import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
 from ftbnn_larq.models import native
 x = tf.random.stateless_normal((64, 16, 16, 48), (1, 2))
-vectors = dict(zip(("gamma", "beta", "p", "n"), tf.random.stateless_normal((4, 48), (3, 4))))
+vectors = dict(zip(("gamma", "beta", "p", "n", "t"), tf.random.stateless_normal((5, 48), (3, 4))))
 ops = native._operators()
 kernel = tf.sign(tf.random.stateless_normal((3, 3, 48, 48), (5, 6)))
 made = [ops.ftbnn_binary_conv(x=x, kernel=kernel, stride=1, same=True)]

@@ -30,12 +30,12 @@ def fit(picture, config: DataConfig):
     fits = tf.reduce_all(tf.equal(tf.shape(picture)[:2], (height, width)))
     # Small pictures are often of the network's size, and resizing them would take longer than decoding.
     return tf.ensure_shape(
-        tf.cond(fits, lambda: picture, lambda: _covering(picture, height, width)), (height, width, channels)
+        tf.cond(fits, lambda: _as_pixels(picture), lambda: _covering(picture, height, width)), (height, width, channels)
     )
 
 
 def _covering(picture, height: int, width: int):
-    """A uint8 picture (h, w, c) scaled to cover this size, and the center of that."""
+    """A picture (h, w, c) scaled to cover this size, and the center of that: uint8."""
     size = tf.cast(tf.shape(picture)[:2], tf.float32)
     scale = tf.reduce_max(tf.constant([height, width], tf.float32) / size)
     resized = tf.cast(tf.math.ceil(size * scale - 1e-3), tf.int32)

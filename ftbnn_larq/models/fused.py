@@ -7,7 +7,6 @@ import inspect
 import tensorflow as tf
 
 from ftbnn_larq.models import native
-from ftbnn_larq.models.nonlinearities import FPReLU, RPReLU
 
 
 class Fused:
@@ -41,7 +40,7 @@ class Fused:
 
     def _run_end(self, layer, found: dict[int, tf.Tensor]):
         norm, slopes, shortcut = self.ends[layer.name]
-        vectors = map(tf.convert_to_tensor, (norm.gamma, *slopes.behind_norm(tf.convert_to_tensor(norm.beta))))
+        vectors = map(tf.convert_to_tensor, (norm.gamma, *slopes.behind_norm(norm.beta)))
         x = found[id(norm.input)]
         y, mean, variance = native.norm_slopes_add(x, found[id(shortcut)], *vectors, epsilon=norm.epsilon)
         # The moving average is of unbiased variances, as TensorFlow's fused batch norm takes them.
@@ -74,7 +73,7 @@ def _end(layer):
     for tensor, shortcut in layer.input, layer.input[::-1]:
         slopes = tensor.node.layer
         if (
-            isinstance(slopes, (FPReLU, RPReLU))
+            hasattr(slopes, "behind_norm")
             and slopes.native
             and slopes.sharing == "channel"
             and len(slopes.outbound_nodes) == 1

@@ -6,11 +6,16 @@ No Python runs when a picture is read: `tf.data` calls these functions once, to 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from ftbnn_larq.data.formats import Split
+
+# Most memory for decoded pictures of a data set.
+MEMORY = 1 << 30
 # At which a JPEG is decoded: one over these.
 _RATIOS = (1, 2, 4, 8)
 # Pillow decodes a JPEG this way, too, so both give the same pixels.
@@ -51,6 +56,27 @@ def whole(picture):
 
     decoded = tf.cond(tf.io.is_jpeg(picture.contents), jpeg, lambda: _decoded(picture.contents))
     return _upright(decoded, picture.orientation)
+
+
+def in_memory(splits: Sequence[Split], shape: tuple[int, int, int]) -> list[Split]:
+    """The splits, decoded when they are first read and held in memory, if all together take no more than 1 GiB.
+
+    Arguments:
+        splits: all of a data set: rows of one are rows of the others.
+        shape: (h, w, c) of each picture.
+    """
+    if sum(split.examples for split in splits) * math.prod(shape) > MEMORY:
+        return list(splits)
+
+    def held(split: Split) -> Split:
+        def read(*row):
+            picture, label = split.read(*row)
+            return tf.ensure_shape(whole(picture), shape), label
+
+        rows = split.rows.map(read, num_parallel_calls=tf.data.AUTOTUNE).cache()
+        return Split(split.examples, rows, shuffle_buffer=split.examples, names=split.names)
+
+    return [held(split) for split in splits]
 
 
 def part(picture, choose: Callable, size: tuple[int, int]):

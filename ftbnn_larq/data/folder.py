@@ -17,6 +17,8 @@ from ftbnn_runtime.formats import SUFFIXES
 Classes = dict[str, list[str]]
 # Paths held in memory for shuffling: all that a folder has.
 PATHS = 1 << 40
+# Largest side of small pictures: they are shifted where others are cropped, and held in memory.
+SMALL = 96
 
 
 def _root(name: str) -> Path:
@@ -40,6 +42,7 @@ def check(name: str, data_dir: str | None) -> None:
 
 
 def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None, download: bool) -> Data:
+    from ftbnn_larq.data.decoding import in_memory
     from ftbnn_larq.data.index import records
 
     folder, layout = _read(name)
@@ -67,9 +70,13 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
                 raise listing.no_pictures(layout.splits[split][label][0].path, label)
     train, validation, test = _cut_where_missing(splits)
     parts = {"training": train, "validation": validation, "test": test}
-    config = _config(name, tuple(sorted(train)), input_size, (known[file.path] for file in candidates))
+    sizes = {(known[file.path].height, known[file.path].width) for file in candidates if not known[file.path].problem}
+    size = sizes.pop() if len(sizes) == 1 else None
+    config = _config(name, tuple(sorted(train)), input_size, size)
     notes = [*layout.notes, *_left_out(folder, candidates, others), *_shared(parts, known)]
     made = [_split(part, config.labels, known, folder.path) for part in parts.values()]
+    if size and max(size) <= SMALL:
+        made = in_memory(made, (*size, 3))
     return Data(config, *made, tuple(notes), _fingerprint(parts, known), own_test="test" in splits)
 
 
@@ -101,13 +108,10 @@ def _cut(classes: Classes, step: int, least: int) -> tuple[Classes, Classes]:
     return kept, aside
 
 
-def _config(name: str, labels: tuple[str, ...], input_size, known) -> DataConfig:
-    sizes = {(record.width, record.height) for record in known if not record.problem}
-    width, height = sizes.pop() if len(sizes) == 1 else (224, 224)
-    if max(width, height) > 224:
-        width = height = 224
-    shape = (*(input_size or (height, width)), 3)
-    crop = "pad" if max(shape[:2]) <= 96 else "resized"
+def _config(name: str, labels: tuple[str, ...], input_size, size: tuple[int, int] | None) -> DataConfig:
+    """The configuration for pictures of this size (h, w); None where they differ."""
+    shape = (*(input_size or (size if size and max(size) <= 224 else (224, 224))), 3)
+    crop = "pad" if max(shape[:2]) <= SMALL else "resized"
     return DataConfig(f"folder:{_root(name).resolve()}", shape, labels, crop=crop)
 
 

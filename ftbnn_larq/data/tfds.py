@@ -23,8 +23,6 @@ TEST_SPLITS = {
 WAITING = 10_000
 # Data sets that are not mirrored: a mirrored character or number is not the same one.
 NOT_MIRRORED = ("mnist", "svhn", "binary_alpha_digits", "cmaterdb", "smallnorb", "omniglot", "quickdraw")
-# Most memory for a cache of decoded pictures.
-CACHE_BYTES = 1 << 30
 
 
 def _known_names() -> set[str]:
@@ -117,7 +115,7 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
     import tensorflow as tf
     import tensorflow_datasets
 
-    from ftbnn_larq.data.decoding import Encoded
+    from ftbnn_larq.data.decoding import Encoded, in_memory
 
     plain = not fixed and channels == 3 and info.features["image"].np_dtype == np.uint8
 
@@ -139,8 +137,6 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
             # TFDS's own decoding knows more kinds, and no crop while decoding.
             return Encoded(encoded) if plain else info.features["image"].decode_example(encoded), label
 
-        if fixed and examples * height * width * channels <= CACHE_BYTES:
-            return Split(examples, rows.map(read, num_parallel_calls=tf.data.AUTOTUNE).cache())
         return Split(examples, rows, read, shuffle_buffer=WAITING)
 
     small = fixed and max(height, width) <= 96
@@ -152,6 +148,9 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
         flip=not any(part in bare for part in NOT_MIRRORED),
         data_dir=str(Path(data_dir).resolve()) if data_dir else None,
     )
-    train, validation, test = _split_names(bare, info.splits)
+    names = _split_names(bare, info.splits)
+    splits = [split(each) for each in names]
+    if fixed:
+        splits = in_memory(splits, (height, width, channels))
     # One that is cut off the training split is written train[...].
-    return Data(config, split(train), split(validation), split(test), own_test=not test.startswith("train"))
+    return Data(config, *splits, own_test=not names[-1].startswith("train"))

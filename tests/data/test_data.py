@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ftbnn_larq import data
-from ftbnn_larq.data import augmentation, pipeline
+from ftbnn_larq.data import augmentation, decoding, pipeline
 from ftbnn_larq.data.pictures import check_picture, read_picture
 from ftbnn_larq.errors import DataError
 from ftbnn_larq.inference.evaluation import evaluate
@@ -264,7 +264,7 @@ def tfds_folder(tmp_path_factory):
 
     def examples(count):
         return [
-            {"id": f"picture_{index}", "image": generator.integers(0, 256, (32, 32, 3), np.uint8), "label": index % 3}
+            {"id": f"picture_{index}", "image": generator.integers(0, 256, (32, 32, 3), np.uint8), "label": index % 10}
             for index in range(count)
         ]
 
@@ -281,7 +281,15 @@ def test_tfds_data_sets_load_by_name_and_folder(tfds_folder):
     assert (loaded.train.examples, loaded.validation.examples, loaded.test.examples) == (40, 5, 15)
     pictures, labels = next(pipeline.batches(loaded.test, loaded.config, 15).as_numpy_iterator())
     assert pictures.shape == (15, 32, 32, 3)
-    assert set(labels) <= {0, 1, 2}
+    assert set(labels) == set(range(10))
+
+
+@pytest.mark.parametrize("held", [0, 20, 60])
+def test_folds_do_not_ask_which_splits_fit_into_memory(tfds_folder, monkeypatch, held):
+    monkeypatch.setattr(decoding, "MEMORY", held * 32 * 32 * 3)
+    loaded = data.load("cifar10", data_dir=str(tfds_folder), fold=(1, 3))
+    counts = [len(list(pipeline.pictures(each, loaded.config))) for each in (loaded.train, loaded.validation)]
+    assert loaded.test.examples == 15 and sum(counts) == 30
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from ftbnn_larq import data
 from ftbnn_larq.data import index, pipeline
 from ftbnn_larq.data.pictures import read_picture
 from ftbnn_larq.errors import ConfigError, DataError
+from ftbnn_larq.recipe import Recipe
 from tests.conftest import run_without_tensorflow
 
 
@@ -220,6 +221,33 @@ def test_pictures_are_checked_once(tmp_path, monkeypatch):
     for content in ("{", '{"format": 1, "root": 3, "files": [1]}', "null", "[" * 100):
         (tmp_path / "index.json").write_text(content)
         assert sum(sizes(load(tmp_path))) == 9
+
+
+@pytest.mark.parametrize("others", ["png", "jpg"])
+def test_small_pictures_are_read_once(tmp_path, others):
+    """What comes in the second epoch is the same as if the files were still there."""
+    pictures(tmp_path, "cat", "dog", count=9, size=(12, 16))
+    for path in sorted((tmp_path / "dog").glob("*.png")):
+        Image.open(path).save(path.with_suffix(f".{others}"))
+        if others != "png":
+            path.unlink()
+    how = Recipe(epochs=2, batch_size=4)
+
+    def epochs():
+        split, config = load(tmp_path).train, load(tmp_path).config
+        return pipeline.training_batches(split, config, how, seed=1).as_numpy_iterator(), split.examples // 4
+
+    every, steps = epochs()
+    expected = list(every)
+    again, _ = epochs()
+    found = [next(again) for _ in range(steps)]
+    for path in (tmp_path / "cat", tmp_path / "dog"):
+        shutil.rmtree(path)
+    found += again
+    assert len(found) == len(expected) == 2 * steps
+    for batch, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(batch[0], other[0])
+        np.testing.assert_array_equal(batch[1], other[1])
 
 
 def test_what_tensorflow_cannot_read_is_copied_once(tmp_path, monkeypatch):

@@ -4,14 +4,13 @@
 #include <stdlib.h>
 
 #include "bconv.h"
+#include "copies.h"
 #include "zeros.h"
 
 typedef struct {
   const Convolution *shape;
   const Kernels *kernels;
   BConv *convs;             // one a group
-  int words, pitch;         // of a group's and of a pixel's signs
-  int frame_h, frame_w;     // of a picture with what is outside of it
   _Atomic bool has_failed;  // for want of memory
 } Work;
 
@@ -24,46 +23,68 @@ static uint32_t *packed(const Convolution *shape, int group, int words) {
     for (int channel = 0; channel < channels; ++channel) {
       const float *from = shape->kernel + ((size_t)tap * channels + channel) * shape->filters + group * filters;
       uint32_t *word = to + ((size_t)tap * words + channel / WORD) * BLOCK;
-      for (int filter = 0; filter < filters; ++filter)
-        word[(size_t)(filter / BLOCK) * steps * BLOCK + filter % BLOCK] |= (uint32_t)(from[filter] < 0)
-                                                                           << channel % WORD;
+      for (int first = 0; first < filters; first += BLOCK, word += (size_t)steps * BLOCK) {
+        const int count = min_int(BLOCK, filters - first);
+        for (int i = 0; i < count; ++i) word[i] |= (uint32_t)(from[first + i] < 0) << channel % WORD;
+      }
     }
   }
   return to;
 }
 
-void pack_frame(const Convolution *shape, const Kernels *kernels, const float *picture, int frame_w, uint32_t *frame) {
+// Writes the signs of a picture, group by group.
+static void pack_frame(const Work *work, const float *picture, uint32_t *frame) {
+  const Convolution *shape = work->shape;
   const int channels = shape->channels / shape->groups, words = words_of(channels), pitch = words * shape->groups;
+  memset(frame, 0, (size_t)frame_words(shape) * sizeof *frame);
   for (int row = 0; row < shape->h; ++row) {
-    uint32_t *signs = frame + ((size_t)(row + shape->top) * frame_w + shape->left) * pitch;
-    for (int group = 0; group < shape->groups; ++group)
-      kernels->pack(picture + (size_t)row * shape->w * shape->channels + group * channels, shape->channels, channels,
-                    shape->w, signs + group * words, pitch);
+    uint32_t *signs = frame + ((size_t)(row + shape->top) * shape->frame_w + shape->left) * pitch;
+    for (int group = 0; group < shape->groups; ++group) {
+      const int from = (group + shape->turn) % shape->groups * channels;
+      work->kernels->pack(picture + (size_t)row * shape->w * shape->channels + from, shape->channels, channels,
+                          shape->w, signs + group * words, pitch);
+    }
   }
 }
+
+typedef struct {
+  const float *restrict sums;
+  int16_t *restrict result;
+} Narrowed;
+
+INLINE void pass_narrow_of(void *context, int first, int last) {
+  const Narrowed *pass = context;
+  for (int i = first; i < last; ++i) pass->result[i] = (int16_t)pass->sums[i];
+}
+PASS(static, pass_narrow)
 
 static void some_pictures(void *context, int first, int last) {
   Work *work = context;
   const Convolution *shape = work->shape;
-  uint32_t *frame = zeros((size_t)work->frame_h * work->frame_w * work->pitch * sizeof *frame);
-  if (!frame) {
+  const int values = shape->out_h * shape->out_w * shape->filters;
+  // A picture's sums stay in the processor's cache until they are narrowed.
+  float *scratch = zeros((size_t)(shape->is_int16 ? values : 0) * sizeof *scratch);
+  if (!scratch) {
     work->has_failed = true;
-    return;
+    last = first;
   }
   for (int picture = first; picture < last; ++picture) {
     const float *input = shape->input + (size_t)picture * shape->h * shape->w * shape->channels;
-    pack_frame(shape, work->kernels, input, work->frame_w, frame);
+    float *sums = shape->is_int16 ? scratch : (float *)shape->output + (size_t)picture * values;
+    uint32_t *frame = shape->frames + picture * frame_words(shape);
+    pack_frame(work, input, frame);
     for (int group = 0; group < shape->groups; ++group) {
       const BConv *conv = &work->convs[group];
       const BConvIO io = {
-          .input = frame + group * work->words,
-          .output = shape->output + (size_t)picture * conv->pixels * shape->filters + group * conv->filters,
+          .input = frame + group * words_of(shape->channels / shape->groups),
+          .output = sums + group * conv->filters,
           .output_pitch = shape->filters,
       };
       work->kernels->bconv(conv, &io, 0, conv->pixels);
     }
+    if (shape->is_int16) pass_narrow(&(Narrowed){sums, (int16_t *)shape->output + (size_t)picture * values}, 0, values);
   }
-  free(frame);
+  free(scratch);
 }
 
 bool convolve(const Convolution *shape, Threads *threads) {
@@ -75,10 +96,6 @@ bool convolve(const Convolution *shape, Threads *threads) {
       .shape = shape,
       .kernels = kernels_choose(NULL),
       .convs = calloc((size_t)shape->groups, sizeof *work.convs),
-      .words = words,
-      .pitch = pitch,
-      .frame_h = max_int(shape->top + shape->h, (shape->out_h - 1) * shape->stride + shape->kernel_h),
-      .frame_w = max_int(shape->left + shape->w, (shape->out_w - 1) * shape->stride + shape->kernel_w),
   };
   int32_t *run_offset = zeros((size_t)runs * sizeof *run_offset), *place = zeros((size_t)pixels * sizeof *place);
   float *minus = zeros((size_t)round_up(filters, BLOCK) * sizeof *minus);
@@ -102,7 +119,7 @@ bool convolve(const Convolution *shape, Threads *threads) {
     is_made = work.convs[group].weights;
   }
   if (is_made) {
-    const int row = work.frame_w * pitch;
+    const int row = shape->frame_w * pitch;
     for (int run = 0; run < runs; ++run)
       run_offset[run] = joined ? run * row : run / shape->kernel_w * row + run % shape->kernel_w * pitch;
     for (int i = 0; i < pixels; ++i)

@@ -13,10 +13,10 @@
   __attribute__((target(features))) static void pass##_##kind(void *argument, int first, int last) { \
     pass##_of(argument, first, last);                                                                \
   }
-#define PASS(pass)                                         \
+#define PASS(linkage, pass)                                \
   COPY(pass, avx512, "avx512f,avx512bw,avx512dq,avx512vl") \
   COPY(pass, avx2, "avx2,fma")                             \
-  void pass(void *argument, int first, int last) {         \
+  linkage void pass(void *argument, int first, int last) { \
     const char *kind = kernels_choose(NULL)->name;         \
     if (strcmp(kind, "avx512") == 0)                       \
       pass##_avx512(argument, first, last);                \
@@ -26,11 +26,27 @@
       pass##_of(argument, first, last);                    \
   }
 #else
-#define PASS(pass) \
-  void pass(void *argument, int first, int last) { pass##_of(argument, first, last); }
+#define PASS(linkage, pass) \
+  linkage void pass(void *argument, int first, int last) { pass##_of(argument, first, last); }
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// bfloat16 is the upper half of a float.
+INLINE float widened(uint16_t half) {
+  const uint32_t bits = (uint32_t)half << 16;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// To the nearest, and to an even one between two; what is no number stays none.
+INLINE uint16_t halved(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  return value == value ? (uint16_t)rounded : 0x7fc0;
+}
 
 #endif

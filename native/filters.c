@@ -50,13 +50,12 @@ enum { PIXELS_OF_CHUNK = 1024, PIXELS_OF_BAND = 256 };
 
 typedef struct {
   const FilterGradient *gradient;
-  const Kernels *kernels;
   int filters, words, halves, blocks;  // of a group; a half has LANES channels, a block FILTERS filters
   int steps;                           // of a row: pixels, or pairs of them where two are multiplied at once
-  int frame_w;                         // of a picture with what is outside of it
   ptrdiff_t pixel, frame;              // words of a pixel's signs, and of a frame
   int first, pictures, rows;           // of a chunk
-  uint32_t *signs, *upstream;          // of the chunk: frames; [group][block][row][step][FILTERS]
+  const uint32_t *signs;               // of the chunk: frames
+  uint32_t *upstream;                  // of the chunk: [group][block][row][step][FILTERS]
   float *sums;                         // [group][half][block][tap][FILTERS][LANES]
   float *whole;                        // [group][block][FILTERS]: sums without signs; of floats alone
 } Work;
@@ -87,8 +86,6 @@ AVX512 static void pack_pictures(void *context, int first, int last) {
   const int pixels = work->gradient->is_bfloat16 ? 2 : 1;
   for (int i = first; i < last; ++i) {
     const size_t picture = (size_t)work->first + i;
-    pack_frame(shape, work->kernels, shape->input + picture * shape->h * shape->w * shape->channels, work->frame_w,
-               work->signs + i * work->frame);
     for (int y = 0; y < shape->out_h; ++y) {
       const size_t pixel = (picture * shape->out_h + y) * shape->out_w;
       for (int at = 0; at < shape->groups * work->blocks; ++at) {
@@ -132,7 +129,7 @@ AVX512 static inline __attribute__((always_inline)) void tile(const Work *work, 
                                                               const uint32_t *g, int first, int last, bool of_pairs,
                                                               float *sums) {
   const Convolution *shape = &work->gradient->shape;
-  const ptrdiff_t step = 2 * shape->stride * work->pixel, row = step * work->frame_w;
+  const ptrdiff_t step = 2 * shape->stride * work->pixel, row = step * shape->frame_w;
   const int out_h = shape->out_h, steps = work->steps;
   __m512 sum[FILTERS];
 #pragma GCC unroll 16
@@ -180,7 +177,7 @@ AVX512 static void add_parts(void *context, int first, int last) {
       if (work->whole && half == 0)
         add_whole(g, (ptrdiff_t)(end - row) * work->steps, work->whole + (group * work->blocks + block) * FILTERS);
       for (int tap = 0; tap < taps; ++tap) {
-        const ptrdiff_t place = (ptrdiff_t)(tap / shape->kernel_w) * work->frame_w + tap % shape->kernel_w;
+        const ptrdiff_t place = (ptrdiff_t)(tap / shape->kernel_w) * shape->frame_w + tap % shape->kernel_w;
         const uint16_t *signs = (const uint16_t *)(work->signs + place * work->pixel + group * work->words) + half;
         float *sums = work->sums + ((ptrdiff_t)part * taps + tap) * FILTERS * LANES;
         if (work->gradient->is_bfloat16)
@@ -208,37 +205,31 @@ bool filter_gradient(const FilterGradient *gradient, Threads *threads) {
   const int taps = shape->kernel_h * shape->kernel_w, channels = shape->channels / shape->groups;
   Work work = {
       .gradient = gradient,
-      .kernels = kernels_choose(NULL),
       .filters = shape->filters / shape->groups,
       .words = words_of(channels),
       .halves = halves_of(shape),
       .blocks = blocks_of(shape),
       .steps = gradient->is_bfloat16 ? (shape->out_w + 1) / 2 : shape->out_w,
   };
-  // Where a row has an odd pixel, its pair lies outside, too.
-  const int columns = round_up(shape->out_w, 2);
-  const int frame_h = max_int(shape->top + shape->h, (shape->out_h - 1) * shape->stride + shape->kernel_h);
-  work.frame_w = max_int(shape->left + shape->w, (columns - 1) * shape->stride + shape->kernel_w);
-  work.pixel = (ptrdiff_t)shape->groups * work.words;
-  work.frame = (ptrdiff_t)frame_h * work.frame_w * work.pixel;
+  work.pixel = pixel_words(shape), work.frame = frame_words(shape);
   // Maps without a pixel bring nothing.
   const int pixels = shape->out_h * shape->out_w, pictures = pixels ? shape->pictures : 0;
   const int chunk = min_int(pictures, max_int(1, PIXELS_OF_CHUNK / max_int(1, pixels)));
   const size_t blocks = (size_t)shape->groups * work.blocks, parts = blocks * work.halves;
-  work.signs = calloc((size_t)chunk * work.frame, sizeof *work.signs);
   work.upstream = calloc(blocks * chunk * shape->out_h * work.steps * FILTERS, sizeof *work.upstream);
   work.sums = calloc(parts * taps * FILTERS * LANES, sizeof *work.sums);
   if (!gradient->is_bfloat16) work.whole = calloc(blocks * FILTERS, sizeof *work.whole);
-  const bool is_made = work.signs && work.upstream && work.sums && (gradient->is_bfloat16 || work.whole);
+  const bool is_made = work.upstream && work.sums && (gradient->is_bfloat16 || work.whole);
   for (; is_made && work.first < pictures; work.first += work.pictures) {
     work.pictures = min_int(chunk, pictures - work.first);
     work.rows = work.pictures * shape->out_h;
+    work.signs = shape->frames + work.first * work.frame;
     threads_run(threads, work.pictures, 1, pack_pictures, &work);
     threads_run(threads, (int)parts, 1, add_parts, &work);
   }
   if (is_made && work.whole) sign_sums(&work, taps);
   if (is_made) write_filter_gradient(gradient, work.sums, LANES, 1);
-  free(work.signs), free(work.upstream), free(work.sums), free(work.whole);
+  free(work.upstream), free(work.sums), free(work.whole);
   return is_made;
 }
 

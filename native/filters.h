@@ -6,7 +6,7 @@
 #include "conv.h"
 
 typedef struct {
-  Convolution shape;     // its input
+  Convolution shape;     // its frames
   const void *upstream;  // [picture][out_h][out_w][filters], floats or bfloat16
   bool is_bfloat16;
   float *result;  // [kernel_h][kernel_w][channels / groups][filters]

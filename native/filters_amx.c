@@ -26,20 +26,19 @@ enum { TILE = FILTERS * POSITIONS, BYTES_OF_ROW = 64, POSITIONS_OF_CHUNK = 1024,
 // Of Linux: arch_prctl asks that the process may use a part of the processor's state.
 enum { ASK_FOR_STATE = 0x1023, STATE_OF_TILES = 18 };
 
-// A frame holds a picture with what is outside of it. Where a window moves by `stride`, a frame's pixels are put into
+// Where a window moves by `stride`, a frame's pixels are put into
 // stride x stride maps, in each of which it moves by one. Then the signs at one tap of all windows are those of one
 // map, beginning a shift later. The pictures' rows follow each other; where no window is, gradients are zeros.
 //
 // Gradients are shifted, not signs: rows of a tile are read quickly only from where lines of the cache begin.
 typedef struct {
   const FilterGradient *gradient;
-  const Kernels *kernels;
   int filters, words, halves, blocks;  // of a group; a half has LANES channels, a block FILTERS filters
   int map_h, map_w, maps;
-  ptrdiff_t pixel, frame_w, frame;  // words of a pixel's signs; pixels; words
+  ptrdiff_t pixel, frame;           // words of a pixel's signs, and of a frame
   int first, pictures;              // of a chunk
   ptrdiff_t before, tiles, length;  // the largest shift; tiles of a map's positions; positions with shifts
-  uint32_t *frames;
+  const uint32_t *frames;           // of the chunk
   uint32_t *upstream;       // of a position, and of the next one in the upper half: [group][block][length][FILTERS]
   uint32_t *words_of_half;  // [group][half][length]
   uint16_t *signs;          // 1 or -1: [group][half][map][LANES][length]
@@ -57,16 +56,6 @@ bool has_amx(void) {
   static _Atomic int known;  // -1 for no, 0 where nobody asked
   if (!known) known = ask_for_amx() ? 1 : -1;
   return known > 0;
-}
-
-static void pack_frames(void *context, int first, int last) {
-  const Work *work = context;
-  const Convolution *shape = &work->gradient->shape;
-  for (int i = first; i < last; ++i) {
-    const size_t picture = (size_t)work->first + i;
-    pack_frame(shape, work->kernels, shape->input + picture * shape->h * shape->w * shape->channels, (int)work->frame_w,
-               work->frames + i * work->frame);
-  }
 }
 
 // The gradients of a row of windows; NULL where there is none.
@@ -117,7 +106,7 @@ static void pack_upstream(void *context, int first, int last) {
 static void collect(const Work *work, const uint32_t *frames, uint32_t *to) {
   const ptrdiff_t stride = work->gradient->shape.stride, step = work->pixel * stride;
   for (int row = 0; row < work->pictures * work->map_h; ++row) {
-    const uint32_t *from = frames + row * stride * work->frame_w * work->pixel;
+    const uint32_t *from = frames + row * stride * work->gradient->shape.frame_w * work->pixel;
     for (int x = 0; x < work->map_w; ++x) *to++ = from[x * step];
   }
 }
@@ -205,7 +194,7 @@ static void add_halves(void *context, int first, int last) {
     const int group = part / work->halves, half = part % work->halves;
     uint16_t *signs = work->signs + part * work->maps * LANES * work->length;
     for (int map = 0; map < work->maps; ++map) {
-      const ptrdiff_t corner = map / stride * work->frame_w + map % stride;
+      const ptrdiff_t corner = map / stride * shape->frame_w + map % stride;
       uint32_t *words = work->words_of_half + part * work->length;
       collect(work, work->frames + corner * work->pixel + group * work->words + half / 2, words);
       unpack(work, words, half % 2 * LANES, signs + map * LANES * work->length);
@@ -231,23 +220,19 @@ static void add_halves(void *context, int first, int last) {
 bool filter_gradient_by_amx(const FilterGradient *gradient, Threads *threads) {
   const Convolution *shape = &gradient->shape;
   const int stride = shape->stride, channels = shape->channels / shape->groups;
-  const int frame_h = max_int(shape->top + shape->h, (shape->out_h - 1) * stride + shape->kernel_h);
-  const int frame_w = max_int(shape->left + shape->w, (shape->out_w - 1) * stride + shape->kernel_w);
   Work work = {
       .gradient = gradient,
-      .kernels = kernels_choose(NULL),
       .filters = shape->filters / shape->groups,
       .words = words_of(channels),
       .halves = halves_of(shape),
       .blocks = blocks_of(shape),
-      .map_h = round_up(frame_h, stride) / stride,
-      .map_w = round_up(frame_w, stride) / stride,
+      .map_h = shape->frame_h / stride,
+      .map_w = shape->frame_w / stride,
       .maps = stride * stride,
-      .frame_w = round_up(frame_w, stride),
+      .pixel = pixel_words(shape),
+      .frame = frame_words(shape),
   };
   const ptrdiff_t of_map = (ptrdiff_t)work.map_h * work.map_w;
-  work.pixel = (ptrdiff_t)shape->groups * work.words;
-  work.frame = of_map * work.maps * work.pixel;
   // Maps without a pixel bring nothing.
   const int pictures = shape->out_h && shape->out_w ? shape->pictures : 0;
   const int chunk = min_int(pictures, max_int(1, POSITIONS_OF_CHUNK / max_int(1, (int)of_map)));
@@ -256,23 +241,22 @@ bool filter_gradient_by_amx(const FilterGradient *gradient, Threads *threads) {
   work.before = (ptrdiff_t)((shape->kernel_h - 1) / stride) * work.map_w + (shape->kernel_w - 1) / stride;
   // An odd number of lines of the cache: rows of a tile do not compete for the same place in it.
   work.length = (((work.before + chunk * of_map + work.map_w) / POSITIONS + 2) | 1) * POSITIONS;
-  work.frames = zeros((size_t)chunk * work.frame * sizeof *work.frames);
   work.upstream = zeros(blocks * work.length * FILTERS * sizeof *work.upstream);
   work.words_of_half = zeros(halves * work.length * sizeof *work.words_of_half);
   work.signs = zeros(halves * work.maps * LANES * work.length * sizeof *work.signs);
   work.sums = zeros(blocks * work.halves * taps * LANES * FILTERS * sizeof *work.sums);
-  const bool is_made = work.frames && work.upstream && work.words_of_half && work.signs && work.sums;
+  const bool is_made = work.upstream && work.words_of_half && work.signs && work.sums;
   for (; is_made && work.first < pictures; work.first += work.pictures) {
     work.pictures = min_int(chunk, pictures - work.first);
+    work.frames = shape->frames + work.first * work.frame;
     work.tiles = (work.pictures * of_map + POSITIONS - 1) / POSITIONS;
-    threads_run(threads, work.pictures, 1, pack_frames, &work);
     // The rows of all tiles, and the one before them.
     const int rows = (int)((work.tiles * POSITIONS + work.map_w - 1) / work.map_w);
     threads_run(threads, 1 + rows, 1, pack_upstream, &work);
     threads_run(threads, shape->groups * work.halves, 1, add_halves, &work);
   }
   if (is_made) write_filter_gradient(gradient, work.sums, 1, FILTERS);
-  free(work.frames), free(work.upstream), free(work.words_of_half), free(work.signs), free(work.sums);
+  free(work.upstream), free(work.words_of_half), free(work.signs), free(work.sums);
   return is_made;
 }
 

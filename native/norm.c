@@ -55,69 +55,85 @@ static void set(const Work *work, int coefficient, int64_t channel, double value
 
 // Runs a pass that sums, and adds up what its lots found: in the same order with any number of threads.
 static void sum(Work *work, int sums, void (*pass)(void *, int, int), Threads *threads) {
+  const int64_t channels = work->norm->channels;
   threads_run(threads, (int)work->lots, 1, pass, work);
   for (int64_t lot = 0; lot < work->lots; ++lot) {
     for (int i = 0; i < sums; ++i) {
       const float *found = sums_of(work, lot, i);
-      double *total = work->totals + i * work->norm->channels;
-      for (int64_t lane = 0; lane < work->lanes; ++lane) total[lane % work->norm->channels] += found[lane];
+      double *total = work->totals + i * channels;
+      for (const float *end = found + work->lanes; found < end; found += channels)
+        for (int64_t channel = 0; channel < channels; ++channel) total[channel] += found[channel];
     }
   }
 }
 
-// What is done with the values of a band, from `place` on. The last band may have fewer than others.
-typedef void Band(const Work *work, int64_t lot, int64_t place, int64_t values);
+// What is in memory: constants, once inlined.
+typedef struct {
+  bool x_is_int16, dx_is_bfloat16;
+} Types;
 
-INLINE void each_band(const Work *work, int first, int last, Band *band) {
+// What is done with the values of a band, from `place` on. The last band may have fewer than others.
+typedef void Band(const Work *work, Types types, int64_t lot, int64_t place, int64_t values);
+
+INLINE void each_band(const Work *work, Types types, int first, int last, Band *band) {
   for (int64_t lot = first; lot < last; ++lot) {
     const int64_t stop = least((lot + 1) * work->lot, work->count);
     for (int64_t place = lot * work->lot; place < stop; place += work->lanes)
-      band(work, lot, place, least(work->lanes, stop - place));
+      band(work, types, lot, place, least(work->lanes, stop - place));
   }
 }
 
-#define PASS_OF_BANDS(name)                                                                                    \
-  INLINE void pass_##name##_of(void *work, int first, int last) { each_band(work, first, last, name##_band); } \
-  PASS(pass_##name)
+#define PASS_OF_TYPES(name, types, ...)                                     \
+  INLINE void pass_##name##_##types##_of(void *work, int first, int last) { \
+    each_band(work, (Types){__VA_ARGS__}, first, last, name##_band);        \
+  }                                                                         \
+  PASS(static, pass_##name##_##types)
+#define PASS_OF_BANDS(name)                \
+  PASS_OF_TYPES(name, float, false, false) \
+  PASS_OF_TYPES(name, int16, true, false)
 
-INLINE void statistics_band(const Work *work, int64_t lot, int64_t place, int64_t values) {
-  const float *x = work->norm->x + place, *center = of_lanes(work, CENTER);
+INLINE float value_at(const void *x, int64_t place, Types types) {
+  return types.x_is_int16 ? (float)((const int16_t *)x)[place] : ((const float *)x)[place];
+}
+
+INLINE void statistics_band(const Work *work, Types types, int64_t lot, int64_t place, int64_t values) {
+  const float *center = of_lanes(work, CENTER);
   float *sum = sums_of(work, lot, OF_CENTERED), *squares = sums_of(work, lot, OF_SQUARES);
 #pragma omp simd
   for (int64_t i = 0; i < values; ++i) {
-    const float value = x[i] - center[i];
+    const float value = value_at(work->norm->x, place + i, types) - center[i];
     sum[i] += value;
     squares[i] += value * value;
   }
 }
 PASS_OF_BANDS(statistics)
 
-INLINE void forward_band(const Work *work, int64_t lot, int64_t place, int64_t values) {
+INLINE void forward_band(const Work *work, Types types, int64_t lot, int64_t place, int64_t values) {
   (void)lot;
   const float *center = of_lanes(work, CENTER), *scale = of_lanes(work, SCALE), *bias = of_lanes(work, BIAS);
   const float *p = of_lanes(work, POSITIVE), *n = of_lanes(work, NEGATIVE), *shift = of_lanes(work, SHIFT);
-  const float *x = work->norm->x + place, *shortcut = work->norm->shortcut + place;
+  const float *shortcut = work->norm->shortcut + place;
   float *y = work->norm->y + place;
 #pragma omp simd
   for (int64_t i = 0; i < values; ++i) {
-    const float centered = x[i] - center[i], z = centered * scale[i] + bias[i];
+    const float centered = value_at(work->norm->x, place + i, types) - center[i], z = centered * scale[i] + bias[i];
     const float positive = p[i], negative = n[i];
     y[i] = shortcut[i] + shift[i] + z * (z > 0 ? positive : negative);
   }
 }
 PASS_OF_BANDS(forward)
 
-INLINE void gradient_sums_band(const Work *work, int64_t lot, int64_t place, int64_t values) {
+INLINE void gradient_sums_band(const Work *work, Types types, int64_t lot, int64_t place, int64_t values) {
   const float *center = of_lanes(work, CENTER), *scale = of_lanes(work, SCALE), *bias = of_lanes(work, BIAS);
   const float *p = of_lanes(work, POSITIVE), *n = of_lanes(work, NEGATIVE);
   const float *inverse = of_lanes(work, INVERSE);
-  const float *x = work->norm->x + place, *upstream = work->norm->upstream + place;
+  const float *upstream = work->norm->upstream + place;
   float *of_beta = sums_of(work, lot, OF_BETA), *of_gamma = sums_of(work, lot, OF_GAMMA);
   float *of_p = sums_of(work, lot, OF_POSITIVE), *of_n = sums_of(work, lot, OF_NEGATIVE);
   float *of_shift = sums_of(work, lot, OF_SHIFT);
 #pragma omp simd
   for (int64_t i = 0; i < values; ++i) {
-    const float centered = x[i] - center[i], z = centered * scale[i] + bias[i];
+    const float centered = value_at(work->norm->x, place + i, types) - center[i], z = centered * scale[i] + bias[i];
     const float both = z * upstream[i], above = z > 0 ? both : 0;
     const float positive = p[i], negative = n[i], behind = upstream[i] * (z > 0 ? positive : negative);
     of_beta[i] += behind;
@@ -129,21 +145,28 @@ INLINE void gradient_sums_band(const Work *work, int64_t lot, int64_t place, int
 }
 PASS_OF_BANDS(gradient_sums)
 
-INLINE void gradient_band(const Work *work, int64_t lot, int64_t place, int64_t values) {
+INLINE void gradient_band(const Work *work, Types types, int64_t lot, int64_t place, int64_t values) {
   (void)lot;
   const float *center = of_lanes(work, CENTER), *scale = of_lanes(work, SCALE), *bias = of_lanes(work, BIAS);
   const float *p = of_lanes(work, POSITIVE), *n = of_lanes(work, NEGATIVE);
   const float *of_x = of_lanes(work, OF_X), *constant = of_lanes(work, CONSTANT);
-  const float *x = work->norm->x + place, *upstream = work->norm->upstream + place;
-  float *dx = work->norm->dx + place;
+  const float *upstream = work->norm->upstream + place;
+  float *dx = work->norm->dx;
+  uint16_t *halves = work->norm->dx;
 #pragma omp simd
   for (int64_t i = 0; i < values; ++i) {
-    const float centered = x[i] - center[i], z = centered * scale[i] + bias[i];
+    const float centered = value_at(work->norm->x, place + i, types) - center[i], z = centered * scale[i] + bias[i];
     const float positive = p[i], negative = n[i];
-    dx[i] = scale[i] * upstream[i] * (z > 0 ? positive : negative) + (centered * of_x[i] + constant[i]);
+    const float found = scale[i] * upstream[i] * (z > 0 ? positive : negative) + (centered * of_x[i] + constant[i]);
+    if (types.dx_is_bfloat16)
+      halves[place + i] = halved(found);
+    else
+      dx[place + i] = found;
   }
 }
 PASS_OF_BANDS(gradient)
+PASS_OF_TYPES(gradient, float_to_bfloat16, false, true)
+PASS_OF_TYPES(gradient, int16_to_bfloat16, true, true)
 
 // What a lane needs to find z of x, and its slope.
 static void set_forward(const Work *work) {
@@ -157,19 +180,25 @@ static void set_forward(const Work *work) {
   }
 }
 
+static float first_of_channel(const Norm *norm, int64_t channel) {
+  return value_at(norm->x, channel, (Types){norm->is_int16, false});
+}
+
 bool normalize(const Norm *norm, Threads *threads) {
   Work work;
+  // Of nothing there are no statistics, but numbers.
+  for (int64_t i = 0; i < norm->channels; ++i) norm->mean[i] = 0, norm->variance[i] = 0;
   if (!begin(&work, norm)) return end(&work, false);
   // A value of each channel is subtracted, so that squares stay small where the mean is large.
-  for (int64_t i = 0; i < norm->channels && norm->rows; ++i) set(&work, CENTER, i, norm->x[i]);
-  sum(&work, STATISTICS, pass_statistics, threads);
+  for (int64_t i = 0; i < norm->channels && norm->rows; ++i) set(&work, CENTER, i, first_of_channel(norm, i));
+  sum(&work, STATISTICS, norm->is_int16 ? pass_statistics_int16 : pass_statistics_float, threads);
   for (int64_t i = 0; i < norm->channels && norm->rows; ++i) {
     const double mean = work.totals[OF_CENTERED * norm->channels + i] / (double)norm->rows;
     const double variance = work.totals[OF_SQUARES * norm->channels + i] / (double)norm->rows - mean * mean;
-    norm->mean[i] = (float)(norm->x[i] + mean), norm->variance[i] = (float)fmax(variance, 0);
+    norm->mean[i] = (float)(first_of_channel(norm, i) + mean), norm->variance[i] = (float)fmax(variance, 0);
   }
   set_forward(&work);
-  threads_run(threads, (int)work.lots, 1, pass_forward, &work);
+  threads_run(threads, (int)work.lots, 1, norm->is_int16 ? pass_forward_int16 : pass_forward_float, &work);
   return end(&work, true);
 }
 
@@ -177,7 +206,7 @@ bool normalize_gradient(const Norm *norm, Threads *threads) {
   Work work;
   if (!begin(&work, norm)) return end(&work, false);
   set_forward(&work);
-  sum(&work, GRADIENTS, pass_gradient_sums, threads);
+  sum(&work, GRADIENTS, norm->is_int16 ? pass_gradient_sums_int16 : pass_gradient_sums_float, threads);
   const double *totals = work.totals;
   for (int64_t i = 0; i < norm->channels; ++i) {
     const double of_beta = totals[OF_BETA * norm->channels + i], of_gamma = totals[OF_GAMMA * norm->channels + i];
@@ -191,6 +220,8 @@ bool normalize_gradient(const Norm *norm, Threads *threads) {
     set(&work, OF_X, i, -each * inverse * of_gamma);
     set(&work, CONSTANT, i, -each * of_beta);
   }
-  threads_run(threads, (int)work.lots, 1, pass_gradient, &work);
+  void (*passes[2][2])(void *, int, int) = {{pass_gradient_float, pass_gradient_float_to_bfloat16},
+                                            {pass_gradient_int16, pass_gradient_int16_to_bfloat16}};
+  threads_run(threads, (int)work.lots, 1, passes[norm->is_int16][norm->is_bfloat16], &work);
   return end(&work, true);
 }

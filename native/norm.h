@@ -12,13 +12,16 @@
 typedef struct {
   int64_t rows, channels;
   float epsilon;
-  const float *x;                             // [row][channel]
-  const float *gamma, *beta, *p, *n, *t;      // [channel]
-  float *mean, *variance;                     // [channel], of x over all rows
-  const float *shortcut;                      // [row][channel]
-  float *y;                                   // [row][channel]
-  const float *upstream;                      // [row][channel], the gradient of y and of the shortcut
-  float *dx, *dgamma, *dbeta, *dp, *dn, *dt;  // their gradients
+  const void *x;                          // [row][channel], floats or int16
+  bool is_int16;                          // of x
+  const float *gamma, *beta, *p, *n, *t;  // [channel]
+  float *mean, *variance;                 // [channel], of x over all rows
+  const float *shortcut;                  // [row][channel]
+  float *y;                               // [row][channel]
+  const float *upstream;                  // [row][channel], the gradient of y and of the shortcut
+  void *dx;                               // [row][channel], floats or bfloat16
+  bool is_bfloat16;                       // of dx
+  float *dgamma, *dbeta, *dp, *dn, *dt;   // the other gradients
 } Norm;
 
 // Finds the mean, the variance and y. False where there is no memory.

@@ -32,20 +32,21 @@ TF_Tensor *input(Call *call, int index) {
   return is_fine(call) ? tensor : NULL;
 }
 
-TF_Tensor *output(Call *call, int index, int type, const int64_t *sizes, int dimensions) {
+TF_Tensor *output(Call *call, int index, const int64_t *sizes, int dimensions) {
   if (!is_fine(call)) return NULL;
-  size_t bytes = type == TF_FLOAT ? 4 : 2;
+  const int type = TF_ExpectedOutputDataType(call->context, index);
+  size_t bytes = type == TF_INT16 || type == TF_BFLOAT16 ? 2 : 4;
   for (int i = 0; i < dimensions; ++i) bytes *= (size_t)sizes[i];
   TF_Tensor *tensor = TF_AllocateOutput(call->context, index, type, sizes, dimensions, bytes, call->status);
   if (tensor) call->tensors[call->count++] = tensor;
   return is_fine(call) ? tensor : NULL;
 }
 
-TF_Tensor *output_like(Call *call, int index, int type, const TF_Tensor *other) {
+TF_Tensor *output_like(Call *call, int index, const TF_Tensor *other) {
   int64_t sizes[MOST_DIMENSIONS];
   if (!other) return NULL;
   for (int i = 0; i < TF_NumDims(other); ++i) sizes[i] = TF_Dim(other, i);
-  return output(call, index, type, sizes, TF_NumDims(other));
+  return output(call, index, sizes, TF_NumDims(other));
 }
 
 void end(Call *call) {
@@ -60,11 +61,7 @@ int64_t size(const TF_Tensor *tensor) {
   return count;
 }
 
-Options *create(int type) {
-  Options *options = calloc(1, sizeof *options);
-  if (options) options->type = type;
-  return options;
-}
+Options *create(void) { return calloc(1, sizeof(Options)); }
 
 int number(TF_OpKernelConstruction *construction, const char *name, int low, int high) {
   TF_Status *status = TF_NewStatus();

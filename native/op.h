@@ -12,7 +12,7 @@ enum { MOST_TENSORS = 16, MOST_DIMENSIONS = 8 };
 
 // What an operator was made with.
 typedef struct {
-  int type, stride, first, kernel_h, kernel_w, groups;
+  int stride, turn, first, kernel_h, kernel_w, channels, groups;
   bool same;
   float epsilon;
 } Options;
@@ -30,8 +30,8 @@ bool is_fine(const Call *call);
 
 // NULL after a failure.
 TF_Tensor *input(Call *call, int index);
-TF_Tensor *output(Call *call, int index, int type, const int64_t *sizes, int dimensions);
-TF_Tensor *output_like(Call *call, int index, int type, const TF_Tensor *other);
+TF_Tensor *output(Call *call, int index, const int64_t *sizes, int dimensions);
+TF_Tensor *output_like(Call *call, int index, const TF_Tensor *other);
 
 // Tells a failure, and frees what the call took.
 void end(Call *call);
@@ -41,25 +41,22 @@ int64_t size(const TF_Tensor *tensor);
 // The threads that work, one unless more were asked for.
 Threads *op_threads(void);
 
-Options *create(int type);
+Options *create(void);
 
 // A whole number that an operator was made with. Outside of these limits it is refused.
 int number(TF_OpKernelConstruction *construction, const char *name, int low, int high);
 
 // op_conv.c
 void *create_conv(TF_OpKernelConstruction *construction);
-void *create_filter_gradient_float(TF_OpKernelConstruction *construction);
-void *create_filter_gradient_bfloat16(TF_OpKernelConstruction *construction);
+void *create_filter_gradient(TF_OpKernelConstruction *construction);
 void compute_conv(void *kernel, TF_OpKernelContext *context);
 void compute_filter_gradient(void *kernel, TF_OpKernelContext *context);
 
 // op_passes.c
-void *create_float(TF_OpKernelConstruction *construction);
-void *create_bfloat16(TF_OpKernelConstruction *construction);
-void *create_rotate(TF_OpKernelConstruction *construction);
+void *create_plain(TF_OpKernelConstruction *construction);
+void *create_sign_gradient(TF_OpKernelConstruction *construction);
 void compute_negative(void *kernel, TF_OpKernelContext *context);
 void compute_sign_gradient(void *kernel, TF_OpKernelContext *context);
-void compute_rotate(void *kernel, TF_OpKernelContext *context);
 
 // op_norm.c
 void *create_norm(TF_OpKernelConstruction *construction);

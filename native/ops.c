@@ -48,45 +48,36 @@ static void define(const char *name, const char **attributes, const char **input
   TF_DeleteStatus(status);
 }
 
-// Registers the kernel of an operator; of one of the types of its attribute T,
-// or of an operator without.
-static void implement(const char *name, int type, void *(*make)(TF_OpKernelConstruction *),
+// Registers the kernel of an operator, of all types that it may have.
+static void implement(const char *name, void *(*make)(TF_OpKernelConstruction *),
                       void (*compute)(void *, TF_OpKernelContext *)) {
   TF_Status *status = TF_NewStatus();
-  TF_KernelBuilder *builder = TF_NewKernelBuilder(name, "CPU", make, compute, free);
-  if (type) TF_KernelBuilder_TypeConstraint(builder, "T", type, status);
-  TF_RegisterKernelBuilder(name, builder, status);
+  TF_RegisterKernelBuilder(name, TF_NewKernelBuilder(name, "CPU", make, compute, free), status);
   TF_DeleteStatus(status);
 }
 
 #define LIST(...) ((const char *[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
-#define TYPE "T: {float, bfloat16}"
+#define OF_VECTORS "gamma: float", "beta: float", "p: float", "n: float", "t: float"
 
 __attribute__((constructor)) static void define_all(void) {
-  define("FtbnnBinaryConv", LIST("stride: int", "same: bool"), LIST("x: float", "kernel: float"), LIST("y: float"),
-         unknown_shape);
-  implement("FtbnnBinaryConv", 0, create_conv, compute_conv);
+  define("FtbnnBinaryConv", LIST("T: {float, int16}", "stride: int", "same: bool", "turn: int"),
+         LIST("x: float", "kernel: float"), LIST("y: T", "signs: int32"), unknown_shape);
+  implement("FtbnnBinaryConv", create_conv, compute_conv);
   define("FtbnnFilterGradient",
-         LIST(TYPE, "stride: int", "same: bool", "kernel_h: int", "kernel_w: int", "groups: int"),
-         LIST("x: float", "upstream: T"), LIST("taps: float"), unknown_shape);
-  implement("FtbnnFilterGradient", TF_FLOAT, create_filter_gradient_float, compute_filter_gradient);
-  implement("FtbnnFilterGradient", TF_BFLOAT16, create_filter_gradient_bfloat16, compute_filter_gradient);
-  define("FtbnnNegative", LIST(TYPE), LIST("x: float"), LIST("y: T"), same_shape);
-  implement("FtbnnNegative", TF_FLOAT, create_float, compute_negative);
-  implement("FtbnnNegative", TF_BFLOAT16, create_bfloat16, compute_negative);
-  define("FtbnnSignGradient", LIST(TYPE), LIST("x: float", "upstream: T"), LIST("dx: float"), same_shape);
-  implement("FtbnnSignGradient", TF_FLOAT, create_float, compute_sign_gradient);
-  implement("FtbnnSignGradient", TF_BFLOAT16, create_bfloat16, compute_sign_gradient);
-  define("FtbnnRotate", LIST("first: int"), LIST("x: float"), LIST("y: float"), same_shape);
-  implement("FtbnnRotate", 0, create_rotate, compute_rotate);
-  define("FtbnnNorm", LIST("epsilon: float"),
-         LIST("x: float", "shortcut: float", "gamma: float", "beta: float", "p: float", "n: float", "t: float"),
+         LIST("T: {float, bfloat16}", "stride: int", "kernel_h: int", "kernel_w: int", "channels: int", "groups: int"),
+         LIST("signs: int32", "upstream: T"), LIST("taps: float"), unknown_shape);
+  implement("FtbnnFilterGradient", create_filter_gradient, compute_filter_gradient);
+  define("FtbnnNegative", LIST("T: {float, bfloat16}"), LIST("x: float"), LIST("negative: T"), same_shape);
+  implement("FtbnnNegative", create_plain, compute_negative);
+  // One tensor is added, or none.
+  define("FtbnnSignGradient", LIST("T: {float, bfloat16}", "N: int >= 0", "first: int"),
+         LIST("x: float", "upstream: T", "added: N * float"), LIST("dx: float"), same_shape);
+  implement("FtbnnSignGradient", create_sign_gradient, compute_sign_gradient);
+  define("FtbnnNorm", LIST("T: {float, int16}", "epsilon: float"), LIST("x: T", "shortcut: float", OF_VECTORS),
          LIST("y: float", "mean: float", "variance: float"), norm_shapes);
-  implement("FtbnnNorm", 0, create_norm, compute_norm);
-  define("FtbnnNormGradient", LIST("epsilon: float"),
-         LIST("x: float", "upstream: float", "gamma: float", "beta: float", "p: float", "n: float", "t: float",
-              "mean: float", "variance: float"),
-         LIST("dx: float", "dgamma: float", "dbeta: float", "dp: float", "dn: float", "dt: float"),
-         norm_gradient_shapes);
-  implement("FtbnnNormGradient", 0, create_norm, compute_norm_gradient);
+  implement("FtbnnNorm", create_norm, compute_norm);
+  define("FtbnnNormGradient", LIST("T: {float, int16}", "D: {float, bfloat16}", "epsilon: float"),
+         LIST("x: T", "upstream: float", OF_VECTORS, "mean: float", "variance: float"),
+         LIST("dx: D", "dgamma: float", "dbeta: float", "dp: float", "dn: float", "dt: float"), norm_gradient_shapes);
+  implement("FtbnnNormGradient", create_norm, compute_norm_gradient);
 }

@@ -63,20 +63,27 @@ class BinaryConv2D(lq.layers.QuantConv2D):
     native = False
 
     def call(self, inputs, training=None):
-        is_native = self._is_native(inputs)
+        is_native = self.is_native_for(inputs)
         if self.binary_weights and not is_native and (training is False or not self._has_fast_form):
             return super().call(inputs)
-        with lq.context.quantized_scope(self.binary_weights):
-            kernel = tf.convert_to_tensor(self.kernel)
+        kernel = self.used_kernel()
         if is_native:
-            options = {"arithmetic": self.arithmetic, "emulated": self.emulated}
-            return native.binary_conv(inputs, kernel, stride=self.strides[0], same=self.padding == "same", **options)
+            return native.binary_conv(inputs, kernel, self.native_form())
         # The gradient of a cast is a cast back, so gradients are rounded where values are.
         factors = _is_negative(inputs, self.input_quantizer, self.arithmetic), tf.cast(-2 * kernel, self.arithmetic)
         if self.emulated:
             factors = (tf.cast(factor, kernel.dtype) for factor in factors)
         outputs = tf.cast(tf.nn.conv2d(*factors, self.strides, self.padding.upper()), self.arithmetic)
         return tf.nn.bias_add(tf.cast(outputs, kernel.dtype), tf.reduce_sum(kernel, [0, 1, 2]))
+
+    def used_kernel(self):
+        """What the input is convolved with: the signs of the latent weights, or these themselves."""
+        with lq.context.quantized_scope(self.binary_weights):
+            return tf.convert_to_tensor(self.kernel)
+
+    def native_form(self, turn: int = 0) -> native.Conv:
+        """How `native` computes this layer, behind a rotation of its groups by `turn` places."""
+        return native.Conv(self.strides[0], self.padding == "same", turn, self.arithmetic, self.emulated)
 
     @property
     def _has_fast_form(self) -> bool:
@@ -90,7 +97,8 @@ class BinaryConv2D(lq.layers.QuantConv2D):
             and self.activation in (None, tf.keras.activations.linear)
         )
 
-    def _is_native(self, inputs) -> bool:
+    def is_native_for(self, inputs) -> bool:
+        """Whether the kernels of `native` compute this layer of such inputs."""
         return (
             self.native
             and self.binary_weights
@@ -199,12 +207,7 @@ class ShuffleChannels(tf.keras.layers.Layer):
         how: "rotate": each group gets the channels of the group `turn` places further. "interleave": each group gets
             some channels of every group (ShuffleNet, arXiv 1707.01083).
         turn: distance in groups, for "rotate".
-
-    Attributes:
-        native: True to train by the kernels of `native`.
     """
-
-    native = False
 
     def __init__(self, groups: int, how: str = "rotate", turn: int = 1, **kwargs):
         super().__init__(**kwargs)
@@ -221,8 +224,7 @@ class ShuffleChannels(tf.keras.layers.Layer):
     def call(self, inputs):
         order = self.order(inputs.shape[-1])
         if self.how == "rotate":
-            rotate = native.rotate if self.native and inputs.dtype == tf.float32 else _rotate
-            return rotate(inputs, order[0])
+            return _rotate(inputs, order[0])
         return tf.gather(inputs, order, axis=-1)
 
     def get_config(self):

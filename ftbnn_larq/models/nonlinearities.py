@@ -3,6 +3,10 @@
 Each is an element-wise f(x) for inputs of any shape with channels last (NHWC). p and n are the slopes for positive and
 for negative inputs. |p - n| is the degree of non-linearity; with p = n the function is linear. At x = 0 the gradient is
 that of the negative side; of PReLU and RPReLU it is 0, because that of `tf.nn.relu` is 0 there.
+
+Each has a method `behind_norm(beta)`, for training in fewer passes (`fused.Fused`). It gives (b, p, n, t), each
+(channels,): the layer behind a batch norm with bias `beta` is f(z) + t behind one with bias b;
+f(z) = p z where z > 0, else n z.
 """
 
 from __future__ import annotations
@@ -22,10 +26,16 @@ class Identity(tf.keras.layers.Layer):
     def call(self, inputs):
         return tf.identity(inputs)
 
+    def behind_norm(self, beta):
+        return beta, tf.ones_like(beta), tf.ones_like(beta), tf.zeros_like(beta)
+
 
 @_serializable
 class ReLU(tf.keras.layers.ReLU):
     """f(x) = max(x, 0); df/dx = 1 for x > 0, else 0."""
+
+    def behind_norm(self, beta):
+        return beta, tf.ones_like(beta), tf.zeros_like(beta), tf.zeros_like(beta)
 
 
 class _TwoSlopes(tf.keras.layers.Layer):
@@ -34,10 +44,6 @@ class _TwoSlopes(tf.keras.layers.Layer):
     Arguments:
         slopes: start values of (p, n).
         sharing: "channel" for weights of shape (channels,), "layer" for weights of shape (1,).
-
-    Attributes:
-        native: True to train as one operator with the batch norm before and the sum behind, see `fused.Fused`. Only of
-            those with `behind_norm`.
     """
 
     def __init__(self, slopes=(1.0, 0.0), sharing="channel", **kwargs):
@@ -64,6 +70,10 @@ class LeakyReLU(_TwoSlopes):
     def call(self, inputs):
         return tf.nn.leaky_relu(inputs, self.slopes[1])
 
+    def behind_norm(self, beta):
+        one = tf.ones_like(beta)
+        return beta, one, self.slopes[1] * one, 0 * one
+
 
 @_serializable
 class PReLU(_TwoSlopes):
@@ -76,6 +86,10 @@ class PReLU(_TwoSlopes):
     def call(self, inputs):
         # The form that Keras uses: the converter turns it into one PRELU operator.
         return tf.nn.relu(inputs) + (-self.negative) * tf.nn.relu(-inputs)
+
+    def behind_norm(self, beta):
+        one = tf.ones_like(beta)
+        return beta, one, self.negative * one, 0 * one
 
 
 @_serializable
@@ -106,8 +120,6 @@ class FPReLU(_TwoSlopes):
     p <= 0 <= n: that function is never positive, and LCE would need one more operator for it.
     """
 
-    native = False
-
     def build(self, input_shape):
         self.positive = self._learned("positive", self.slopes[0], input_shape, constraint=AtLeast(LEAST_SLOPE))
         self.negative = self._learned("negative", self.slopes[1], input_shape)
@@ -119,11 +131,8 @@ class FPReLU(_TwoSlopes):
         return _two_slopes(inputs, *slopes)
 
     def behind_norm(self, beta):
-        """(b, p, n, t): this layer behind a batch norm with bias `beta` is f(z) + t behind one with bias b.
-
-        f(z) = p z where z > 0, else n z.
-        """
-        return beta, self.positive, self.negative, tf.zeros_like(beta)
+        one = tf.ones_like(beta)
+        return beta, self.positive * one, self.negative * one, 0 * one
 
 
 @tf.custom_gradient
@@ -152,8 +161,6 @@ class RPReLU(_TwoSlopes):
     df/dx = 1 for x > s, else n; df/dn = min(x - s, 0); df/ds = -df/dx; df/dt = 1. ReActNet, arXiv 2003.03488, eq. 5.
     """
 
-    native = False
-
     def build(self, input_shape):
         self.shift_in = self._learned("shift_in", 0.0, input_shape)
         self.negative = self._learned("negative", self.slopes[1], input_shape)
@@ -165,8 +172,8 @@ class RPReLU(_TwoSlopes):
         return tf.nn.relu(shifted) + (-self.negative) * tf.nn.relu(-shifted) + self.shift_out
 
     def behind_norm(self, beta):
-        """As of `FPReLU`."""
-        return beta - self.shift_in, tf.ones_like(self.negative), self.negative, self.shift_out
+        one = tf.ones_like(beta)
+        return beta - self.shift_in, one, self.negative * one, self.shift_out * one
 
 
 def create(

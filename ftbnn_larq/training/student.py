@@ -59,7 +59,7 @@ class Student(tf.keras.Model):
         return super().trainable_variables if chosen is None else chosen
 
     def call(self, inputs, training=None, mask=None):
-        if self.learning and self.fused.ends:
+        if self.learning and self.fused.units:
             return self.fused(inputs)
         return super().call(inputs, training, mask)
 

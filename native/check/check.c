@@ -1,4 +1,5 @@
-// Convolutions and ends of units of random shapes, with their gradients, beside plain loops, to run with sanitizers.
+// Convolutions, signs and ends of units of random shapes, with their gradients, beside plain loops, to run with
+// sanitizers.
 // check SEED COUNT
 //
 // Whole numbers, so that a convolution's sums in any order are the same.
@@ -10,6 +11,7 @@
 
 #include "filters.h"
 #include "norm.h"
+#include "passes.h"
 
 static unsigned state;
 
@@ -36,7 +38,7 @@ static float under(const Convolution *s, int picture, int y, int x, int tap, int
 
 // The sum of one filter at one place.
 static float plain(const Convolution *s, int picture, int y, int x, int filter) {
-  const int channels = s->channels / s->groups, group = filter / (s->filters / s->groups);
+  const int channels = s->channels / s->groups, group = (filter / (s->filters / s->groups) + s->turn) % s->groups;
   float sum = 0;
   for (int tap = 0; tap < s->kernel_h * s->kernel_w; ++tap) {
     for (int c = 0; c < channels; ++c)
@@ -48,7 +50,7 @@ static float plain(const Convolution *s, int picture, int y, int x, int filter) 
 
 // The gradients at the places where a channel is negative under a tap.
 static float plain_gradient(const Convolution *s, const float *upstream, int tap, int channel, int filter) {
-  const int group = filter / (s->filters / s->groups);
+  const int group = (filter / (s->filters / s->groups) + s->turn) % s->groups;
   float sum = 0;
   for (int at = 0; at < s->pictures * s->out_h * s->out_w; ++at) {
     const int picture = at / (s->out_h * s->out_w), y = at / s->out_w % s->out_h, x = at % s->out_w;
@@ -70,21 +72,28 @@ static float *numbers(size_t count, int low, int high, bool but_zero) {
 
 static bool is_convolution_right(Threads *threads) {
   Convolution s = {.groups = any(1, 3), .pictures = any(1, 5), .h = any(1, 11), .w = any(1, 11)};
-  s.kernel_h = any(1, 4), s.kernel_w = any(1, 4), s.stride = any(1, 3);
+  s.turn = any(0, s.groups), s.kernel_h = any(1, 4), s.kernel_w = any(1, 4), s.stride = any(1, 3);
   const bool same = any(0, 1) || s.h < s.kernel_h || s.w < s.kernel_w;
   s.channels = s.groups * any(1, 40), s.filters = s.groups * any(1, 40);
   s.out_h = places(s.h, s.kernel_h, s.stride, same, &s.top), s.out_w = places(s.w, s.kernel_w, s.stride, same, &s.left);
   const int taps = s.kernel_h * s.kernel_w, channels = s.channels / s.groups;
+  s.frame_h = max_int(round_up(s.top + s.h, s.stride), least_frame_h(&s));
+  s.frame_w = max_int(round_up(s.left + s.w, s.stride), least_frame_w(&s));
+  s.frames = malloc((size_t)s.pictures * frame_words(&s) * sizeof *s.frames);
   const size_t results = (size_t)s.pictures * s.out_h * s.out_w * s.filters;
   const size_t weights = (size_t)taps * channels * s.filters;
   float *input = numbers((size_t)s.pictures * s.h * s.w * s.channels, -1, 1, false);
   float *kernel = numbers(weights, -1, 1, true), *upstream = numbers(results, -3, 3, false);
   float *output = numbers(results, 0, 0, false), *gradient = numbers(weights, 0, 0, false);
+  int16_t *narrow = malloc(results * sizeof *narrow);
   s.input = input, s.kernel = kernel, s.output = output;
   bool right = convolve(&s, threads);
+  s.output = narrow, s.is_int16 = true;
+  right = convolve(&s, threads) && right;
   for (size_t i = 0; i < results; ++i) {
     const int at = (int)(i / s.filters), pixels = s.out_h * s.out_w;
     right = right && output[i] == plain(&s, at / pixels, at % pixels / s.out_w, at % s.out_w, (int)(i % s.filters));
+    right = right && narrow[i] == output[i];
   }
   uint16_t *halves = malloc(results * sizeof *halves);
   for (size_t i = 0; i < results; ++i) memcpy(&halves[i], (const char *)&upstream[i] + 2, 2);
@@ -100,26 +109,51 @@ static bool is_convolution_right(Threads *threads) {
     }
   }
   if (!right)
-    printf("%d pictures of %dx%dx%d, kernel %dx%d, %d filters in %d groups, stride %d: another result\n", s.pictures,
-           s.h, s.w, s.channels, s.kernel_h, s.kernel_w, s.filters, s.groups, s.stride);
-  free(input), free(kernel), free(upstream), free(output), free(gradient), free(halves);
+    printf("%d pictures of %dx%dx%d, kernel %dx%d, %d filters in %d groups, turn %d, stride %d: another result\n",
+           s.pictures, s.h, s.w, s.channels, s.kernel_h, s.kernel_w, s.filters, s.groups, s.turn, s.stride);
+  free(input), free(kernel), free(upstream), free(output), free(narrow), free(s.frames), free(gradient), free(halves);
+  return right;
+}
+
+// Of the sign's gradient, rows of channels whose signs were rotated.
+static bool is_sign_right(Threads *threads) {
+  const int rows = any(1, 600), channels = any(1, 90), first = any(0, channels - 1);
+  const size_t count = (size_t)rows * channels;
+  float *x = numbers(count, -8, 8, false), *upstream = numbers(count, -3, 3, false);
+  float *added = numbers(count, -4, 4, false), *result = numbers(count, 0, 0, false);
+  uint16_t *halves = malloc(count * sizeof *halves);
+  for (size_t i = 0; i < count; ++i) x[i] /= 4, memcpy(&halves[i], (const char *)&upstream[i] + 2, 2);
+  bool right = true;
+  for (int way = 0; way < 4; ++way) {
+    Pass pass = {.x = x, .upstream = way & 1 ? (void *)halves : upstream, .added = way & 2 ? added : NULL};
+    pass.result = result, pass.rows = rows, pass.channels = channels, pass.first = first;
+    threads_run(threads, (rows + ROWS_OF_LOT - 1) / ROWS_OF_LOT, 1,
+                way & 1 ? pass_sign_gradient_bfloat16 : pass_sign_gradient_float, &pass);
+    for (size_t i = 0; i < count; ++i) {
+      const int from = ((int)(i % channels) - first + channels) % channels;
+      const float slope = fmaxf(2 - 2 * fabsf(x[i]), 0), *base = way & 2 ? &added[i] : NULL;
+      right = right && result[i] == (base ? *base : 0) + slope * upstream[i - i % channels + from];
+    }
+  }
+  if (!right) printf("the sign's gradient of %d rows of %d channels from %d: another result\n", rows, channels, first);
+  free(x), free(upstream), free(added), free(result), free(halves);
   return right;
 }
 
 static bool is_near(double value, double wanted, double scale) { return fabs(value - wanted) <= 1e-4 * (1 + scale); }
 
-// One channel of the end of a unit.
-static bool is_channel_right(const Norm *n, int64_t channel) {
+// One channel of the end of a unit, of x and dx as floats.
+static bool is_channel_right(const Norm *n, const float *x, const float *dx, int64_t channel) {
   const double rows = (double)n->rows, gamma = n->gamma[channel];
   double mean = 0, variance = 0, dbeta = 0, dgamma = 0, dp = 0, dn = 0, dt = 0, sizes = 0, upstreams = 0;
-  for (int64_t i = channel; i < n->rows * n->channels; i += n->channels) mean += n->x[i];
+  for (int64_t i = channel; i < n->rows * n->channels; i += n->channels) mean += x[i];
   mean /= rows;
-  for (int64_t i = channel; i < n->rows * n->channels; i += n->channels) variance += pow(n->x[i] - mean, 2) / rows;
+  for (int64_t i = channel; i < n->rows * n->channels; i += n->channels) variance += pow(x[i] - mean, 2) / rows;
   const double inverse = 1 / sqrt(variance + n->epsilon);
   bool right = is_near(n->mean[channel], mean, 4) && is_near(n->variance[channel], variance, 16);
   for (int pass = 0; pass < 2; ++pass) {
     for (int64_t i = channel; i < n->rows * n->channels; i += n->channels) {
-      const double h = (n->x[i] - mean) * inverse, z = gamma * h + n->beta[channel];
+      const double h = (x[i] - mean) * inverse, z = gamma * h + n->beta[channel];
       const double slope = z > 0 ? n->p[channel] : n->n[channel], behind = n->upstream[i] * slope;
       if (pass == 0) {
         dbeta += behind, dgamma += behind * h, sizes += fabs(behind) * (1 + fabs(h) + fabs(z));
@@ -128,7 +162,7 @@ static bool is_channel_right(const Norm *n, int64_t channel) {
         right = right && is_near(n->y[i], n->shortcut[i] + n->t[channel] + slope * z, fabs(slope * z));
       } else {
         const double wanted = gamma * inverse * (behind - (dbeta + h * dgamma) / rows);
-        right = right && is_near(n->dx[i], wanted, fabs(gamma) * inverse * sizes);
+        right = right && is_near(dx[i], wanted, fabs(gamma) * inverse * sizes);
       }
     }
   }
@@ -143,7 +177,7 @@ static bool is_end_right(Threads *threads) {
   float *of_rows[5], *of_channels[12];
   for (int i = 0; i < 5; ++i) of_rows[i] = numbers(count, -4, 4, false);
   for (int i = 0; i < 12; ++i) of_channels[i] = numbers((size_t)channels, -3, 3, false);
-  const Norm norm = {
+  Norm norm = {
       .rows = rows,
       .channels = channels,
       .epsilon = 0.01f,
@@ -166,8 +200,23 @@ static bool is_end_right(Threads *threads) {
       .dt = of_channels[11],
   };
   bool right = normalize(&norm, threads) && normalize_gradient(&norm, threads);
-  for (int channel = 0; channel < channels; ++channel) right = right && is_channel_right(&norm, channel);
+  for (int channel = 0; channel < channels; ++channel)
+    right = right && is_channel_right(&norm, of_rows[0], of_rows[4], channel);
+  // From whole numbers of 16 bits the same, and its gradient to 8 digits.
+  int16_t *narrow = malloc(count * sizeof *narrow);
+  uint16_t *halves = malloc(count * sizeof *halves);
+  for (size_t i = 0; i < count; ++i) narrow[i] = (int16_t)of_rows[0][i];
+  norm.x = narrow, norm.is_int16 = true, norm.dx = halves, norm.is_bfloat16 = true;
+  right = normalize(&norm, threads) && normalize_gradient(&norm, threads) && right;
+  for (size_t i = 0; i < count; ++i) {
+    float found = 0;
+    memcpy((char *)&found + 2, &halves[i], 2);
+    right = right && fabsf(found - of_rows[4][i]) <= fabsf(of_rows[4][i]) / 256;
+  }
+  for (int channel = 0; channel < channels; ++channel)
+    right = right && is_channel_right(&norm, of_rows[0], of_rows[4], channel);
   if (!right) printf("the end of a unit of %d rows of %d channels: another result\n", rows, channels);
+  free(narrow), free(halves);
   for (int i = 0; i < 5; ++i) free(of_rows[i]);
   for (int i = 0; i < 12; ++i) free(of_channels[i]);
   return right;
@@ -180,7 +229,7 @@ int main(int count, char **arguments) {
   bool all = threads != NULL;
   for (int i = 0; i < shapes && all; ++i) {
     state = (unsigned)(first + i);
-    all = is_convolution_right(threads) && is_end_right(threads);
+    all = is_convolution_right(threads) && is_end_right(threads) && is_sign_right(threads);
   }
   threads_free(threads);
   if (all) printf("%d shapes\n", shapes);

@@ -45,6 +45,7 @@ ANDROID_LIBC = (
     "strlen",
     "strtol",
     "syscall",
+    "getpid",
     "pthread_cond_broadcast",
     "pthread_cond_destroy",
     "pthread_cond_init",

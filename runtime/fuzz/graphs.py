@@ -58,11 +58,21 @@ def stored(sketch: Sketch) -> list[int]:
     return [value, classes, sketch.bconv(sketch.slice(words, (0, 0, 0, -1), (0, 7, 6, 2), (1, 1), np.int32), 32, 8)]
 
 
+def shared(sketch: Sketch) -> list[int]:
+    """Maps that may share memory and are not alike: other frames, bits that no filter has; parts of packed maps."""
+    first = sketch.bconv(sketch.quantize(sketch.input((1, 9, 9, 96))), 96, 32, kernel=(1, 1))
+    words = sketch.quantize(sketch.pool("MAX_POOL_2D", first, (2, 2), (1, 1)))
+    grouped = sketch.quantize(sketch.bconv(sketch.concatenate([words, words], np.int32), 64, 80, groups=2))
+    part = sketch.slice(grouped, (0, 0, 0, 0), (0, 0, 0, 1), (7, 7), np.int32)
+    column = sketch.pool("MAX_POOL_2D", sketch.bconv(part, 32, 16, dilation=(3, 4)), (8, 8), (1, 8))
+    return [sketch.quantize(sketch.window("DEPTHWISE_CONV_2D", column, 16, (1, 1), (1, 5))), grouped]
+
+
 def write(folder: Path, flatbuffers: list[Path]) -> list[Path]:
     """Write the graphs of all that stands here, and of flatbuffers. Gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     contents = {path.stem: path.read_bytes() for path in flatbuffers}
-    for make in (trunk, packed, stored):
+    for make in (trunk, packed, stored, shared):
         sketch = Sketch(0)
         contents[make.__name__] = sketch.bytes(*make(sketch))
     paths = [folder / f"{name}.graph" for name in contents]

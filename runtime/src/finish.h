@@ -16,18 +16,19 @@ INLINE void write_part(float *p, Floats v, int present) {
 
 INLINE void write_int8(int8_t *p, Floats v, int present) {
   for (int i = 0; i < min_int(TAIL, present); ++i) {
-    // To the nearest, halves away from zero.
+    // To the nearest, halves away from zero. A half that is added first could round a little less than a half up.
     const float limited = v[i] < -128.0f ? -128.0f : v[i] > 127.0f ? 127.0f : v[i];
-    const int whole = (int)(limited + (limited < 0 ? -0.5f : 0.5f));
-    p[i] = (int8_t)min_int(127, max_int(-128, whole));
+    const int whole = (int)limited;
+    const float rest = limited - (float)whole;
+    p[i] = (int8_t)(whole + (rest >= 0.5f) - (rest <= -0.5f));
   }
 }
 
-// Writes 16 signs, or `present` of them, as those of the channels from `place` on.
+// Writes 16 signs, or `present` of them, as those of the channels from `place` on. Behind the last ones of a group the
+// rest of a word is cleared: nothing else does, unless the next group comes there.
 INLINE void write_signs(uint32_t *words, int place, uint32_t bits, int present, bool is_last) {
   if (place % BLOCK == 0) {
     ((uint16_t *)words)[place / BLOCK] = (uint16_t)bits;
-    // Nothing else clears the rest of the last word.
     if (place % WORD == 0 && is_last) ((uint16_t *)words)[place / BLOCK + 1] = 0;
     return;
   }
@@ -36,6 +37,8 @@ INLINE void write_signs(uint32_t *words, int place, uint32_t bits, int present, 
     uint32_t *word = &words[(place + i) / WORD];
     *word = bits >> i & 1 ? *word | bit : *word & ~bit;
   }
+  const int end = place + present;
+  if (is_last && end % WORD) words[end / WORD] &= (1u << end % WORD) - 1;
 }
 
 #ifndef clamped

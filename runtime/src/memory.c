@@ -75,10 +75,13 @@ static bool lay_out(Graph *graph) {
     const Value *root = &graph->values[root_of(graph, i, &offset)];
     Map *map = &value->map;
     map->pitch = root->map.shape.c;
-    map->row = (root->map.shape.w + root->left + root->right) * map->pitch;
+    // A frame may be a thousand times as wide as its map.
+    const int64_t row = ((int64_t)root->map.shape.w + root->left + root->right) * map->pitch;
+    if (row * (int64_t)element(map->type) > MAX_BYTES) return false;
+    map->row = (int)row;
     map->first = (int64_t)root->top * map->row + (int64_t)root->left * map->pitch + offset;
     if (value->root == i) {
-      const int64_t rows = map->shape.h + root->top + root->bottom;
+      const int64_t rows = (int64_t)map->shape.h + root->top + root->bottom;
       const int64_t bytes = rows * map->row * (int64_t)element(map->type);
       if (bytes > MAX_BYTES) return false;
       value->bytes = (size_t)bytes;
@@ -96,9 +99,11 @@ static bool lay_out(Graph *graph) {
   return true;
 }
 
+// Whether two roots are alike, and what is outside of them is in the same places.
 static bool is_like(const Value *a, const Value *b) {
   return a->map.type == b->map.type && a->bytes == b->bytes && a->map.row == b->map.row &&
-         a->map.pitch == b->map.pitch && a->top == b->top && a->left == b->left;
+         a->map.pitch == b->map.pitch && a->top == b->top && a->left == b->left && a->bottom == b->bottom &&
+         a->right == b->right;
 }
 
 // Whether a step adds `other` to what it writes as `value`, both whole: pixel by pixel the sum may take its place.

@@ -44,8 +44,8 @@ void window_rows(void *context, int first, int last) {
   windows.is_limited = step->activation != kTfLiteActNone;
   float_limits(step->activation, &windows.low, &windows.high);
   // Where a pixel reads the same pixel alone, rows without anything between are one.
-  const bool is_single =
-      w->kernel_h == 1 && w->kernel_w == 1 && in->shape.h == out->shape.h && in->shape.w == out->shape.w;
+  const bool is_single = w->kernel_h == 1 && w->kernel_w == 1 && w->stride_h == 1 && w->stride_w == 1 &&
+                         in->shape.h == out->shape.h && in->shape.w == out->shape.w;
   if (is_single && in->row == in->shape.w * in->pitch && out->row == out->shape.w * out->pitch) {
     windows.rows = windows.columns = 1;
     windows.input = floats_at(in, first, 0);

@@ -37,6 +37,7 @@ typedef struct {
 
 struct Threads {
   int count;
+  pid_t process;  // that has them: not one that was forked
   Thread *started;
   pthread_mutex_t mutex;
   pthread_cond_t begins, ends;
@@ -128,7 +129,7 @@ Threads *threads_create(int count) {
   void *place;
   if (posix_memalign(&place, 64, sizeof(Threads)) != 0) return NULL;
   Threads *threads = memset(place, 0, sizeof *threads);
-  threads->count = 1, threads->next_alone = SHORTEST_ALONE;
+  threads->count = 1, threads->next_alone = SHORTEST_ALONE, threads->process = getpid();
   pthread_mutex_init(&threads->mutex, NULL);
   pthread_cond_init(&threads->begins, NULL);
   pthread_cond_init(&threads->ends, NULL);
@@ -149,14 +150,17 @@ Threads *threads_create(int count) {
 
 void threads_free(Threads *threads) {
   if (!threads) return;
-  pthread_mutex_lock(&threads->mutex);
-  threads->closes = true;
-  pthread_cond_broadcast(&threads->begins);
-  pthread_mutex_unlock(&threads->mutex);
-  for (int i = 1; i < threads->count; ++i) pthread_join(threads->started[i].thread, NULL);
-  pthread_cond_destroy(&threads->ends);
-  pthread_cond_destroy(&threads->begins);
-  pthread_mutex_destroy(&threads->mutex);
+  // A forked process has none of them, and would wait for those that slept for ever.
+  if (threads->process == getpid()) {
+    pthread_mutex_lock(&threads->mutex);
+    threads->closes = true;
+    pthread_cond_broadcast(&threads->begins);
+    pthread_mutex_unlock(&threads->mutex);
+    for (int i = 1; i < threads->count; ++i) pthread_join(threads->started[i].thread, NULL);
+    pthread_cond_destroy(&threads->ends);
+    pthread_cond_destroy(&threads->begins);
+    pthread_mutex_destroy(&threads->mutex);
+  }
   free(threads->started);
   free(threads);
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -152,3 +154,76 @@ def test_several_pictures_and_threads():
         together = run(flatbuffer, [pictures], threads=threads)
         for place, answers in enumerate(zip(*alone, strict=True)):
             np.testing.assert_array_equal(np.concatenate(answers), together[place])
+
+
+def _frames(sketch):
+    """Two packed maps of one size in memory, of which the second has more outside of it."""
+    first = sketch.bconv(sketch.quantize(sketch.input((1, 9, 9, 32))), 32, 32, kernel=(1, 1))
+    pooled = sketch.pool("MAX_POOL_2D", first, (2, 2), (1, 1))
+    return sketch.bconv(sketch.quantize(pooled), 32, 32, stride=(2, 2))
+
+
+def _windows(sketch):
+    first = sketch.bconv(sketch.quantize(sketch.input((1, 8, 8, 32))), 32, 32)
+    second = sketch.bconv(sketch.quantize(first), 32, 32, kernel=(2, 2), same=False)
+    return sketch.bconv(sketch.quantize(second), 32, 32, kernel=(4, 4))
+
+
+def _groups(sketch, output="float"):
+    """The last word of the signs of two groups of 40 has bits that no filter has."""
+    first = sketch.bconv(sketch.quantize(sketch.input((1, 6, 6, 96))), 96, 64, kernel=(1, 1))
+    grouped = sketch.bconv(sketch.quantize(first), 64, 80, groups=2, kernel=(1, 1), output=output)
+    return sketch.bconv(grouped if output == "signs" else sketch.quantize(grouped), 80, 32, kernel=(1, 1))
+
+
+def _groups_to_signs(sketch):
+    return _groups(sketch, "signs")
+
+
+@pytest.mark.parametrize("draw", [_frames, _windows, _groups, _groups_to_signs])
+def test_what_lay_in_memory_before_changes_nothing(draw):
+    sketch = Sketch(0)
+    flatbuffer = sketch.bytes(draw(sketch))
+    same(flatbuffer, values(np.random.default_rng(0), sketch.shapes[sketch.graph.inputs[0]]))
+
+
+@pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D"])
+@pytest.mark.parametrize("height, width, stride", [(64, 1, (1, 200)), (1, 64, (200, 1)), (1, 1, (3, 3))])
+def test_windows_of_a_pixel_move_by_strides_that_leave_the_map(kind, height, width, stride):
+    sketch = Sketch(0)
+    x = sketch.input((1, height, width, 16))
+    pools = kind.endswith("POOL_2D")
+    y = sketch.pool(kind, x, (1, 1), stride) if pools else sketch.window(kind, x, 16, (1, 1), stride)
+    same(sketch.bytes(sketch.quantize(y)), values(np.random.default_rng(0), (1, height, width, 16)))
+
+
+@pytest.mark.parametrize("bias", [0.49999997, 0.5, -0.49999997, -0.5, 126.49999, 1e30, -1e30])
+def test_int8_is_the_nearest_whole_number(bias):
+    sketch = Sketch(0)
+    x = sketch.input((1, 4, 4, 32))
+    y = sketch.bconv(sketch.quantize(x), 32, 16, kernel=(1, 1), output="int8", scale=1.0, zero_point=0)
+    for place, value in ((2, 0.0), (3, bias)):
+        buffer = sketch.model.buffers[sketch.graph.tensors[sketch.graph.operators[-1].inputs[place]].buffer]
+        buffer.data = np.frombuffer(np.full(16, value, np.float32).tobytes(), np.uint8)
+    same(sketch.bytes(y), values(np.random.default_rng(0), (1, 4, 4, 32)))
+
+
+def test_a_map_that_is_too_large_with_what_is_outside_of_it_is_refused(tmp_path):
+    """In a process of its own, which it must not end."""
+    sketch = Sketch(0)
+    part = sketch.slice(sketch.input((1, 1, 257, 1 << 16), np.int32), (0, 0, 0, 0), (0, 0, 0, 1), (7, 7), np.int32)
+    flatbuffer = sketch.bytes(sketch.bconv(part, 32, 16, kernel=(1, 256), dilation=(1, 256)))
+    (tmp_path / "wide.tflite").write_bytes(flatbuffer)
+    code = """
+import sys
+from ftbnn_runtime.errors import Error
+from ftbnn_runtime.interpreters import Interpreter
+try:
+    network = Interpreter(sys.argv[1])
+    network.allocate_tensors()
+    network.invoke()
+except (Error, RuntimeError, ValueError) as error:
+    print("refused", error)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "wide.tflite"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("refused"), done.stderr

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ftbnn_larq.errors import DataError, one_line
 from ftbnn_larq.files import check_ends
-from ftbnn_runtime.formats import FORMATS, orientation, too_large, upright
+from ftbnn_runtime.formats import FORMATS, is_deep, orientation, too_large, upright
 
 # Formats that their first bytes prove. Any other file is a picture if it is of one of them.
 PROVEN = ("AVIF", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -94,8 +94,7 @@ def read_picture(path: str | Path):
         _load(picture, path)
         turned = orientation(picture)
         try:
-            if picture.mode.startswith("I;16"):
-                # Pillow's own conversion clips 16-bit values at 255.
+            if is_deep(picture):
                 picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
             array = np.asarray(picture.convert("RGB"), np.uint8)
         except Exception as error:  # as above
@@ -111,7 +110,7 @@ def as_image(pixels):
 
 
 def _load(picture, path) -> None:
-    if picture.mode in ("I", "F"):
+    if picture.mode in ("I", "F") and not is_deep(picture):
         raise DataError(f"{path}: its pixels have 32 bits, whose range is unknown: store it with 8 or 16 bits")
     try:
         picture.load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import numpy as np
 
@@ -15,6 +16,8 @@ _APART = "keep the two files together that `ftbnn-larq convert` wrote"
 
 class Classifier:
     """Classifies pictures: `Classifier("model.tflite")("photo.jpg")` gives labels and probabilities, best first.
+
+    Several Python threads may use one: its network classifies one picture at a time.
 
     Arguments:
         path: the .tflite file that `ftbnn-larq convert` wrote, with its .json file beside it.
@@ -48,6 +51,7 @@ class Classifier:
         except (RuntimeError, ValueError) as error:
             raise Error(f"{name}: cannot be run ({one_line(error)})") from error
         self._input, self._output = self._check(name)
+        self._lock = threading.Lock()
 
     def _check(self, name: str) -> tuple[int, int]:
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
@@ -83,9 +87,10 @@ class Classifier:
     def probabilities(self, prepared: np.ndarray) -> np.ndarray:
         """Probabilities (classes,) of what `prepare` gave."""
         try:
-            self._interpreter.set_tensor(self._input, prepared)
-            self._interpreter.invoke()
-            scores = self._interpreter.get_tensor(self._output)[0].astype(np.float64)
+            with self._lock:
+                self._interpreter.set_tensor(self._input, prepared)
+                self._interpreter.invoke()
+                scores = self._interpreter.get_tensor(self._output)[0].astype(np.float64)
         except (RuntimeError, ValueError) as error:
             raise Error(f"the network cannot be run ({one_line(error)})") from error
         return per_class(scores, self._description.is_probability)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ftbnn_runtime.errors import Error, shown
+from ftbnn_runtime.errors import Error, one_line, shown
 
 NAME = "ftbnn-classify"
 EXAMPLE = """examples:
@@ -29,7 +29,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; it exits with status 0, 2 after a line for each error, or 130 on Ctrl-C or SIGTERM."""
-    for stream in (sys.stdout, sys.stderr):
+    # None where it is closed.
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         # Names of files need not be text.
         stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -38,17 +39,22 @@ def main(arguments: list[str] | None = None) -> None:
         # systemd sends it.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        sys.exit(_run(_parser().parse_args(arguments)))
+        status = _run(_parser().parse_args(arguments))
+        print(end="", flush=True)
+        sys.exit(status)
     except Error as error:
         _tell(error)
         sys.exit(2)
     except KeyboardInterrupt:
         _tell("interrupted")
         sys.exit(130)
-    except BrokenPipeError:
-        # What reads the answers has ended. Python would complain of it once more when it flushes.
+    except OSError as error:
+        # What reads the answers has ended, or a disk is full. Python would complain of it once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        _tell(f"the answers cannot be written ({one_line(error)})")
+        sys.exit(2)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,6 +126,8 @@ def _paths(given: list[str | list[str]]) -> Iterator[str]:
         if isinstance(path, list):
             yield from path
         elif path == "-":
+            if sys.stdin is None:
+                raise Error("-: standard input is closed: give it paths, one a line")
             yield from (os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer if line.strip())
         else:
             yield path

@@ -23,6 +23,12 @@ def too_large(path: str | os.PathLike) -> str | None:
     return f"{size / 1e9:,.1f} GB: pictures have at most {MOST_BYTES / 1e9:.0f} GB" if size > MOST_BYTES else None
 
 
+def is_deep(picture) -> bool:
+    """Whether a Pillow image has 16 bits a pixel, of which Pillow's own conversion to 8 clips all above 255."""
+    # Of a PGM file Pillow makes a mode of 32.
+    return picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM")
+
+
 def orientation(picture) -> int:
     """EXIF's orientation of a Pillow image, 1 to 8; 1 for upright."""
     try:

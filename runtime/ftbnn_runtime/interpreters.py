@@ -123,8 +123,9 @@ def load_with(delegate, path: str | os.PathLike, num_threads: int = 1, package: 
         with warnings.catch_warnings():
             # TensorFlow's tells that its interpreter moves to another package.
             warnings.simplefilter("ignore")
+            # By its content: interpreters take no path that is not UTF-8.
             return stock(package).Interpreter(
-                model_path=str(path), num_threads=num_threads, experimental_delegates=[delegate]
+                model_content=path.read_bytes(), num_threads=num_threads, experimental_delegates=[delegate]
             )
     except (ValueError, RuntimeError, OSError) as error:
         raise Error(f"{shown(path)}: cannot be loaded as a flatbuffer ({one_line(error)})") from error

@@ -43,7 +43,8 @@ def library(target: str | None = None) -> Path:
     """
     chosen = None if target else os.environ.get(VARIABLE)
     target = target or machine()
-    path = Path(chosen) if chosen else _HERE / "lib" / target / NAME
+    # The loader would look for a name without a folder in the system's places.
+    path = Path(chosen).absolute() if chosen else _HERE / "lib" / target / NAME
     if not chosen and (_HERE.parent / "src" / "delegate.c").is_file():
         _build(path, target)
     if path.is_file():

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from ftbnn_runtime.errors import Error, one_line, shown
-from ftbnn_runtime.formats import FORMATS, orientation, too_large, upright
+from ftbnn_runtime.formats import FORMATS, is_deep, orientation, too_large, upright
 
 # Of a photograph, that are filtered at a time.
 ROWS = 16
@@ -65,13 +65,12 @@ def _read_file(path: str) -> np.ndarray:
 def _pixels(picture, name: str) -> np.ndarray:
     from PIL import Image
 
-    if picture.mode in ("I", "F"):
+    if picture.mode in ("I", "F") and not is_deep(picture):
         raise Error(f"{name}: its pixels have 32 bits, whose range is unknown: store it with 8 or 16 bits")
     try:
         picture.load()
         turned = orientation(picture)
-        if picture.mode.startswith("I;16"):
-            # Pillow's own conversion clips 16-bit values at 255.
+        if is_deep(picture):
             picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
         array = np.asarray(picture.convert("RGB"), np.uint8)
     except Exception as error:  # as above

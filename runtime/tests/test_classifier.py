@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -118,3 +119,11 @@ def test_a_damaged_flatbuffer_is_refused(network, package):
     network.write_bytes(b"no flatbuffer" * 100)
     with pytest.raises(Error, match=r"model\.tflite: cannot be loaded as a flatbuffer"):
         Classifier(network, package=package)
+
+
+def test_several_threads_may_share_one(published, package):
+    classifier = Classifier(published, package=package)
+    shown = [colors(32, 32, seed) for seed in range(8)]
+    expected = [classifier(picture) for picture in shown]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(classifier, shown * 50)) == expected * 50

@@ -130,3 +130,21 @@ def test_labels_cannot_steer_the_terminal(run, network, photo):
     path.write_text(json.dumps(document))
     out = run(network, photo).out
     assert out.count("\n") == 1 and "\x1b" not in out and "?]0;title??line" in out
+
+
+@pytest.mark.parametrize(
+    "how, status, told",
+    [
+        (">&-", 0, ""),
+        ("--json >/dev/full", 2, "ftbnn-classify: the answers cannot be written ("),
+        (">/dev/full", 2, "ftbnn-classify: the answers cannot be written ("),
+        ("- <&-", 2, "ftbnn-classify: -: standard input is closed"),
+    ],
+)
+def test_ends_that_are_closed_or_full_are_told_in_a_line(published, photo, how, status, told):
+    line = f'"$0" -m ftbnn_runtime "$1" "$2" {how}'
+    environment = {**os.environ, "PYTHONPATH": str(RUNTIME)}
+    shell = ["sh", "-c", line, sys.executable, published, photo]
+    done = subprocess.run(shell, capture_output=True, text=True, env=environment, timeout=120)
+    lines = [line for line in done.stderr.splitlines() if "ftbnn-classify" in line or "Error" in line]
+    assert done.returncode == status and all(line.startswith(told) for line in lines) and len(lines) == bool(told)

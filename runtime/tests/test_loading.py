@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -123,3 +124,41 @@ def test_importing_it_loads_nothing_heavy():
         [sys.executable, "-S", "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert not {"numpy", "PIL", "tensorflow", "ftbnn_larq"} & set(done.stdout.split())
+
+
+def test_a_library_may_be_named_by_a_path_from_here(published, package, tmp_path, monkeypatch):
+    shutil.copy(native.library(), tmp_path / "other.so")
+    expected = answers(published, package=package)
+    monkeypatch.chdir(tmp_path)
+    for name in ("other.so", "./other.so"):
+        monkeypatch.setenv(native.VARIABLE, name)
+        np.testing.assert_array_equal(answers(published, package=package), expected)
+
+
+def test_a_path_need_not_be_text(network, package, tmp_path):
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(folder)
+    for suffix in (".tflite", ".json"):
+        shutil.move(network.with_suffix(suffix), os.fsdecode(folder + b"/model") + suffix)
+    assert answers(os.fsdecode(folder + b"/model.tflite"), package=package).shape == (1, 10)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_ends(published, package):
+    """Its parent's threads are not there."""
+    code = """
+import os, signal, sys
+import numpy as np
+from ftbnn_runtime import Classifier
+classifier = Classifier(sys.argv[1], num_threads=2, package=sys.argv[2])
+picture = np.zeros((32, 32, 3), np.uint8)
+expected = classifier(picture)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    sys.exit(classifier(picture) != expected)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(RUNTIME)}
+    done = subprocess.run([sys.executable, "-c", code, published, package], env=environment, timeout=120)
+    assert done.returncode == 0

@@ -55,14 +55,14 @@ def test_files_are_read_upright(tmp_path, orientation):
     np.testing.assert_array_equal(pictures.read(str(path)), upright)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16 pgm"])
 def test_files_of_all_modes_are_read_as_predict_reads_them(tmp_path, mode):
     from PIL import Image
 
     theirs = pytest.importorskip("ftbnn_larq.data.pictures")
-    path = tmp_path / "picture.png"
+    path = tmp_path / f"picture.{'pgm' if 'pgm' in mode else 'png'}"
     deep = Image.fromarray(colors(6, 7)[..., 0].astype(np.uint16) * 257)
-    picture = deep if mode == "I;16" else Image.fromarray(colors(6, 7)).convert(mode)
+    picture = deep if "I;16" in mode else Image.fromarray(colors(6, 7)).convert(mode)
     picture.save(path)
     np.testing.assert_array_equal(pictures.read(path), theirs.read_picture(path))
 

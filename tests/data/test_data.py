@@ -217,7 +217,7 @@ def test_classes_count_alike_where_pictures_are_mixed_too():
         np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".pgm"])
 def test_grey_pictures_of_16_bits_keep_their_range_and_of_32_are_refused(tmp_path, suffix):
     ramp = np.arange(0, 1 << 16, 256, dtype=np.uint16).reshape(16, 16)
     path = tmp_path / f"ramp{suffix}"

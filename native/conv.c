@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "bconv.h"
-#include "copies.h"
+#include "passes.h"
 #include "zeros.h"
 
 typedef struct {
@@ -47,17 +47,6 @@ static void pack_frame(const Work *work, const float *picture, uint32_t *frame) 
   }
 }
 
-typedef struct {
-  const float *restrict sums;
-  int16_t *restrict result;
-} Narrowed;
-
-INLINE void pass_narrow_of(void *context, int first, int last) {
-  const Narrowed *pass = context;
-  for (int i = first; i < last; ++i) pass->result[i] = (int16_t)pass->sums[i];
-}
-PASS(static, pass_narrow)
-
 static void some_pictures(void *context, int first, int last) {
   Work *work = context;
   const Convolution *shape = work->shape;
@@ -82,7 +71,7 @@ static void some_pictures(void *context, int first, int last) {
       };
       work->kernels->bconv(conv, &io, 0, conv->pixels);
     }
-    if (shape->is_int16) pass_narrow(&(Narrowed){sums, (int16_t *)shape->output + (size_t)picture * values}, 0, values);
+    if (shape->is_int16) narrow(&(Narrowed){sums, (int16_t *)shape->output + (size_t)picture * values}, 0, values);
   }
   free(scratch);
 }

@@ -4,6 +4,12 @@
 
 #include "copies.h"
 
+INLINE void narrow_of(void *argument, int first, int last) {
+  const Narrowed *pass = argument;
+  for (int i = first; i < last; ++i) pass->result[i] = (int16_t)pass->sums[i];
+}
+PASS(, narrow)
+
 // The values of a lot's rows.
 INLINE void bounds(const Pass *pass, int first, int last, int64_t *begin, int64_t *end) {
   *begin = (int64_t)first * ROWS_OF_LOT * pass->channels;

@@ -18,6 +18,13 @@ typedef struct {
   int64_t first;  // the channel of x whose sign is the first
 } Pass;
 
+// Sums as int16, which they fit: values `first` to `last` - 1.
+typedef struct {
+  const float *restrict sums;
+  int16_t *restrict result;
+} Narrowed;
+void narrow(void *narrowed, int first, int last);
+
 // x < 0 as 1 or 0.
 void pass_negative_float(void *pass, int first, int last);
 void pass_negative_bfloat16(void *pass, int first, int last);

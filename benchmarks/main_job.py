@@ -1,7 +1,7 @@
 """The README's main job, command by command, each in a process of its own: python -m benchmarks.main_job
 
-The whole of it is timed with seed 0; further seeds are trained alone, for their top-1. With --avx2 it takes as long as
-on a processor without AVX-512. Writes zoo/results/main_job.json; python -m benchmarks.tables shows it.
+The whole of it is timed with seed 0; further seeds are trained alone, for their top-1. Writes zoo/results/main_job.json;
+python -m benchmarks.tables shows it.
 """
 
 from __future__ import annotations
@@ -30,36 +30,30 @@ COMMANDS = (TRAIN, CONVERT, BENCHMARK)
 SEEDS = (0, 1, 2)
 
 
-def run(command: list[str], folder: str, avx2: bool) -> tuple[dict | list, float]:
+def run(command: list[str], folder: str) -> tuple[dict | list, float]:
     """What a command prints as JSON, and the seconds from its start to its end.
 
     Raises:
         CalledProcessError: it failed.
     """
-    environment = dict(os.environ)
-    if avx2:
-        environment["ONEDNN_MAX_CPU_ISA"] = "AVX2"
-        # What `auto` takes there.
-        command = [*command, "--precision", "float32"] if command[0] == "train" else command
     say(f"ftbnn-larq {' '.join(command)} ...")
     begin = time.perf_counter()
     done = subprocess.run(
         [sys.executable, str(zoo.HERE.parent / "cli.py"), *command, "--json"],
         cwd=folder,
-        env=environment,
         stdout=subprocess.PIPE,
         check=True,
     )
     return json.loads(done.stdout), round(time.perf_counter() - begin, 1)
 
 
-def measure(folder: str, avx2: bool = False) -> dict:
+def measure(folder: str) -> dict:
     """Run the main job in a folder: what it came to, and the seconds that each command took. Raises as `run` does."""
     seconds = {}
-    trained, seconds["train"] = run(TRAIN, folder, avx2)
-    converted, seconds["convert"] = run(CONVERT, folder, avx2)
-    _, seconds["benchmark"] = run(BENCHMARK, folder, avx2)
-    others = [run([*TRAIN, "--seed", str(seed)], folder, avx2)[0] for seed in SEEDS[1:]]
+    trained, seconds["train"] = run(TRAIN, folder)
+    converted, seconds["convert"] = run(CONVERT, folder)
+    _, seconds["benchmark"] = run(BENCHMARK, folder)
+    others = [run([*TRAIN, "--seed", str(seed)], folder)[0] for seed in SEEDS[1:]]
     config = runs.open_run(os.path.join(folder, trained["run"])).config
     return {
         "model": trained["model"],
@@ -72,19 +66,18 @@ def measure(folder: str, avx2: bool = False) -> dict:
         "bytes": converted["bytes"],
         "seconds": seconds,
         "cores": len(os.sched_getaffinity(0)),
-        "machine": f"{platform.machine()} with {vector_instructions()}{', held to AVX2 and float32' if avx2 else ''}",
+        "machine": f"{platform.machine()} with {vector_instructions()}",
         "versions": converted["versions"],
         "date": time.strftime("%Y-%m-%d"),
     }
 
 
 @click.command()
-@click.option("--avx2", is_flag=True, help="Hold oneDNN to AVX2 and train in float32, as without AVX-512.")
-def main(avx2: bool) -> None:
+def main() -> None:
     """Run the main job in a folder that is removed again, and write what it came to."""
     with tempfile.TemporaryDirectory() as folder:
         load_tensorflow()
-        document = measure(folder, avx2)
+        document = measure(folder)
     write_json(FILE, document)
     say(f"wrote {FILE}; python -m benchmarks.tables shows it in the README")
 

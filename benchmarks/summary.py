@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from benchmarks import cards, results
+from benchmarks.aarch64 import FILE as AARCH64
 from benchmarks.deployment import FILE as DEPLOYMENT
 from benchmarks.main_job import FILE as MAIN_JOB
 from benchmarks.markdown import table
+from benchmarks.runtime import FILE as RUNTIME
 from ftbnn_larq import zoo
 from ftbnn_larq.cli.output import human_bytes
 from ftbnn_larq.files import read_json
 
 # Networks of tf.keras.applications, run by plain TFLite.
-FLOAT_NETWORKS = "keras:"
+KERAS = "keras:"
 SMALL = "keras:MobileNetV3Small"
 # Each idea of the paper: in words, the network that has it, and the one it is added to.
 IDEAS = (
@@ -34,31 +36,29 @@ def measured() -> list[str]:
 
 
 def choice() -> list[str]:
-    """Time and size of our networks beside small float networks; that they were not measured, where they were not."""
-    document = read_json(DEPLOYMENT)
-    networks = document["networks"]
-    names = [name for name in networks if name in OURS or name.startswith(FLOAT_NETWORKS)]
-    if len(names) == len(OURS):
-        return ["Small float networks were not measured beside them yet."]
-    first, small = networks[OURS[0]]["milliseconds"], networks.get(SMALL)
-    told = small and (
-        f"`{OURS[0]}` takes {first / small['milliseconds']:.0f} times as long as `{SMALL}`, and has a file of "
-        f"{networks[OURS[0]]['bytes'] / small['bytes']:.0%} of its size. "
-    )
+    """Time and size of our networks beside small float networks, each by what runs it best."""
+    document, files = read_json(RUNTIME), read_json(DEPLOYMENT)["networks"]
+    times = {name: row["milliseconds"] for name, row in document["together"].items() if name in files}
+    times = {name: times[name] for name in sorted(times, key=times.get) if name in OURS or name.startswith(KERAS)}
     rows = [
         [
             f"`{name}`",
-            "TFLite" if name.startswith(FLOAT_NETWORKS) else "LCE",
-            f"{networks[name]['milliseconds'] / first:.2f}",
-            human_bytes(networks[name]["bytes"]),
+            "TFLite" if name.startswith(KERAS) else "ftbnn-runtime",
+            f"{time / times[SMALL]:.2f}",
+            human_bytes(files[name]["bytes"]),
         ]
-        for name in names
+        for name, time in times.items()
     ]
+    first = OURS[0]
+    slower = max(row["ratio"] for row in document["networks"][first].values() if "ratio" in row)
+    counts = read_json(AARCH64)["instructions"]
     return [
-        *table(["network", "run by", f"time / `{OURS[0]}`", "file"], rows),
+        *table(["network", "run by", f"time / `{SMALL}`", "file"], rows),
         "",
-        f"{told or ''}One picture of 224x224 in 1,000 classes, one thread on {document['machine']}, measured "
-        f"{document['date']}.",
+        f"One picture of 224x224 in 1,000 classes, one thread on {document['machine']}, measured {document['date']}. "
+        f"By LCE, which is made for ARM, `{first}` takes {slower:.0f} times as long here. On 64-bit ARM it needs "
+        f"{counts[first] / counts[SMALL]:.1f} times the instructions of `{SMALL}`, counted in an emulator "
+        "([Runtime](docs/runtime.md#instructions-on-aarch64)).",
     ]
 
 

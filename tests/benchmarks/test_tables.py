@@ -132,23 +132,25 @@ def test_ideas_are_told_only_where_both_networks_were_trained_alike(studied):
     assert "| +5.0 points of top-1, 100% of the OPs | `ftbnn_r18` to `ftbnn_r18_baseline` on cifar10" in gain
 
 
-def test_small_float_networks_are_told_beside_ours_once_they_were_measured(tmp_path, monkeypatch):
-    document = {"date": "2026-11-28", "machine": "x86_64", "networks": {}}
-    for name, milliseconds, size in (
-        ("ftbnn_r18_pure", 30.0, 2e6),
-        ("ftbnn_r18", 33.0, 4e6),
-        ("larq_zoo:QuickNet", 31.0, 4e6),
-        ("keras:MobileNetV3Small", 2.0, 1e7),
-    ):
-        document["networks"][name] = {"milliseconds": milliseconds, "bytes": size}
-    monkeypatch.setattr(summary, "DEPLOYMENT", tmp_path / "deployment.json")
-    write_json(summary.DEPLOYMENT, document)
+def test_small_float_networks_are_told_beside_ours(tmp_path, monkeypatch):
+    times = {"ftbnn_r18_pure": 3.0, "ftbnn_r18": 3.3, "larq_zoo:QuickNet": 3.1, "keras:MobileNetV3Small": 2.0}
+    documents = {
+        "DEPLOYMENT": {"networks": {name: {"bytes": int(time * 1e6)} for name, time in times.items()}},
+        "RUNTIME": {
+            "date": "2026-11-28",
+            "machine": "x86_64",
+            "together": {name: {"milliseconds": time} for name, time in times.items()},
+            "networks": {"ftbnn_r18_pure": {"lce": {"ratio": 1.0}, "avx2": {"ratio": 15.0}, "threads": {}}},
+        },
+        "AARCH64": {"instructions": {"ftbnn_r18_pure": 57, "keras:MobileNetV3Small": 30}},
+    }
+    for name, document in documents.items():
+        monkeypatch.setattr(summary, name, tmp_path / f"{name}.json")
+        write_json(getattr(summary, name), document)
     text = "\n".join(summary.choice())
-    assert "takes 15 times as long as `keras:MobileNetV3Small`" in text and "a file of 20% of its size" in text
-    assert "| `keras:MobileNetV3Small` | TFLite | 0.07 | 10.00 MB |" in text and "QuickNet" not in text
-    del document["networks"]["keras:MobileNetV3Small"]
-    write_json(summary.DEPLOYMENT, document)
-    assert summary.choice() == ["Small float networks were not measured beside them yet."]
+    assert "| `ftbnn_r18_pure` | ftbnn-runtime | 1.50 | 3.00 MB |" in text and "QuickNet" not in text
+    assert "| `keras:MobileNetV3Small` | TFLite | 1.00 | 2.00 MB |" in text
+    assert "takes 15 times as long here" in text and "1.9 times the instructions of `keras:MobileNetV3Small`" in text
 
 
 def test_fine_tuning_is_set_beside_a_training_from_nothing_on_the_same_pictures(studied):

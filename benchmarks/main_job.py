@@ -1,7 +1,7 @@
 """The README's main job, command by command, each in a process of its own: python -m benchmarks.main_job
 
-The whole of it is timed with seed 0; further seeds are trained alone, for their top-1. Writes zoo/results/main_job.json;
-python -m benchmarks.tables shows it.
+The whole of it is timed with seed 0; further seeds are trained alone, for their top-1. Writes
+zoo/results/main_job.json; python -m benchmarks.tables shows it.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def execute(board: Board, tool: str, flags: list[str], *, runner: list[str], mod
         BoardError: the board is gone, or it took too long.
         ToolError: the tool cannot run there, or failed; says why and what to do.
     """
-    done = board.execute([*runner, tool, *flags], seconds=seconds)
+    done = board.execute([*runner, tool, *flags], seconds=seconds, advice="give it more time with --timeout")
     said = f"{done.out.decode(errors='replace')}\n{done.err}"
     if done.status:
         raise ToolError(_failure(done, said, runner, model))

@@ -114,20 +114,25 @@ class Board:
         # If the guard has ended, the folder is gone too, and the reported status means nothing.
         if not ends or (process.returncode and self._guard.poll() is not None):
             raise BoardError(self.lost(process.returncode, said + self._heard()))
-        return Done(int(ends[-1]), out, re.sub(r"^guard: \d+\s*$", "", said, flags=re.MULTILINE))
+        return Done(
+            int(ends[-1]), out.partition(scripts.BEGIN)[2], re.sub(r"^guard: \d+\s*$", "", said, flags=re.MULTILINE)
+        )
 
-    def execute(self, argv: list[str], *, seconds: float | None) -> Done:
-        """Run a program in the session's folder. It is killed when the session ends.
+    def execute(self, argv: list[str], **options) -> Done:
+        """Run a program in the session's folder, with options of `run`. It is killed when the session ends.
 
         Raises:
             BoardError: the connection is lost, or the program does not end within `seconds`.
         """
-        return self.run(scripts.RUN, self.work, *argv, seconds=seconds, advice="give it more time with --timeout")
+        return self.run(scripts.RUN, self.work, *argv, **options)
 
     def talk(self, argv: list[str]) -> subprocess.Popen:
-        """Start a program in the session's folder, with pipes. It must end when its standard input does."""
+        """Start a program in the session's folder, with pipes. It must end when its standard input does.
+
+        It is killed when the session ends. Behind what a login shell prints it begins a line of its own.
+        """
         return subprocess.Popen(
-            self._connection.argv('cd "$1" && shift && exec "$@"', self.work, *argv),
+            self._connection.argv(f"echo\n{scripts.RUN}", self.work, *argv),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -179,8 +179,8 @@ def _check_command(board: Board, version: str, file: Path, pixels, expected) -> 
         there = board.put(path, ".png", passing=True)
     done = board.execute([f"{version}/classify", there, "--top", "1", "--json"], seconds=STEP_SECONDS)
     try:
-        ((label, probability),) = json.loads(done.out[done.out.index(b"[") :])[0]["top"]
-    except ValueError as error:
+        ((label, probability),) = json.loads(done.out)[0]["top"]
+    except (ValueError, LookupError, TypeError) as error:
         raise BoardError(f"{board.target}: classify fails there: {reason_of(done.err)}") from error
     labels, of_class = data_config_beside(file).labels, scores.probabilities(expected, gives_probabilities(file))[0]
     own = int(of_class.argmax())

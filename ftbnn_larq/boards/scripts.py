@@ -35,11 +35,13 @@ rm -rf "$work"
 rmdir "$store" 2>/dev/null
 exit 0
 """
-# Run in a process group of its own, so that the guard can kill the children too.
+# Run in a process group of its own, so that the guard can kill the children too. A shell gives what it runs in the
+# background no standard input, unless it has another number.
 RUN = r"""
 cd "$1" && shift || exit 126
 own=; command -v setsid >/dev/null && own=setsid
-$own "$@" </dev/null &
+exec 3<&0
+$own "$@" <&3 3<&- &
 pid=$!
 echo $pid >"$pid.pid"
 wait $pid
@@ -47,8 +49,11 @@ status=$?
 rm -f "$pid.pid"
 exit $status
 """
+# A login shell may print lines, or a part of one, before the script does. What stands behind this is the script's.
+BEGIN = b"\nguard: begin\n"
 # A client may exit with 0 although its connection broke, so the script itself reports its exit status.
-REPORTING_STATUS = """(
+REPORTING_STATUS = """printf '\\nguard: begin\\n'
+(
 {}
 )
 status=$?

@@ -7,7 +7,7 @@ import json
 import threading
 
 from ftbnn_larq.boards.board import Board, reason_of
-from ftbnn_larq.errors import BoardError, ModelFileError
+from ftbnn_larq.errors import BoardError, ModelFileError, one_line
 
 # What ftbnn_runtime.worker begins its lines with; the runtime is not imported for it, for it imports numpy.
 MARK = b"ftbnn-runtime: "
@@ -58,7 +58,7 @@ class Worker:
         self._said = b""
         threading.Thread(target=self._listen, daemon=True).start()
         try:
-            told = self._answer(LOAD_SECONDS)
+            told = self._answer("input_shape", "classes", "isa", seconds=LOAD_SECONDS)
         except BaseException:
             self.close()
             raise
@@ -73,7 +73,7 @@ class Worker:
         for begin in range(0, len(pictures), AT_ONCE):
             part = pictures[begin : begin + AT_ONCE]
             self._ask(part, ask="scores")
-            shape = self._answer()["scores"]
+            shape = self._answer("scores")["scores"]
             values = self._process.stdout.read(4 * shape[0] * shape[1])
             if len(values) < 4 * shape[0] * shape[1]:
                 self._fail()
@@ -83,12 +83,12 @@ class Worker:
     def time(self, pictures, *, warmup: int, runs: int) -> dict:
         """Time inferences of one picture each: `{times_ms, peak_memory_mb}`, as `Interpreter.time`."""
         self._ask(pictures[:AT_ONCE], ask="time", warmup=warmup, runs=runs)
-        return self._answer(self._seconds)
+        return self._answer("times_ms", "peak_memory_mb", seconds=self._seconds)
 
     def profile(self, pictures, *, warmup: int, runs: int) -> dict:
         """Time inferences of the first picture by step, as `Interpreter.profile`."""
         self._ask(pictures[:1], ask="profile", warmup=warmup, runs=runs)
-        return self._answer(self._seconds)
+        return self._answer("steps", seconds=self._seconds)
 
     def close(self) -> None:
         """End the program on the board."""
@@ -115,21 +115,33 @@ class Worker:
             self._process.stdin.write(pictures.astype("<f4").tobytes())
             self._process.stdin.flush()
 
-    def _answer(self, seconds: float | None = None) -> dict:
-        """The next line of the worker. A login shell may print others before the first."""
+    def _answer(self, *keys: str, seconds: float | None = None) -> dict:
+        """The next line of the worker, which has these keys. A login shell may print others before the first."""
         late = threading.Timer(seconds or 0, self._end)
         if seconds:
             late.start()
         try:
-            while line := self._process.stdout.readline():
+            # A line without an end is one that was cut off with the connection.
+            while (line := self._process.stdout.readline()).endswith(b"\n"):
                 if line.startswith(MARK):
-                    told = json.loads(line.removeprefix(MARK))
-                    if "error" in told:
-                        raise ModelFileError(f"{self._board.target}: {told['error']}")
-                    return told
+                    return self._checked(line.removeprefix(MARK), keys)
         finally:
             late.cancel()
         self._fail(seconds)
+
+    def _checked(self, line: bytes, keys: tuple[str, ...]) -> dict:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            told = None
+        if isinstance(told, dict) and "error" in told:
+            raise ModelFileError(f"{self._board.target}: {one_line(told['error'])}")
+        if not isinstance(told, dict) or not {*keys} <= {*told}:
+            raise BoardError(
+                f"{self._board.target}: the runtime there answers {one_line(line.decode(errors='replace'), 60)!r}, "
+                f"without {' and '.join(keys)}: is it of another version? `ftbnn-larq deploy` brings this one"
+            )
+        return told
 
     def _end(self) -> None:
         self._late = True
@@ -138,8 +150,11 @@ class Worker:
     def _fail(self, seconds: float | None = None) -> None:
         """Raise what ended the worker."""
         if self._late:
-            raise BoardError(f"{self._board.target}: no end within {seconds:g} s: give it more time with --timeout")
-        self._process.stdin.close()
+            measures = seconds == self._seconds
+            advice = "give it more time with --timeout" if measures else "is it busy with something else?"
+            raise BoardError(f"{self._board.target}: no end within {seconds:g} s: {advice}")
+        with contextlib.suppress(OSError):  # what it did not read
+            self._process.stdin.close()
         status = self._process.wait()
         said = self._said.decode(errors="replace")
         if status == 255 or not self._board.is_there():

@@ -111,8 +111,9 @@ def versions(folder: Path) -> list[str]:
 
 def test_a_folder_is_made_updated_and_taken_away(board, command, tmp_path):
     """On a board without a network, in a folder whose name is full of shell."""
-    if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode == 0:
-        configure(board, 'ForceCommand exec unshare -n sh -c "$SSH_ORIGINAL_COMMAND"')
+    apart = subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode == 0
+    # Its login prints what could be the begin of an answer, and no line end.
+    configure(board, f'ForceCommand printf "[pi] "; exec {"unshare -n " * apart}sh -c "$SSH_ORIGINAL_COMMAND"')
     to = 'it\'s "a" $(touch owned) `touch owned` folder'
     folder, picture = board.home / to, digit(tmp_path)
     arguments = ("--on", board.on, "--to", to, "--json")

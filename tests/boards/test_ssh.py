@@ -53,11 +53,11 @@ def test_the_users_configuration_names_the_board(server, tmp_path, command):
     assert left_on(server.disk) == []
 
 
-@pytest.mark.parametrize("greeting", ["", "Welcome to the board"])
+@pytest.mark.parametrize("greeting", ["", "Welcome to the board\\n", "[pi@board] welcome"])
 def test_pictures_get_there_and_answers_back_though_a_login_may_greet(server, tmp_path, monkeypatch, greeting):
     if greeting:
         configuration = server.folder / "sshd_config"
-        forced = f'ForceCommand echo "{greeting}"; eval "$SSH_ORIGINAL_COMMAND"\n'
+        forced = f'ForceCommand printf "{greeting}"; eval "$SSH_ORIGINAL_COMMAND"\n'
         configuration.write_text(configuration.read_text() + forced)
         server.process.send_signal(signal.SIGHUP)
         time.sleep(0.5)

@@ -78,9 +78,15 @@ def run(module: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(**_command(module, arguments), stdin=subprocess.DEVNULL, capture_output=True)
 
 
+# As `python -m`, which would also find modules in the current folder: a file there is no program of ours.
+_RUN = (
+    "import sys; del sys.path[0]; import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
+
+
 def _command(module: str, arguments: tuple[str, ...]) -> dict:
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return {"args": [sys.executable, "-m", module, *arguments], "env": found}
+    return {"args": [sys.executable, "-c", _RUN, module, *arguments], "env": found}
 
 
 def why_ended(status: int, said: bytes, most: int | None = None) -> str:

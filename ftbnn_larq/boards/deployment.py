@@ -21,7 +21,11 @@ from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities, sidecar_path
 from ftbnn_larq.zoo import trained
 
-_BEGIN = '#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\nexec "$here/python" -m '
+# `python -m` would take modules of the folder that people are in.
+_BEGIN = """#!/bin/sh
+here=$(dirname "$(readlink -f "$0")")
+run='import sys; del sys.path[0]; import runpy; runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)'
+exec "$here/python" -c "$run" """
 # What people type, in the deployed folder. The example is a file of its own, so that it is checked as the others are.
 PROGRAMS = {
     "classify": f'{_BEGIN}ftbnn_runtime "$here/model.tflite" "$@"\n',

@@ -139,12 +139,14 @@ def _download(place: Place, folder: Path) -> None:
     platforms += [f"manylinux2014_{place.machine}"]
     fitting = ["--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version=3.{place.python}"]
     fitting += [f"--platform={platform}" for platform in platforms]
-    pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", *fitting, "-d", str(folder)]
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", *fitting, "-d", "."]
     said = ""
     for interpreter, numpy in INTERPRETERS:
         # Modules that the board's system brings, such as a camera's, were built for its numpy.
         wanted = f"numpy=={place.numpy}.*" if place.numpy and numpy == "numpy" else numpy
-        done = subprocess.run([*pip, interpreter, wanted, PICTURES], capture_output=True, text=True, errors="replace")
+        # Python would take modules of the folder that people are in.
+        options = {"cwd": folder, "capture_output": True, "text": True, "errors": "replace"}
+        done = subprocess.run([*pip, interpreter, wanted, PICTURES], **options)
         if done.returncode == 0:
             return
         said = done.stderr

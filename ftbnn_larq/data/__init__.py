@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ftbnn_larq.data.formats import Data, DataConfig, Split, check_fits
-from ftbnn_larq.data.registry import check_name, load
+from ftbnn_larq.data.registry import check_name, full_name, load
 
-__all__ = ["Data", "DataConfig", "Split", "check_fits", "check_name", "load"]
+__all__ = ["Data", "DataConfig", "Split", "check_fits", "check_name", "full_name", "load"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ftbnn_larq.data import listing
 from ftbnn_larq.data.formats import Data, DataConfig, Split
-from ftbnn_larq.errors import DataError
+from ftbnn_larq.errors import DataError, one_line
 from ftbnn_runtime.formats import SUFFIXES
 
 # A class of pictures by their paths: label -> sorted paths.
@@ -22,7 +22,14 @@ SMALL = 96
 
 
 def _root(name: str) -> Path:
-    return Path(name.removeprefix("folder:")).expanduser()
+    try:
+        return Path(name.removeprefix("folder:")).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{name}: {one_line(error)} Give a whole path") from error
+
+
+def full_name(name: str) -> str:
+    return f"folder:{_root(name).resolve()}"
 
 
 def _read(name: str) -> tuple[listing.Folder, listing.Layout]:
@@ -112,7 +119,7 @@ def _config(name: str, labels: tuple[str, ...], input_size, size: tuple[int, int
     """The configuration for pictures of this size (h, w); None where they differ."""
     shape = (*(input_size or (size if size and max(size) <= 224 else (224, 224))), 3)
     crop = "pad" if max(shape[:2]) <= SMALL else "resized"
-    return DataConfig(f"folder:{_root(name).resolve()}", shape, labels, crop=crop)
+    return DataConfig(full_name(name), shape, labels, crop=crop)
 
 
 def _split(classes: Classes, labels: tuple[str, ...], known, root: str) -> Split:

@@ -98,7 +98,9 @@ def records(root: str, files: Iterable[File]) -> dict[str, Record]:
 
 
 def _holds(record: Record | None, file: File) -> bool:
-    known = record is not None and (record.size, record.changed) == (file.size, file.changed)
+    # Why a picture cannot be read may have passed since: a right, a disk, another version of Pillow.
+    known = record is not None and not (record.problem and file.suffix in SUFFIXES)
+    known = known and (record.size, record.changed) == (file.size, file.changed)
     return known and (not record.copied or _copy(record.digest).is_file())
 
 

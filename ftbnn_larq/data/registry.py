@@ -30,6 +30,11 @@ def check_name(name: str, data_dir: str | None = None) -> None:
     _source(name).check(name, data_dir)
 
 
+def full_name(name: str) -> str:
+    """The name that a data set has in a run: that of a folder is its whole path."""
+    return _source(name).full_name(name) if name.removeprefix("folder:") not in (name, "") else name
+
+
 def load(
     name: str,
     *,

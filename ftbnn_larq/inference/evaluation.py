@@ -155,11 +155,11 @@ def _data(network: _Network, dataset, data_dir, preprocessing, on_event):
     from ftbnn_larq.analysis import preprocessing as choosing
 
     config, (height, width, channels) = network.config, network.input_shape
-    name = dataset or config.name
+    name = data.full_name(dataset or config.name)
     where = {"data_dir": data_dir or (config.data_dir if config else None), "channels": channels}
     if config:
         # A fold is one of the network's own data set.
-        fold = config.fold if name == config.name else None
+        fold = config.fold if name == data.full_name(config.name) else None
         loaded = data.load(name, config=dataclasses.replace(config, name=name, fold=fold), **where)
     else:
         loaded = data.load(name, input_size=(height, width), **where)

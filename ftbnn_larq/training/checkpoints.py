@@ -29,13 +29,18 @@ def _files(run: Run, epoch: int) -> tuple[Path, Path]:
     return stem.with_suffix(".weights.h5"), stem.with_suffix(".json")
 
 
+def _records(folder: Path) -> list[Path]:
+    """From the oldest to the newest: a number of more than four digits has a longer name."""
+    return sorted(folder.glob("epoch-*.json"), key=lambda path: (len(path.name), path.name))
+
+
 def newest(run: Run) -> Checkpoint | None:
     """The record of the newest checkpoint whose files are whole; None of a run that has none yet.
 
     Raises:
         RunError: there are checkpoints but none is whole, or one is, and says what cannot be.
     """
-    paths = sorted((run.path / "checkpoints").glob("epoch-*.json"), reverse=True)
+    paths = _records(run.path / "checkpoints")[::-1]
     for path in paths:
         try:
             value = documents.load(path, RunError)
@@ -161,7 +166,7 @@ class Keeper(tf.keras.callbacks.Callback):
         save_weights(self.model, weights)
         # The record is written last: a checkpoint without a record is incomplete.
         documents.write(record, Checkpoint(epoch, sha256(weights), tuple(self.history)))
-        for old in sorted(record.parent.glob("epoch-*.json"))[:-KEPT]:
+        for old in _records(record.parent)[:-KEPT]:
             old.unlink()
             old.with_suffix(".weights.h5").unlink(missing_ok=True)
         self.saved_at = time.monotonic()

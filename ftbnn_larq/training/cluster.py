@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+from ftbnn_larq.documents import quoted
 from ftbnn_larq.errors import ConfigError
 
 
@@ -32,4 +33,11 @@ def set_workers(workers: str, rank: int) -> None:
 
 def several_machines() -> bool:
     """Whether TF_CONFIG names workers."""
-    return "worker" in json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    told = os.environ.get("TF_CONFIG") or "{}"
+    try:
+        return "worker" in json.loads(told).get("cluster", {})
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ConfigError(
+            f"TF_CONFIG in the environment is {quoted(told)}, and not what TensorFlow takes: unset it, or give "
+            "--workers and --rank"
+        ) from error

@@ -171,7 +171,7 @@ class _Training:
             tf.keras.utils.set_random_seed(self.seed + 1)
             self.network = networks.rebuild(run.config.model)
             if init_from:
-                sources.initialise(self.network, init_from)
+                sources.initialise(self.network, init_from, data.config.labels)
             sources.freeze(self.network, how.freeze)
 
     def run_in(self, target: runs.Run, source: runs.Run, record: documents.Checkpoint | None, callbacks: tuple) -> dict:

@@ -87,7 +87,7 @@ def plan(
     if not model:
         raise ConfigError("which model? for instance ftbnn_r18; `ftbnn-larq list` shows them all")
     networks.check(model, options)
-    place["dataset"] = place["dataset"] or "digits"
+    place["dataset"] = "digits" if place["dataset"] is None else place["dataset"]
     data.check_name(place["dataset"], place["data_dir"])
     how = recipe.read(recipe_file) if recipe_file else _recipe_of_the_zoo(place["dataset"], changes)
     how = recipe.from_table(changes, "the options", how)
@@ -135,7 +135,7 @@ def _resumed(run: runs.Run, model, dataset, data_dir, given: list[str], changes:
     own = run.config.data
     if model and model != run.model_name:
         raise ConfigError(f"{run.path} is a run of {run.model_name}, not of {model}")
-    if dataset and dataset != own.name:
+    if dataset is not None and data.full_name(dataset) != data.full_name(own.name):
         raise ConfigError(f"{run.path} was trained on {own.name}, not on {dataset}")
     if others := [name for name in given if name != "epochs"]:
         raise ConfigError(
@@ -157,7 +157,7 @@ def _resumed(run: runs.Run, model, dataset, data_dir, given: list[str], changes:
 def _place_of(run: runs.Run, given: dict) -> dict:
     """Data set, folder, size, flip and fold of a run, where `given` says nothing else and names no other data set."""
     own = run.config.data
-    if given["dataset"] not in (None, own.name):
+    if given["dataset"] is not None and data.full_name(given["dataset"]) != data.full_name(own.name):
         return given
     height, width, _ = own.input_shape
     # Pictures that are not square have the size that the data set gives them.

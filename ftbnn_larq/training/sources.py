@@ -29,7 +29,7 @@ def channels(reference: str) -> int:
     return source.data.input_shape[2] if source.data else source.load().input_shape[-1]
 
 
-def initialise(network: tf.keras.Model, reference: str) -> list[str]:
+def initialise(network: tf.keras.Model, reference: str, labels: tuple[str, ...] = ()) -> list[str]:
     """Copy the weights of a trained network, layer by layer, matched by name.
 
     If the names differ but the number of layers does not, layers are matched in order: Keras numbers the layers of
@@ -38,22 +38,32 @@ def initialise(network: tf.keras.Model, reference: str) -> list[str]:
     Arguments:
         network: the network that gets the weights.
         reference: a run folder, NAME:DATASET, or a Keras file.
+        labels: the classes that the network learns.
 
     Returns:
-        Names of the layers that keep their random weights: those of the head, if the number of classes differs.
+        Names of the layers that keep their random weights: those of the head, if the classes differ. A Keras file does
+            not say its classes; it has others if their number differs.
 
     Raises:
         ConfigError: a layer is missing in the trained network, or has another shape.
     """
-    source = trained.find(reference).load()
-    ours, theirs = _weighted(network), _weighted(source)
+    found = trained.find(reference)
+    ours, theirs = _weighted(network), _weighted(found.load())
+    known = imagenet.in_english(found.data.labels) if labels and found.data else ()
+    order = imagenet.in_english(labels)
     if ours.keys() != theirs.keys() and len(ours) == len(theirs):
         theirs = dict(zip(ours, theirs.values(), strict=True))
     new = {layer.name for layer in head(network)}
     fresh = []
     for name, layer in ours.items():
         shapes, found = _shapes(layer), _shapes(theirs.get(name))
-        if found == shapes:
+        if found == shapes and name in new and known and known != order:
+            if sorted(known) != sorted(order):
+                fresh.append(name)
+                continue
+            places = [known.index(label) for label in order]
+            layer.set_weights([weights[..., places] for weights in theirs[name].get_weights()])
+        elif found == shapes:
             layer.set_weights(theirs[name].get_weights())
         elif name in new:
             fresh.append(name)

@@ -172,6 +172,19 @@ def test_a_path_is_bytes(tmp_path):
     assert sum(len(list(pipeline.pictures(split, loaded.config))) for split in (loaded.train, loaded.test)) == 6
 
 
+def test_what_kept_a_picture_from_being_read_may_have_passed(tmp_path, monkeypatch):
+    pictures(tmp_path, "cat", "dog")
+
+    def fails(*arguments, **options):
+        raise DataError("cat/0.png: cannot be read (Input/output error)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "look", fails)
+        with pytest.raises(DataError, match="Input/output"):
+            load(tmp_path)
+    assert sum(sizes(load(tmp_path))) == 8
+
+
 def test_links_are_followed_but_not_in_a_ring(tmp_path):
     pictures(tmp_path, "pets/dog", "store/cat")
     (tmp_path / "pets/cat").mkdir()

@@ -251,3 +251,12 @@ def test_messages_are_json_and_plain_arrays():
     for line in (b"\x80\x04K\x01.", b"[1]", b'{"shapes": [[-1]]}', b'{"shapes": [[99999, 99999]]}', b"{}", b"[" * 9999):
         with pytest.raises(ModelFileError, match="a child: "):
             messages.receive(io.BytesIO(line + b"\n"), "a child")
+
+
+@pytest.mark.parametrize("engine", ["lce", "ftbnn"])
+def test_files_in_the_current_folder_are_no_modules(tmp_path, monkeypatch, engine):
+    for name in ("numpy", "json", "runpy", "tensorflow"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the user')")
+    monkeypatch.chdir(tmp_path)
+    with Interpreter(PLAIN, engine=engine) as interpreter:
+        assert interpreter.output_shape == (1, 10)

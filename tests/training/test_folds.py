@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 
 import pytest
@@ -56,6 +57,9 @@ def test_the_same_command_goes_on_and_gives_mean_and_deviation(tmp_path, monkeyp
         assert (evaluated["examples"], evaluated["top1"]) == (fold.examples, fold.top1)
         assert [row["top1"] for row in evaluated["per_class"]] == [row.top1 for row in answers.per_class]
         assert len(answers.mistakes) == sum(row["examples"] for row in evaluated["confusion"])
+    # The folder is the same by another path: a fold is not tested on what it was trained on.
+    near = f"folder:{os.path.relpath(tmp_path / 'pets')}"
+    assert ftbnn_larq.evaluate(stored.folds[0].run, dataset=near)["examples"] == stored.folds[0].examples
     # One more picture makes it another data set.
     picture_folder(tmp_path / "more", cat=8, dog=10)
     with pytest.raises(TrainingInterrupted):
@@ -66,6 +70,13 @@ def test_the_same_command_goes_on_and_gives_mean_and_deviation(tmp_path, monkeyp
 class _Now(tf.keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("told", ["{bad", "3", '{"cluster": 3}'])
+def test_an_environment_that_is_not_tensorflows_is_told(monkeypatch, told):
+    monkeypatch.setenv("TF_CONFIG", told)
+    with pytest.raises(ConfigError, match=r"TF_CONFIG in the environment is .*: unset it"):
+        ftbnn_larq.train("ftbnn_r18", folds=2)
 
 
 def test_folds_are_not_for_several_machines(monkeypatch):

@@ -9,8 +9,9 @@ import pytest
 
 from ftbnn_larq import recipe, runs, zoo
 from ftbnn_larq.documents import DataConfig, LengthChange, Network, Training
-from ftbnn_larq.errors import ConfigError, RunError, UnknownNameError
+from ftbnn_larq.errors import ConfigError, DataError, RunError, UnknownNameError
 from ftbnn_larq.training.plan import plan
+from tests.test_bad_input import picture_folder
 
 
 @pytest.fixture
@@ -91,7 +92,21 @@ def test_a_run_goes_on_as_it_began(run):
         plan(resume=run.path / "nothing")
 
 
+def test_a_folder_is_the_same_by_any_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole = picture_folder(tmp_path / "pets", cat=3, dog=3)
+    data = DataConfig(whole, (16, 16, 3), ("cat", "dog"), mean=(0.5,) * 3, std=(0.2,) * 3, flip=False, fold=(2, 3))
+    run = runs.create_run(tmp_path, Training(Network("ftbnn_r18", {"width": 16}, (16, 16, 3), classes=2), data, seed=7))
+    recipe.Recipe(epochs=6).save(run.path / runs.RECIPE)
+    assert plan(resume=run.path, dataset="folder:pets").dataset == whole
+    again = plan(recipe_file=run.path / runs.RECIPE, dataset="folder:pets")
+    assert (again.dataset, again.input_size, again.flip, again.fold) == (whole, 16, False, (2, 3))
+
+
 def test_what_cannot_be_planned_is_refused(tmp_path):
+    for name in ("", "folder:", "folder:~nobody-of-that-name/pets"):
+        with pytest.raises((DataError, UnknownNameError)):
+            plan("ftbnn_r18", dataset=name)
     with pytest.raises(ConfigError, match="which model"):
         plan()
     with pytest.raises(UnknownNameError, match="did you mean ftbnn_r18"):

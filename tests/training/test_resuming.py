@@ -231,6 +231,18 @@ def test_a_checkpoint_that_does_not_fit_is_refused_before_anything_is_overwritte
 
 
 @pytest.mark.slow
+def test_the_newest_checkpoint_is_that_of_the_highest_number(finished, tmp_path):
+    run = runs.open_run(shutil.copytree(finished.path, tmp_path / "long"))
+    keeper = checkpoints.Keeper(run, load_run(run), [], steps=1, first=0, last=10_002)
+    keeper.set_model(keeper.network)
+    row = checkpoints.newest(run).history[-1]
+    for epoch in (9_998, 9_999, 10_000, 10_001):
+        keeper.history = [{**row, "epoch": number + 1} for number in range(epoch)]
+        keeper.save(epoch)
+    assert checkpoints.newest(run).epoch == 10_001
+    assert len(list((run.path / "checkpoints").glob("*.json"))) == 2
+
+
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_leftovers_go(finished, tmp_path):
     copy = _with_checkpoint(finished, tmp_path / "cut", lambda file, record: file.write_bytes(file.read_bytes()[:3000]))
     (copy / "checkpoints" / ".writing-abc").mkdir()

@@ -60,6 +60,12 @@ def test_a_new_head_for_other_classes(finished, tmp_path):
     assert sources.initialise(network, str(finished.path)) == ["logits"]
     theirs = load_run(finished)
     np.testing.assert_array_equal(network.get_layer("stem_conv").kernel, theirs.get_layer("stem_conv").kernel)
+    # Other classes, though as many, and the same in another order.
+    network = zoo.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=10, **OPTIONS)
+    assert sources.initialise(network, str(finished.path), tuple("abcdefghij")) == ["logits"]
+    assert not np.array_equal(network.get_layer("logits").kernel, theirs.get_layer("logits").kernel)
+    assert sources.initialise(network, str(finished.path), tuple("9876543210")) == []
+    np.testing.assert_array_equal(network.get_layer("logits").kernel, theirs.get_layer("logits").kernel[:, ::-1])
     # A head may be more than one layer: AlexNet's is a convolution and a batch norm.
     layers = tf.keras.layers
 

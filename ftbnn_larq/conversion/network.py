@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ftbnn_larq.analysis import calls
 from ftbnn_larq.errors import ConversionError, one_line
-from ftbnn_larq.models import ends
+from ftbnn_larq.models import answering, ends
 from ftbnn_larq.models.layers import is_binary
 
 
@@ -70,8 +70,7 @@ class Network:
 
     def answers(self, pictures: np.ndarray) -> np.ndarray:
         """Keras's scores (n, classes) for float32 pictures (n, h, w, c)."""
-        parts = np.array_split(pictures, -(-len(pictures) // 64))
-        return np.concatenate([self.model.predict_on_batch(part) for part in parts])
+        return answering.answers(self.model, pictures)
 
 
 def _inside(model: tf.keras.Model, prefix: str = "") -> Iterator[tuple[str, tf.keras.layers.Layer]]:

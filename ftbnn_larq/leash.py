@@ -1,4 +1,4 @@
-"""A process for what native code reads of a stranger's file: it may only take so much memory and time.
+"""A process for what native code reads of a stranger's file: it may only take so much memory and processor time.
 
 The child calls `begin`, then `library_loaded`, and `answer_within` before each further answer. The kernel ends a child
 that takes more: neither a loop nor a library that has lost its way holds anything up, or outlives its parent for long.
@@ -15,9 +15,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-# For an answer that takes an undamaged file well under a second. Reading what is in a child adds up to less than a
-# minute, which is as long as people wait.
+# Of processor time, which a busy machine does not lengthen, for an answer that takes an undamaged file well under a
+# second. Reading what is in a child adds up to less than a minute, which is as long as people wait.
 SECONDS = 40
+# A child that sleeps takes no processor time: it ends after so many times as long by the clock. A child that works has
+# to come that far on a machine with several times as much to do as it has cores.
+BY_THE_CLOCK = 10
 # Slow machines, emulators and sanitizers multiply all deadlines.
 PATIENCE = "FTBNN_LARQ_PATIENCE"
 
@@ -56,8 +59,12 @@ def library_loaded(most: int | None = None) -> None:
 
 
 def answer_within(seconds: float) -> None:
-    """Let SIGALRM end this process if it does not call this again within `seconds`, times `PATIENCE`; 0 for never."""
-    signal.setitimer(signal.ITIMER_REAL, seconds * _patience())
+    """End this process if it does not call this again within `seconds` of processor time, times `PATIENCE`.
+
+    0 lets it take its time. SIGPROF ends it, or SIGALRM `BY_THE_CLOCK` times as late.
+    """
+    signal.setitimer(signal.ITIMER_PROF, seconds * _patience())
+    signal.setitimer(signal.ITIMER_REAL, seconds * _patience() * BY_THE_CLOCK)
 
 
 def _patience() -> float:
@@ -97,7 +104,7 @@ def why_ended(status: int, said: bytes, most: int | None = None) -> str:
         said: what it wrote to standard error.
         most: as `library_loaded` was told.
     """
-    if status == -signal.SIGALRM:
+    if status in (-signal.SIGPROF, -signal.SIGALRM):
         return f"no answer in time: it may be an endless loop; {PATIENCE}=10 in the environment waits ten times as long"
     if re.search(rb"bad_alloc|MemoryError|[Oo]ut of memory|OOM", said):
         of = "" if most else ", half of this machine's"

@@ -90,6 +90,7 @@ def convert(
         dataset=dataset,
         data_dir=data_dir,
         preprocessing=preprocessing,
+        explain=explain,
     )
     say(f"converting {source} ...")
     load_tensorflow()

@@ -77,7 +77,8 @@ def _nearest(layer, path_of) -> str | None:
         path_of: gives the path of a layer that has operators of its own, None for any other.
     """
     if isinstance(layer, tf.keras.layers.BatchNormalization):
-        front = layer.inbound_nodes[0].inbound_layers
+        # A layer of a subclassed model has no nodes.
+        front = layer.inbound_nodes[0].inbound_layers if layer.inbound_nodes else None
         if (hasattr(front, "kernel") or hasattr(front, "depthwise_kernel")) and path_of(front):
             return path_of(front)
     waiting, seen = [layer], set()

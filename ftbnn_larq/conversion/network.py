@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from ftbnn_larq.analysis import calls
 from ftbnn_larq.errors import ConversionError, one_line
+from ftbnn_larq.models import answering, ends
 from ftbnn_larq.models.layers import is_binary
 
 
@@ -69,8 +70,7 @@ class Network:
 
     def answers(self, pictures: np.ndarray) -> np.ndarray:
         """Keras's scores (n, classes) for float32 pictures (n, h, w, c)."""
-        parts = np.array_split(pictures, -(-len(pictures) // 64))
-        return np.concatenate([self.model.predict_on_batch(part) for part in parts])
+        return answering.answers(self.model, pictures)
 
 
 def _inside(model: tf.keras.Model, prefix: str = "") -> Iterator[tuple[str, tf.keras.layers.Layer]]:
@@ -86,8 +86,14 @@ def prepared(model: tf.keras.Model) -> tf.keras.Model:
 
     Raises:
         ConversionError: it does not take one picture of a fixed size and give one row of scores, or its weights hold
-            NaN or infinity.
+            NaN or infinity; or its end cannot be seen.
     """
+    last = ends.last_layer(model)
+    if isinstance(last, tf.keras.Model):
+        raise ConversionError(
+            f"{model.name}: the subclassed model {last.name} makes its scores, and whether it ends in a softmax cannot "
+            f"be seen; convert tf.keras.Model(x, {last.name}.call(x)), where x is the tf.keras.Input of its pictures"
+        )
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
         raise ConversionError(

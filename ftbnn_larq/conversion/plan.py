@@ -62,10 +62,29 @@ def plan(
     dataset: str | None = None,
     data_dir: str | None = None,
     preprocessing: str | None = None,
+    explain: bool = False,
 ) -> Plan:
-    """Check the arguments of `convert`, and raise what it raises before the network is loaded."""
+    """Check the arguments of `convert`, and raise what it raises before the network is loaded.
+
+    Arguments:
+        explain: whether the flatbuffer's layers are asked for.
+    """
     check_format(to)
+    without = tuple(without)
     chosen = passes.chosen(groups, without)
+    if to != "tflite":
+        _refuse_what_makes_flatbuffers(
+            to,
+            {
+                "softmax": softmax,
+                "explain": explain,
+                f"groups {groups!r}": groups != passes.SPLIT,
+                **{f"no-{name}": True for name in without},
+                f"dataset {dataset!r}": dataset is not None,
+                f"data_dir {str(data_dir)!r}": data_dir is not None,
+                f"preprocessing {preprocessing!r}": preprocessing is not None,
+            },
+        )
     if isinstance(source, str | os.PathLike):
         found = find(source)
         if dataset is not None and found.data:
@@ -88,6 +107,16 @@ def plan(
                 "(--dataset)"
             )
     return Plan(found, to, path, softmax, groups, chosen, dataset, data_dir, preprocessing)
+
+
+def _refuse_what_makes_flatbuffers(to: str, given: dict[str, bool]) -> None:
+    """Raise ConfigError if an option is given that changes nothing but a flatbuffer or its proof."""
+    unused = [option for option, is_given in given.items() if is_given]
+    if unused:
+        raise ConfigError(
+            f"{', '.join(unused)}: {to} keeps the network as it was trained; leave out what is for a flatbuffer, or "
+            "convert to tflite"
+        )
 
 
 def _beside(source: Trained, to: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +18,7 @@ from ftbnn_larq.data import load as load_data
 from ftbnn_larq.errors import DataError, UnknownNameError
 from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.models import ends
+from ftbnn_larq.models.answering import answers
 from ftbnn_larq.zoo.trained import Trained
 
 # Pictures of the test split that Keras and LCE must agree on.
@@ -52,9 +54,8 @@ class Source:
             return None
         split = pipeline.spread(self.data.test, TEST_PICTURES)
         batches = pipeline.batches(split, self.data.config, 128)
-        model = self.network.model
-        end = {"are_probabilities": ends.gives_probabilities(model)}
-        keras = accuracy(model.predict_on_batch, batches.as_numpy_iterator(), **end)
+        end = {"are_probabilities": ends.gives_probabilities(self.network.model)}
+        keras = accuracy(self.network.answers, batches.as_numpy_iterator(), **end)
         with Interpreter(flatbuffer) as interpreter:
             lce = accuracy(interpreter.predict, batches.as_numpy_iterator(), **end)
         return {
@@ -108,7 +109,8 @@ def _data(plan: Plan, model: tf.keras.Model, on_event: Callable[[str], None]) ->
         data, choice = preprocessing.given(data, plan.preprocessing)
     else:
         end = ends.gives_probabilities(model)
-        data, choice = preprocessing.found(data, model.predict_on_batch, are_probabilities=end, model=model)
+        predict = functools.partial(answers, model)
+        data, choice = preprocessing.found(data, predict, are_probabilities=end, model=model)
     on_event(choice.told())
     return data, _described(data, choice)
 

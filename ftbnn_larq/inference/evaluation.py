@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,10 +145,10 @@ def _opened(path: Path, needed: bool, engine: str, runner: Callable | None) -> I
             f"{path} makes {asked} of {given}: only a network of one picture of a fixed size, such as "
             "(None, 224, 224, 3), that gives one row of scores, such as (None, 10), can be evaluated"
         )
-    from ftbnn_larq.models import ends
+    from ftbnn_larq.models import answering, ends
 
     end = ends.gives_probabilities(model)
-    yield _Network(model.predict_on_batch, given[1:], asked[-1], end, "keras", source.data, model)
+    yield _Network(functools.partial(answering.answers, model), given[1:], asked[-1], end, "keras", source.data, model)
 
 
 def _data(network: _Network, dataset, data_dir, preprocessing, on_event):

@@ -196,6 +196,12 @@ class ResNetConfig:
                     f"widening {self.widening} makes stage {stage + 1} narrower than stage {stage} "
                     f"({channels:g} channels after {self.channels(stage - 1)}): take a larger factor for it"
                 )
+            if stage == 0 and self.stem == "light" and channels < self.width // 2:
+                raise ConfigError(
+                    f"widening {self.widening} gives stage 1 {channels:g} channels at width {self.width}, fewer than "
+                    f"the {self.width // 2} filters of the light stem, some of which nothing would read: take a factor "
+                    "of 0.5 or more for it, or stem conv"
+                )
             size = _at(self.group_channels, stage)
             if size is None:
                 continue
@@ -327,4 +333,5 @@ def option_from_text(text: str) -> tuple[str, object]:
         numbers = tuple(map(_NUMBERS[name], value.split(",")))
     except ValueError as error:
         raise ConfigError(f"{text!r}: {value!r} is not made of numbers; write it like {name}=1,2") from error
-    return name, numbers if len(numbers) > 1 else numbers[0]
+    # A network of one stage has units too.
+    return name, numbers if len(numbers) > 1 or name == "units" else numbers[0]

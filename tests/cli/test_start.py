@@ -48,6 +48,7 @@ def test_the_zoo_is_listed(tmp_path):
     assert re.search(r"larq_zoo:QuickNet:imagenet +63\.3% +larq-zoo", table.out)
 
 
+TO_KERAS = ("convert", "ftbnn_r18:cifar10", "--to", "keras")
 # And what the line quotes or proposes.
 REFUSED = [
     (("--nope",), "--nope"),
@@ -62,6 +63,9 @@ REFUSED = [
     (("evaluate", "nope"), "nope"),
     (("evaluate",), "train"),
     (("convert", "--to", "tflit"), "tflite"),
+    ((*TO_KERAS, "--softmax", "--explain", "--no-int8"), "softmax, explain, no-int8: keras keeps the network"),
+    ((*TO_KERAS, "--groups", "fused", "--data-dir", "d"), "groups 'fused', data_dir 'd': keras keeps the network"),
+    (("convert", "none.keras", "--to", "saved_model", "--dataset", "digits", "--preprocessing", "unit"), "tflite"),
     (("convert", "runs/none"), "runs/none"),
     (("convert", "none.keras"), "none.keras"),
     (("convert", "ftbnn_r18:cifar10", "--dataset", "digits"), "digits"),

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from ftbnn_larq.conversion.convert import convert, convert_model
 from ftbnn_larq.errors import ConversionError, ModelFileError
+from ftbnn_larq.inference.evaluation import evaluate
 from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.models import keras_files
 from ftbnn_larq.models.ends import up_to_probabilities
@@ -305,6 +306,18 @@ def test_a_layer_that_lce_has_no_operator_for_is_named(tmp_path, refused):
     network(keras_layers.Activation("gelu", name="smooth")).save(tmp_path / "mine.keras")
     assert "smooth becomes Erfc, an operator that LCE's interpreter does not have" in refused("convert", "mine.keras")
     assert not (tmp_path / "mine.tflite").exists()
+
+
+def test_a_tanh_that_tensorflow_fuses_and_cannot_run_converts_and_is_evaluated(tmp_path):
+    fused = (
+        keras_layers.Conv2D(4, 3, use_bias=False),
+        keras_layers.BatchNormalization(),
+        keras_layers.Activation("tanh"),
+    )
+    network(*fused).save(tmp_path / "mine.keras")
+    top1 = convert(tmp_path / "mine.keras", dataset="digits", preprocessing="unit")["top1"]
+    assert top1["keras"] == top1["lce"]
+    assert evaluate(tmp_path / "mine.keras", dataset="digits", preprocessing="unit")["top1"] == top1["keras"]
 
 
 def test_layers_that_no_pass_knows_are_left_and_listed(tmp_path):

@@ -9,7 +9,8 @@ import tensorflow as tf
 import ftbnn_larq
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.models import nonlinearities
-from ftbnn_larq.models.config import NONLINEARITIES
+from ftbnn_larq.models.config import NONLINEARITIES, option_from_text
+from ftbnn_larq.models.layers import is_binary
 from ftbnn_larq.training.optimization import use_averages
 
 
@@ -177,12 +178,19 @@ def test_slopes_that_were_learned_without_that_floor_are_loaded_as_they_are(tmp_
         ({"width": 2.5}, "whole numbers"),
         ({"group_channels": 16}, "16 channels per group .* multiple of 32; take 32"),
         ({"group_channels": 48}, "48 channels per group"),
+        ({"widening": 0.25, "width": 32, "stem": "light"}, "fewer than the 16 filters of the light stem"),
         ({"widening": 1.5, "group_channels": 128}, "groups of 128 channels don't divide the 192 channels of stage 2"),
     ],
 )
 def test_configurations_that_cannot_be_used_are_refused(options, words):
     with pytest.raises(ConfigError, match=words):
         ftbnn_larq.create_model("ftbnn_r18_baseline", **options)
+
+
+def test_a_network_of_one_stage_is_written_as_one_number():
+    options = dict([option_from_text("units=2"), option_from_text("widening=2")])
+    model = ftbnn_larq.create_model("bireal_r18", input_shape=(8, 8, 1), width=16, **options)
+    assert [layer.name for layer in model.layers if is_binary(layer)] == ["stage1_unit1_conv", "stage1_unit2_conv"]
 
 
 @pytest.mark.parametrize(

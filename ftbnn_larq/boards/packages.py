@@ -141,6 +141,7 @@ def _download(place: Place, folder: Path) -> None:
     fitting += [f"--platform={platform}" for platform in platforms]
     pip = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", *fitting, "-d", "."]
     said = ""
+    folder.mkdir()
     for interpreter, numpy in INTERPRETERS:
         # Modules that the board's system brings, such as a camera's, were built for its numpy.
         wanted = f"numpy=={place.numpy}.*" if place.numpy and numpy == "numpy" else numpy

@@ -214,6 +214,7 @@ def vectors(channels, *names):
         lambda ops, x: ops.ftbnn_binary_conv(x=x, kernel=tf.ones((3, 3, 4, 8)), **moves(stride=0)),
         lambda ops, x: ops.ftbnn_binary_conv(x=x, kernel=tf.ones((3, 3, 4, 8)), **moves(turn=-1)),
         lambda ops, x: ops.ftbnn_binary_conv(x=x, kernel=tf.ones((99, 99, 4, 8)), **moves(T=tf.int16)),
+        lambda ops, x: ops.ftbnn_binary_conv(x=tf.ones((1, 256, 256, 1)), kernel=tf.ones((1, 1, 1, 65536)), **moves()),
         lambda ops, x: ops.ftbnn_binary_conv(x=x[0], kernel=tf.ones((3, 3, 4, 8)), **moves()),
         lambda ops, x: filter_gradient(ops, x, signs=tf.zeros((2, 8, 8, 2), tf.int32)),
         lambda ops, x: filter_gradient(ops, x, signs=tf.zeros((2, 7, 8, 1), tf.int32)),

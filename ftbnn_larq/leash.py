@@ -21,6 +21,11 @@ SECONDS = 40
 # A child that sleeps takes no processor time: it ends after so many times as long by the clock. A child that works has
 # to come that far on a machine with several times as much to do as it has cores.
 BY_THE_CLOCK = 10
+# A program for `python -c`, which runs the module that is its first argument: as `python -m`, which would also find
+# modules in the current folder, where a file is no program of ours. It has no single quote, for shells.
+AS_MODULE = (
+    'import sys; del sys.path[0]; import runpy; runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)'
+)
 # Slow machines, emulators and sanitizers multiply all deadlines.
 PATIENCE = "FTBNN_LARQ_PATIENCE"
 
@@ -85,15 +90,9 @@ def run(module: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(**_command(module, arguments), stdin=subprocess.DEVNULL, capture_output=True)
 
 
-# As `python -m`, which would also find modules in the current folder: a file there is no program of ours.
-_RUN = (
-    "import sys; del sys.path[0]; import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
-)
-
-
 def _command(module: str, arguments: tuple[str, ...]) -> dict:
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return {"args": [sys.executable, "-c", _RUN, module, *arguments], "env": found}
+    return {"args": [sys.executable, "-c", AS_MODULE, module, *arguments], "env": found}
 
 
 def why_ended(status: int, said: bytes, most: int | None = None) -> str:

@@ -37,6 +37,12 @@ static inline int least_frame_w(const Convolution *shape) {
   return round_up((round_up(shape->out_w, 2) - 1) * shape->stride + shape->kernel_w, shape->stride);
 }
 
+// Sets the size of frames: whole strides of rows and columns, that hold the map too.
+static inline void set_frame(Convolution *shape) {
+  shape->frame_h = max_int(round_up(shape->top + shape->h, shape->stride), least_frame_h(shape));
+  shape->frame_w = max_int(round_up(shape->left + shape->w, shape->stride), least_frame_w(shape));
+}
+
 // Finds the frames and the output. False where there is no memory.
 bool convolve(const Convolution *convolution, Threads *threads);
 

@@ -70,9 +70,7 @@ static Convolution shape_of(Call *call, const Options *options, const TF_Tensor 
   };
   shape.out_h = places(shape.h, shape.kernel_h, options, &shape.top);
   shape.out_w = places(shape.w, shape.kernel_w, options, &shape.left);
-  // Frames have whole strides of rows and columns.
-  shape.frame_h = max_int(round_up(shape.top + shape.h, shape.stride), least_frame_h(&shape));
-  shape.frame_w = max_int(round_up(shape.left + shape.w, shape.stride), least_frame_w(&shape));
+  set_frame(&shape);
   if ((int64_t)shape.out_h * shape.out_w * shape.filters * 4 > MAX_BYTES || frame_words(&shape) * 4 > MAX_BYTES)
     fail(call, TF_INVALID_ARGUMENT, "the result of a picture is too large");
   return shape;

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ftbnn_larq import zoo
+from ftbnn_larq import leash, zoo
 from ftbnn_larq.boards.board import Board, reason_of
 from ftbnn_larq.boards.session import FOLDER, QUIET, STEP_SECONDS, Told, opened, put_script, run_step
 from ftbnn_larq.boards.targets import Target, parse_target
@@ -21,11 +21,9 @@ from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities, sidecar_path
 from ftbnn_larq.zoo import trained
 
-# `python -m` would take modules of the folder that people are in.
-_BEGIN = """#!/bin/sh
+_BEGIN = f"""#!/bin/sh
 here=$(dirname "$(readlink -f "$0")")
-run='import sys; del sys.path[0]; import runpy; runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)'
-exec "$here/python" -c "$run" """
+exec "$here/python" -c '{leash.AS_MODULE}' """
 # What people type, in the deployed folder. The example is a file of its own, so that it is checked as the others are.
 PROGRAMS = {
     "classify": f'{_BEGIN}ftbnn_runtime "$here/model.tflite" "$@"\n',

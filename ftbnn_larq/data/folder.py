@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from ftbnn_larq.data import listing
-from ftbnn_larq.data.formats import Data, DataConfig, Split
+from ftbnn_larq.data.formats import SMALL, Data, DataConfig, Split
 from ftbnn_larq.errors import DataError, one_line
 from ftbnn_runtime.formats import SUFFIXES
 
@@ -17,8 +17,6 @@ from ftbnn_runtime.formats import SUFFIXES
 Classes = dict[str, list[str]]
 # Paths held in memory for shuffling: all that a folder has.
 PATHS = 1 << 40
-# Largest side of small pictures: they are shifted where others are cropped, and held in memory.
-SMALL = 96
 
 
 def _root(name: str) -> Path:

@@ -10,6 +10,9 @@ from ftbnn_larq.data import imagenet
 from ftbnn_larq.documents import DataConfig
 from ftbnn_larq.errors import DataError, ModelFileError
 
+# Largest side of small pictures: they are shifted where others are cropped.
+SMALL = 96
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:

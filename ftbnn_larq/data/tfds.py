@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from ftbnn_larq.data.formats import Data, DataConfig, Split
+from ftbnn_larq.data.formats import SMALL, Data, DataConfig, Split
 from ftbnn_larq.errors import DataError, UnknownNameError, one_line
 
 # Splits that stand in for TFDS's "test" where that has no labels.
@@ -139,7 +139,7 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
 
         return Split(examples, rows, read, shuffle_buffer=WAITING)
 
-    small = fixed and max(height, width) <= 96
+    small = fixed and max(height, width) <= SMALL
     config = DataConfig(
         name=name,
         input_shape=shape,

@@ -47,26 +47,24 @@ def initialise(network: tf.keras.Model, reference: str, labels: tuple[str, ...] 
     Raises:
         ConfigError: a layer is missing in the trained network, or has another shape.
     """
-    found = trained.find(reference)
-    ours, theirs = _weighted(network), _weighted(found.load())
-    known = imagenet.in_english(found.data.labels) if labels and found.data else ()
-    order = imagenet.in_english(labels)
+    source = trained.find(reference)
+    ours, theirs = _weighted(network), _weighted(source.load())
     if ours.keys() != theirs.keys() and len(ours) == len(theirs):
         theirs = dict(zip(ours, theirs.values(), strict=True))
+    order = imagenet.in_english(labels)
+    known = imagenet.in_english(source.data.labels) if labels and source.data else order
+    are_others = sorted(known) != sorted(order)
+    # The same classes may come in another order.
+    places = slice(None) if are_others or known == order else [known.index(label) for label in order]
     new = {layer.name for layer in head(network)}
     fresh = []
     for name, layer in ours.items():
         shapes, found = _shapes(layer), _shapes(theirs.get(name))
-        if found == shapes and name in new and known and known != order:
-            if sorted(known) != sorted(order):
-                fresh.append(name)
-                continue
-            places = [known.index(label) for label in order]
-            layer.set_weights([weights[..., places] for weights in theirs[name].get_weights()])
-        elif found == shapes:
-            layer.set_weights(theirs[name].get_weights())
-        elif name in new:
+        if name in new and (are_others or found != shapes):
             fresh.append(name)
+        elif found == shapes:
+            weights = theirs[name].get_weights()
+            layer.set_weights([each[..., places] for each in weights] if name in new else weights)
         else:
             raise ConfigError(
                 f"{reference} cannot initialise this {network.name}: {name} is {shapes} here and "

@@ -77,8 +77,7 @@ static bool is_convolution_right(Threads *threads) {
   s.channels = s.groups * any(1, 40), s.filters = s.groups * any(1, 40);
   s.out_h = places(s.h, s.kernel_h, s.stride, same, &s.top), s.out_w = places(s.w, s.kernel_w, s.stride, same, &s.left);
   const int taps = s.kernel_h * s.kernel_w, channels = s.channels / s.groups;
-  s.frame_h = max_int(round_up(s.top + s.h, s.stride), least_frame_h(&s));
-  s.frame_w = max_int(round_up(s.left + s.w, s.stride), least_frame_w(&s));
+  set_frame(&s);
   s.frames = malloc((size_t)s.pictures * frame_words(&s) * sizeof *s.frames);
   const size_t results = (size_t)s.pictures * s.out_h * s.out_w * s.filters;
   const size_t weights = (size_t)taps * channels * s.filters;

@@ -243,6 +243,7 @@ def test_the_newest_checkpoint_is_that_of_the_highest_number(finished, tmp_path)
     assert len(list((run.path / "checkpoints").glob("*.json"))) == 2
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_leftovers_go(finished, tmp_path):
     copy = _with_checkpoint(finished, tmp_path / "cut", lambda file, record: file.write_bytes(file.read_bytes()[:3000]))
     (copy / "checkpoints" / ".writing-abc").mkdir()

@@ -101,7 +101,9 @@ def compiler(target: str) -> list[str]:
         NoCompiler: there is none.
     """
     if has_zig(target):
-        return [sys.executable, "-m", "ziglang", "cc", "-target", ZIG[target]]
+        # The program itself: `python -m ziglang` would take modules of the folder that people are in.
+        program = Path(importlib.util.find_spec("ziglang").origin).with_name("zig")
+        return [str(program), "cc", "-target", ZIG[target]]
     if target == machine() and sys.platform == "linux" and shutil.which("cc"):
         return ["cc"]
     raise NoCompiler(f"no compiler for {target} was found: install ziglang with pip" + _or_gcc(target))

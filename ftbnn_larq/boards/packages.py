@@ -29,10 +29,13 @@ LEAST_GLIBC = 17
 # What brings an interpreter, the first one that has a wheel for the board; tflite-runtime does not run on numpy 2.
 INTERPRETERS = (("ai-edge-litert", "numpy"), ("tflite-runtime", "numpy<2"))
 PICTURES = "pillow"
-# Any Python 3 can run it. numpy's version decides what may stand beside packages of the board's own.
+# Any Python 3 can run it; modules in the home are not taken. numpy's version decides what may stand beside packages of
+# the board's own.
 _ASK = r"""command -v python3 >/dev/null || { echo 'ftbnn: {"python": null}'; exit 0; }
 python3 -c '
-import json, os, struct, sys
+import sys
+del sys.path[0]
+import json, os, struct
 def confstr():
     try:
         return os.confstr("CS_GNU_LIBC_VERSION") or ""

@@ -42,6 +42,16 @@ def test_zig_builds_for_android_against_its_libc_alone(tmp_path):
     assert b"\0tflite_plugin_create_delegate\0" in library
 
 
+def test_modules_of_the_folder_that_people_are_in_are_not_taken(tmp_path):
+    if not build_library.has_zig(build_library.machine()):
+        pytest.skip("ziglang is not installed")
+    for name in ("subprocess.py", "ziglang.py"):
+        (tmp_path / name).write_text("raise SystemExit('not ours')")
+    (tmp_path / "one.c").write_text("int main(void) { return 0; }")
+    command = [*build_library.compiler(build_library.machine()), "-E", "one.c"]
+    assert "int main" in subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+
+
 def test_a_failing_compiler_leaves_what_was_there(tmp_path):
     (tmp_path / build_library.NAME).write_text("older")
     with pytest.raises(subprocess.CalledProcessError):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftbnn_larq.boards import board as boards
+from ftbnn_larq.boards import device, packages
 from ftbnn_larq.boards.targets import Target
 from ftbnn_larq.errors import BoardError
 from tests.boards.helpers import PLAIN, installed, left_on, wait_for
@@ -49,3 +50,11 @@ def test_a_board_whose_timeout_takes_its_seconds_otherwise_is_not_left_at_once(b
         time.sleep(1)
         assert session.execute(["true"], seconds=5).status == 0
     wait_for(lambda: not left_on(board))
+
+
+def test_modules_in_the_home_of_a_board_are_not_taken(board, monkeypatch, tmp_path):
+    (tmp_path / "json.py").write_text("raise SystemExit('not ours')")
+    monkeypatch.chdir(tmp_path)
+    with boards.Board(Target("local")) as session:
+        place = packages.place_of(session, device.facts_of(session))
+    assert place.python >= packages.LEAST_PYTHON[1]

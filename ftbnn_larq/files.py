@@ -31,6 +31,17 @@ def check_ends(path: str | os.PathLike) -> None:
         raise OSError(errno.EINVAL, "is no file, but a pipe or a device", os.fspath(path))
 
 
+def check_replaceable(path: str | os.PathLike) -> None:
+    """Refuse to put a file in the place of a device, a pipe or a socket, which others use.
+
+    Raises:
+        OSError: it is one.
+    """
+    path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "is a pipe or a device, whose place a file would take: name another", str(path))
+
+
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path, for a file or a folder, that is renamed to `path` if the block succeeds.
@@ -38,9 +49,11 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     It has the same name and suffix as `path`, in a temporary folder beside it.
 
     Raises:
-        OSError: the folder cannot be written, or the disk is full. It names `path`. Nothing is left behind.
+        OSError: the folder cannot be written, the disk is full, or `path` is a device. It names `path`. Nothing is left
+            behind.
     """
     path = Path(path)
+    check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _naming(path, path.parent / SCRATCH):
         scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=path.parent))

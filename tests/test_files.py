@@ -70,6 +70,18 @@ def test_what_may_be_read_for_ever_is_refused(tmp_path):
     os.close(writes)
 
 
+def test_no_file_takes_the_place_of_a_device_or_a_pipe(tmp_path, refused):
+    os.mkfifo(tmp_path / "pipe.tflite")
+    (tmp_path / "null.tflite").symlink_to("/dev/null")
+    for name in ("pipe.tflite", "null.tflite"):
+        with pytest.raises(OSError, match="is a pipe or a device"):
+            write_text(tmp_path / name, "text")
+        # Before anything is loaded.
+        said = refused("convert", "ftbnn_r18:cifar10", "-o", tmp_path / name)
+        assert f"{name}: is a pipe or a device, whose place a file would take: name another" in said
+    assert (tmp_path / "pipe.tflite").is_fifo() and (tmp_path / "null.tflite").is_char_device()
+
+
 @pytest.mark.parametrize(
     "read", [check_tool, lambda path: Interpreter(path, engine="lce")], ids=["tool", "interpreter"]
 )

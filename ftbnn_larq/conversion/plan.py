@@ -11,6 +11,7 @@ from typing import Any
 from ftbnn_larq.conversion import passes
 from ftbnn_larq.data.preprocessing import parse
 from ftbnn_larq.errors import ConfigError, UnknownNameError
+from ftbnn_larq.files import check_replaceable
 from ftbnn_larq.inference.sidecar import sidecar_path
 from ftbnn_larq.zoo.trained import Trained, find
 
@@ -133,9 +134,11 @@ def _checked(path: Path, to: str, source: Path | None = None) -> Path:
     Raises:
         ConfigError: it would take the place of something else: of a folder with other things in it, of the source, or
             its JSON that of a run's config.json; or a .keras file has another suffix.
+        OSError: it would take the place of a device.
     """
     if source and path.resolve() == source.resolve():
         raise ConfigError(f"{path}: would overwrite the source; name another output")
+    check_replaceable(path)
     if path.is_dir() and not (to == "saved_model" and _may_be_replaced(path)):
         raise ConfigError(
             f"{path} is a folder, whose content would be lost; name a path in it, such as {path / FORMATS[to]}"

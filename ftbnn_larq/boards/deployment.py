@@ -77,7 +77,7 @@ def deploy(
         file: a flatbuffer with its JSON file beside it, or NAME:DATASET for a published one.
         on: "ssh:[user@]host[:port]", or "local" for this machine.
         to: the folder on the board, in the user's home unless it is a whole path.
-        pictures: real pictures on which the board has to give this machine's answers.
+        pictures: at most so many real pictures, on which the board has to give this machine's answers.
 
     Returns:
         `{on, to, device, place, venv, bytes_sent, verified, command}`: `place` is what wheels had to fit; `venv` is
@@ -103,7 +103,7 @@ def deploy(
         version = begun["version"]
         files = {"model.tflite": file, "model.json": sidecar_path(file)}
         venv, sent = session.install(version, begun["current"], files, _example(begun["to"]))
-        told.on_event(f"verifying on {pictures} pictures of {data} ...")
+        told.on_event(f"verifying on {len(real)} pictures of {data} ...")
         with Worker(board, f"{version}/python", f"{version}/model.tflite") as worker:
             answers = worker.predict(real)
         verified = {"data": data, **_agreement(file, expected, answers)}

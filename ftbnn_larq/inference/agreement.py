@@ -22,14 +22,17 @@ def test_pictures(path: str | os.PathLike, count: int):
         ConfigError: there are fewer.
     """
     config = data_config_beside(path)
-    return _of_test_split(config, count)
+    data = _data(config)
+    if data.test.examples < count:
+        raise ConfigError(f"{count} pictures: the test split of {config.name} has {data.test.examples}")
+    return _first(data, config, count)
 
 
 def real_pictures(path: str | os.PathLike, count: int) -> tuple:
     """Pictures for a flatbuffer, float32 (n, h, w, c), and the data set they are of. Nothing is downloaded.
 
-    They are of the test split that the flatbuffer was trained for. Where that is not on this machine, they are the
-    embedded digits: real scans, though of other classes.
+    They are of the test split that the flatbuffer was trained for: all of it where it has fewer. Where that is not on
+    this machine, they are the embedded digits: real scans, though of other classes.
 
     Raises:
         ModelFileError: its JSON file cannot be read.
@@ -38,8 +41,9 @@ def real_pictures(path: str | os.PathLike, count: int) -> tuple:
     with quiet_native_stderr():
         import tensorflow  # noqa: F401 (it prints while it starts)
     try:
-        return _of_test_split(config, count, download=False), config.name
-    except (DataError, ConfigError):
+        data = _data(config, download=False)
+        return _first(data, config, min(count, data.test.examples)), config.name
+    except DataError:
         import numpy as np
         from sklearn.datasets import load_digits
 
@@ -50,13 +54,15 @@ def real_pictures(path: str | os.PathLike, count: int) -> tuple:
         return np.stack([normalise(each, config.mean, config.std) for each in fitted]), "digits"
 
 
-def _of_test_split(config, count: int, **options):
+def _data(config, **options):
     from ftbnn_larq.data import load
+
+    return load(config.name, data_dir=config.data_dir, config=config, **options)
+
+
+def _first(data, config, count: int):
     from ftbnn_larq.data.pipeline import batches
 
-    data = load(config.name, data_dir=config.data_dir, config=config, **options)
-    if data.test.examples < count:
-        raise ConfigError(f"{count} pictures: the test split of {config.name} has {data.test.examples}")
     return next(batches(data.test, config, count).as_numpy_iterator())[0]
 
 

@@ -81,6 +81,11 @@ def test_absurd_sizes_are_refused_before_anything_is_built(refused, arguments, w
     assert words in refused(*arguments)
 
 
+def test_a_model_that_is_not_listed_is_refused_with_the_nearest(refused):
+    assert "unknown model 'ftbn_r18': did you mean ftbnn_r18" in refused("list", "ftbn_r18")
+    assert "unknown model '*nosuch*': known: " in refused("list", "*nosuch*")
+
+
 def test_a_recipe_with_an_unknown_key_names_the_nearest(refused, tmp_path):
     (tmp_path / "r.toml").write_text("epoch = 3\n")
     assert "epochs" in refused(*train("--recipe", "r.toml"))

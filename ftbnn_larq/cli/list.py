@@ -23,9 +23,13 @@ def list_models(pattern: str, as_json: bool):
       ftbnn-larq list "*r18*"
     """
     from ftbnn_larq import zoo
+    from ftbnn_larq.errors import UnknownNameError
+    from ftbnn_larq.zoo import peers
 
     ours = [_ours(name) for name in zoo.list_models(pattern)]
     theirs = _theirs(pattern)
+    if not ours and not theirs:
+        raise UnknownNameError("model", pattern, [*zoo.list_models(), *peers.NAMES])
 
     def cost(row) -> list[str]:
         if "ops" not in row:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-RUNS = "runs"
+RUNS, MEASUREMENTS = "runs", "measurements"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 

@@ -6,23 +6,21 @@ from pathlib import Path
 
 import click
 
-from ftbnn_larq.cli.output import RUNS, emit, human_bytes, json_option, load_tensorflow, say
+from ftbnn_larq.cli.output import MEASUREMENTS, RUNS, emit, human_bytes, json_option, load_tensorflow, say
 
 
 @click.command()
-@click.option("--runs", type=click.Path(path_type=Path), default=RUNS, show_default=True, help="Folder of runs.")
+@click.option("--runs", type=click.Path(path_type=Path), help=f"Folder of runs.  [default: {RUNS}]")
 @click.option(
     "--measurements",
     type=click.Path(path_type=Path),
-    default="measurements",
-    show_default=True,
-    help="Folder of what benchmark measured.",
+    help=f"Folder of what benchmark measured.  [default: {MEASUREMENTS}]",
 )
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), default="report.html", show_default=True, help="The page."
 )
 @json_option
-def report(runs: Path, measurements: Path, output: Path, as_json: bool):
+def report(runs: Path | None, measurements: Path | None, output: Path, as_json: bool):
     """One self-contained HTML page: runs with their curves, models by accuracy and cost, benchmarks, operators.
 
     \b
@@ -33,6 +31,10 @@ def report(runs: Path, measurements: Path, output: Path, as_json: bool):
     from ftbnn_larq.report import counted
     from ftbnn_larq.report import report as write
 
+    for folder in filter(None, (runs, measurements)):
+        if not folder.is_dir():
+            raise ConfigError(f"{folder}: no such folder: name another, or leave the option out")
+    runs, measurements = runs or Path(RUNS), measurements or Path(MEASUREMENTS)
     if output.is_dir():
         raise ConfigError(f"{output} is a folder: name the page, such as {output / 'report.html'}")
     if any(runs.glob("*/result.json")):

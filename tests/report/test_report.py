@@ -245,6 +245,9 @@ def test_nothing_to_tell_and_nowhere_to_write(refused, told, tmp_path):
     said = refused("report", cwd=tmp_path / "empty")
     assert "neither runs" in said and "ftbnn-larq train" in said
     assert "is a folder" in refused("report", "-o", tmp_path / "empty", cwd=told)
+    for option in ("--runs", "--measurements"):
+        assert "nowhere: no such folder: name another" in refused("report", option, "nowhere", cwd=told)
+    assert not (told / "report.html").exists()
     for result in told.rglob("result.json"):
         result.unlink()
     assert "config.json" in refused("report", "-o", told / "runs" / "first" / "config.json" / "page.html", cwd=told)

@@ -21,6 +21,8 @@ from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.inference.interpreter import ENGINES, check_engine, engine_of
 
 MOST_RUNS, MOST_THREADS = 10**6, 1_024
+# Unless given: the longest that a run may take, and the side and classes of a network by name.
+SECONDS, SIDE, CLASSES = 600, 224, 1000
 
 
 def benchmark(
@@ -38,9 +40,9 @@ def benchmark(
     verify: int = 0,
     pictures: str = "random",
     keep: bool = False,
-    timeout: float = 600,
-    input_size: int = 224,
-    classes: int = 1000,
+    timeout: float = SECONDS,
+    input_size: int = SIDE,
+    classes: int = CLASSES,
     on_event: Callable[[str], None] = lambda line: None,
     sending: Callable[[int], AbstractContextManager[Callable[[int], None]]] = silent,
     on_result: Callable[[list[dict]], None] = lambda documents: None,
@@ -99,7 +101,10 @@ def benchmark(
         tool=tool,
         runner=runner,
         verify=verify,
+        keep=keep,
+        timeout=timeout,
     )
+    check_sizes(files, input_size, classes)
     with tempfile.TemporaryDirectory() as folder:
         models = [_model(file, folder, input_size, classes, on_event) for file in files]
         of_test = pictures == "test"
@@ -158,6 +163,8 @@ def check(
     tool,
     runner,
     verify,
+    keep,
+    timeout,
 ) -> None:
     """Raises ConfigError or UnknownNameError for arguments of `benchmark` that cannot be used."""
     if not (1 <= runs <= MOST_RUNS and 0 <= warmup <= MOST_RUNS):
@@ -178,8 +185,8 @@ def check(
         raise UnknownNameError("kernel", kernel, known, hint=f"(engine {', '.join(engines)})")
     if target.kind == "adb" and engines != ["lce"]:
         raise ConfigError("engine ftbnn: needs Python, which Android has not: leave it out, LCE's tool runs there")
-    if target.kind != "host" and "lce" not in engines and (tool or runner):
-        raise ConfigError("the benchmark tool is LCE's: leave --tool and --runner out, or add lce to --engine")
+    if target.kind != "host" and "lce" not in engines and (tool or runner or keep):
+        raise ConfigError("the benchmark tool is LCE's: leave --tool, --runner and --keep out, or add lce to --engine")
     if pictures not in ("random", "test"):
         raise ConfigError(f"pictures {pictures!r}: random or test")
     if verify < 0:
@@ -188,6 +195,22 @@ def check(
         raise ConfigError("host is the interpreter in Python; to run the benchmark tool here say --on local")
     if target.kind == "host" and verify:
         raise ConfigError("host is what boards are compared with: --verify needs another --on")
+    if target.kind == "host" and (keep or timeout != SECONDS):
+        raise ConfigError("host sends nothing and has no time limit: --keep and --timeout need another --on")
+
+
+def check_sizes(files: Iterable[str], input_size: int, classes: int) -> None:
+    """Raises ConfigError for a size where no file is a network by name."""
+    from ftbnn_larq.benchmarking import networks
+
+    if (input_size, classes) == (SIDE, CLASSES):
+        return
+    if any(not is_converted(file) and networks.is_network(file) for file in files):
+        return
+    raise ConfigError(
+        f"{input_size}x{input_size} and {classes} classes: flatbuffers have sizes of their own: leave --input-size and "
+        "--classes out, or name a network"
+    )
 
 
 def _model(file: str, folder: str, input_size: int, classes: int, on_event) -> Model:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import re
@@ -25,20 +27,34 @@ class Journal:
     """The file of one session; `keep` writes it whole with all that is known so far.
 
     Attributes:
-        path: of the file, which exists once something was kept.
+        path: of the file; None until something was kept.
     """
 
     def __init__(self, on: str, folder: str | os.PathLike = FOLDER):
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^A-Za-z0-9_.@-]+', '-', on)}"
-        self.path = Path(folder) / f"{name}.json"
-        attempt = 1
-        while self.path.exists():
-            attempt += 1
-            self.path = Path(folder) / f"{name}-{attempt}.json"
+        self._folder, self.path = Path(folder), None
+        self._name = f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^A-Za-z0-9_.@-]+', '-', on)}"
 
     def keep(self, results: list[dict]) -> None:
         """Raises OSError if the folder cannot be written."""
-        write_json(self.path, results)
+        if self.path:
+            write_json(self.path, results)
+            return
+        path = self._taken()
+        try:
+            write_json(path, results)
+        except BaseException:
+            path.unlink()
+            raise
+        self.path = path
+
+    def _taken(self) -> Path:
+        """A new file, for another session may have begun in the same second."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for attempt in itertools.count(1):
+            path = self._folder / (f"{self._name}.json" if attempt == 1 else f"{self._name}-{attempt}.json")
+            with contextlib.suppress(FileExistsError), open(path, "x", encoding="utf-8") as file:
+                file.write("[]")  # what a report reads until then
+                return path
 
 
 def read_all(folder: str | os.PathLike = FOLDER) -> tuple[list[dict], list[str]]:

@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from ftbnn_larq.errors import BoardError, ConfigError
+from ftbnn_larq.errors import BoardError, ConfigError, short
 
 FORMS = "host, local, ssh:[user@]host[:port] or adb[:serial]"
 
@@ -47,13 +47,13 @@ def parse_target(text: str) -> Target:
         return Target(kind, rest)
     if kind == "ssh":
         match = re.fullmatch(
-            r"([^\s:\[\]-][^\s:\[\]]*|[^\s:@\[\]-]+@(?=\[)|(?=\[))(\[[0-9a-fA-F:.%\w]+\])?(?::(\d+))?", rest
+            r"([^\s:\[\]-][^\s:\[\]]*|[^\s:@\[\]-]+@(?=\[)|(?=\[))(\[[:.%\w][:.%\w-]*\])?(?::(\d{1,5}))?", rest
         )
         if match and int(match[3] or 1) in range(1, 65536):
             address = match[1] + (match[2] or "").strip("[]")
             if address and not address.endswith("@"):
                 return Target(kind, address, int(match[3]) if match[3] else None)
-    raise ConfigError(f"cannot run anything on {text!r}: expected {FORMS}")
+    raise ConfigError(f"cannot run anything on {short(text, 80)!r}: expected {FORMS}")
 
 
 class Local:

@@ -7,10 +7,12 @@ import os
 import platform
 import shutil
 import signal
+import time
 
 import numpy as np
 import pytest
 
+from ftbnn_larq.benchmarking.measurements import Journal
 from ftbnn_larq.inference.interpreter import host_kernel
 from tests.boards.helpers import (
     GROUPED,
@@ -155,6 +157,14 @@ def test_real_pictures_go_in_and_the_answers_are_those_of_this_machine(board, tm
     assert "same class as on this machine on all 2 pictures of digits" in result.out, result.err
 
 
+def test_of_a_test_split_with_fewer_pictures_all_are_taken():
+    from ftbnn_larq import data
+    from ftbnn_larq.inference.agreement import real_pictures
+
+    pictures, name = real_pictures(PLAIN, 10_000)
+    assert (len(pictures), name) == (data.load("digits").test.examples, "digits")
+
+
 def test_answers_of_another_class_are_a_fault_and_signs_on_zero_are_counted():
     from ftbnn_larq.errors import BoardError
     from ftbnn_larq.inference.agreement import agreement
@@ -209,6 +219,17 @@ def test_behind_an_emulator_the_kernel_is_that_of_the_tools_machine(board, tmp_p
     result = command(*local(PLAIN), "--tool", "arm", "--runner", emulator, "--json", cwd=tmp_path)
     assert result.status == 0, result.err
     assert result.out[0]["kernel"] == "default" and "the fastest one on aarch64" in result.err
+
+
+def test_sessions_of_the_same_second_have_a_file_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "strftime", lambda form: "20260102-030405")
+    first, second = (Journal("ssh:pi@board", tmp_path / "measurements") for _ in range(2))
+    assert not first.path and not (tmp_path / "measurements").exists()
+    for number, journal in enumerate((first, second, first, second)):
+        journal.keep([{"number": number}])
+    assert first.path != second.path
+    assert [json.loads(journal.path.read_text())[0]["number"] for journal in (first, second)] == [2, 3]
+    assert len(list((tmp_path / "measurements").iterdir())) == 2
 
 
 def test_a_fault_in_the_middle_loses_no_measurement(board, tmp_path, command):

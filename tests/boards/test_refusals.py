@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from ftbnn_larq.boards.targets import parse_target
+from ftbnn_larq.errors import ConfigError
 from tests.boards.helpers import FAULTS, PLAIN, elf, left_on, local, pretending, sleeping, tool, wait_for
 from tests.conftest import line_of_refusal, run_without_tensorflow
 
@@ -106,7 +108,24 @@ def test_values_that_cannot_be_used_are_refused_without_tensorflow(tmp_path):
         (("--tool", "x"), "--on local"),
         (("--verify", 3), "--verify needs another --on"),
         (("--on", "local", "--runner", "'"), "--runner"),
+        (("--keep",), "host sends nothing and has no time limit: --keep and --timeout need another --on"),
+        (("--timeout", 5), "--keep and --timeout need another --on"),
+        (("--on", "local", "--engine", "ftbnn", "--keep"), "leave --tool, --runner and --keep out, or add lce"),
+        (("--input-size", 64), "64x64 and 1000 classes: flatbuffers have sizes of their own"),
+        (("larq_zoo:QuickNet:imagenet", "--classes", 10), "leave --input-size and --classes out, or name a network"),
+        (("--on", f"ssh:board:{'1' * 5_000}"), "expected host, local, ssh:"),
     )
     results = run_without_tensorflow(*(("benchmark", PLAIN, *arguments) for arguments, _ in cases), cwd=tmp_path)
     for (arguments, words), result in zip(cases, results, strict=True):
         assert words in line_of_refusal(result), arguments
+
+
+def test_addresses_of_version_6_with_any_zone():
+    for text, address, port in (
+        ("ssh:[fe80::1%wlan-0]", "fe80::1%wlan-0", None),
+        ("ssh:pi@[fe80::1%eth0]:22", "pi@fe80::1%eth0", 22),
+    ):
+        target = parse_target(text)
+        assert (target.address, target.port) == (address, port)
+    with pytest.raises(ConfigError, match="expected host"):
+        parse_target("ssh:[-l]")

@@ -62,6 +62,11 @@ class Run:
         """Name of the model, such as "ftbnn_r18"."""
         return self.config.model.name
 
+    @property
+    def planned_at(self) -> int:
+        """Epochs after which the number of epochs was changed last; 0 if it never was."""
+        return max((each.after for each in self.config.length_changed), default=0)
+
     def change_length(self, after: int, of: int) -> Run:
         """The run with a note in its configuration: after `after` epochs the planned number changed from `of`."""
         changes = self.config.length_changed

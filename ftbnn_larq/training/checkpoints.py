@@ -79,10 +79,16 @@ def restore(run: Run, record: Checkpoint, model: tf.keras.Model) -> None:
         raise RunError(f"{error}; {way_out}") from error
 
 
-def has_stopped(history: list[dict], patience: int, first: int = 0) -> bool:
-    """Whether the best validation top-1 is `patience` or more epochs old. The first `first` epochs don't count."""
+def has_stopped(history: list[dict], patience: int, first: int = 0, anew: int = 0) -> bool:
+    """Whether the best validation top-1 is `patience` or more epochs old.
+
+    The first `first` epochs don't count, and after epoch `anew` patience begins anew.
+    """
     values = [row["val_top1"] for row in history[first:]]
-    return bool(patience and values) and len(values) - 1 - values.index(max(values)) >= patience
+    if not (patience and values):
+        return False
+    best = first + values.index(max(values)) + 1
+    return len(history) - max(best, anew) >= patience
 
 
 class Keeper(tf.keras.callbacks.Callback):
@@ -155,7 +161,7 @@ class Keeper(tf.keras.callbacks.Callback):
                 variable.assign(value)
             self.raw = None
         write_metrics(self.run, self.history)
-        stop = has_stopped(self.history, self.patience, self.first)
+        stop = has_stopped(self.history, self.patience, self.first, self.run.planned_at)
         if stop:
             self.model.stop_training = True
         if stop or epoch + 1 == self.last or time.monotonic() - self.saved_at >= self.interval:

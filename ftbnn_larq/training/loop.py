@@ -225,7 +225,8 @@ class _Training:
             if begun > part.last:
                 continue
             model = restored.get(part) or self._compiled(part)
-            if begun < part.last and not checkpoints.has_stopped(history, part.patience, part.first):
+            stopped = checkpoints.has_stopped(history, part.patience, part.first, target.planned_at)
+            if begun < part.last and not stopped:
                 self._fit(model, target, history, part, callbacks)
             if how.ema:
                 use_averages(model)

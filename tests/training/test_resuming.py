@@ -130,6 +130,16 @@ def test_a_run_that_is_made_longer_goes_on_as_long_after_an_interruption_and_say
 
 
 @pytest.mark.slow
+def test_a_run_that_patience_stopped_goes_on_with_more_epochs_and_has_patience_anew(fit):
+    _, run, rows = fit(epochs=30, patience=2, learning_rate=1e-12, batch_size=32)
+    assert (stopped := len(rows)) < 30
+    with pytest.raises(TrainingInterrupted):
+        loop.resume(run.path, epochs=60, callbacks=(Interrupt(),))
+    assert stopped + 2 <= loop.resume(run.path)["epochs"] < 60
+    assert runs.open_run(run.path).config.length_changed == (LengthChange(after=stopped, of=30),)
+
+
+@pytest.mark.slow
 def test_a_run_goes_on_without_what_it_began_from_and_tells_no_result_until_it_has_one(fit, finished, tmp_path):
     moved = shutil.copytree(finished.path, tmp_path / "source")
     _, run, _ = fit(init_from=str(moved))

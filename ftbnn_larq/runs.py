@@ -29,6 +29,7 @@ from pathlib import Path
 
 from ftbnn_larq import documents
 from ftbnn_larq.errors import RunError
+from ftbnn_larq.recipe import Recipe
 
 CONFIG = "config.json"
 WEIGHTS = "best.weights.h5"
@@ -110,12 +111,13 @@ def dataset_name(data: documents.DataConfig) -> str:
     return Path(data.name.removeprefix("folder:").replace(":", "-")).name
 
 
-def create_run(output: str | os.PathLike, config: documents.Training) -> Run:
+def create_run(output: str | os.PathLike, config: documents.Training, how: Recipe) -> Run:
     """Create a run folder below `output`, named after model, data set and time.
 
     Arguments:
         output: the folder for runs.
         config: the content of config.json.
+        how: the content of recipe.toml.
 
     Raises:
         RunError: no free name was found.
@@ -131,6 +133,8 @@ def create_run(output: str | os.PathLike, config: documents.Training) -> Run:
                 raise
             continue
         run = Run(path, config)
+        how.save(path / RECIPE)
+        # Written last: it makes the folder a run, which can be gone on with.
         run.save_config()
         return run
     raise RunError(f"{output}: could not find a free name like {name}")

@@ -84,7 +84,7 @@ def start(
     if warning := convertible.warning(training.network, config.model):
         on_event(warning)
     if distribution.is_chief(strategy):
-        run = runs.create_run(output, config)
+        run = runs.create_run(output, config, how)
         return training.run_in(run, run, None, callbacks)
     scratch = runs.Run(Path(tempfile.mkdtemp(prefix="ftbnn-larq-")), config)
     return training.run_in(scratch, runs.Run(ELSEWHERE, config), None, callbacks)

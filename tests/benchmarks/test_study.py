@@ -214,8 +214,7 @@ def begun(here):
     (job, *_) = study.read(here / "tiny.toml")
     network = documents.Network(job.model, {**job.options, "width": 16}, (8, 8, 1), classes=10)
     data = documents.DataConfig("digits", (8, 8, 1), tuple("0123456789"), data_dir="old")
-    run = runs.create_run(here / "runs", documents.Training(network, data))
-    recipe.Recipe().save(run.path / runs.RECIPE)
+    run = runs.create_run(here / "runs", documents.Training(network, data), recipe.Recipe())
     (run.path / "checkpoints").mkdir()
     build_run(run).save_weights(run.path / "checkpoints" / "1.weights.h5")
     return job, row(**job.key, bytes=7, flatbuffer_top1=0.5), run

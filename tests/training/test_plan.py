@@ -23,9 +23,7 @@ def run(tmp_path):
         seed=7,
         length_changed=(LengthChange(after=2, of=4),),
     )
-    made = runs.create_run(tmp_path, config)
-    recipe.Recipe(epochs=6, learning_rate=0.01).save(made.path / runs.RECIPE)
-    return made
+    return runs.create_run(tmp_path, config, recipe.Recipe(epochs=6, learning_rate=0.01))
 
 
 def test_a_new_training_takes_the_recipe_of_its_data_set():
@@ -96,8 +94,8 @@ def test_a_folder_is_the_same_by_any_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     whole = picture_folder(tmp_path / "pets", cat=3, dog=3)
     data = DataConfig(whole, (16, 16, 3), ("cat", "dog"), mean=(0.5,) * 3, std=(0.2,) * 3, flip=False, fold=(2, 3))
-    run = runs.create_run(tmp_path, Training(Network("ftbnn_r18", {"width": 16}, (16, 16, 3), classes=2), data, seed=7))
-    recipe.Recipe(epochs=6).save(run.path / runs.RECIPE)
+    config = Training(Network("ftbnn_r18", {"width": 16}, (16, 16, 3), classes=2), data, seed=7)
+    run = runs.create_run(tmp_path, config, recipe.Recipe(epochs=6))
     assert plan(resume=run.path, dataset="folder:pets").dataset == whole
     again = plan(recipe_file=run.path / runs.RECIPE, dataset="folder:pets")
     assert (again.dataset, again.input_size, again.flip, again.fold) == (whole, 16, False, (2, 3))
@@ -129,8 +127,7 @@ def test_folds_are_of_new_trainings(run, tmp_path):
         plan(resume=run.path, folds=5)
     # The run of a fold is repeated as one.
     of_fold = dataclasses.replace(run.config, data=dataclasses.replace(run.config.data, fold=(2, 3)))
-    made = runs.create_run(tmp_path / "together", of_fold)
-    recipe.Recipe().save(made.path / runs.RECIPE)
+    made = runs.create_run(tmp_path / "together", of_fold, recipe.Recipe())
     assert made.path.name.startswith("ftbnn_r18-digits-fold2of3-")
     assert plan(recipe_file=made.path / runs.RECIPE).fold == (2, 3)
     with pytest.raises(ConfigError, match="is a cross-validation: to go on, type the command again"):

@@ -92,6 +92,17 @@ def test_a_full_disk_stops_the_run_with_a_word_and_leaves_a_checkpoint_to_go_on_
 
 
 @pytest.mark.slow
+def test_a_training_killed_before_its_recipe_was_written_leaves_no_run(fit, tmp_path, monkeypatch):
+    def killed(how, path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(recipe.Recipe, "save", killed)
+        fit(output=tmp_path)
+    assert not list(tmp_path.glob(f"*/{runs.CONFIG}"))
+
+
+@pytest.mark.slow
 def test_two_trainings_never_write_one_folder(finished, refused):
     with runs.in_use(finished), pytest.raises(RunError, match="by another process"), runs.in_use(finished):
         pass

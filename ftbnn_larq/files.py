@@ -110,6 +110,15 @@ def remove_leftovers(folder: str | os.PathLike) -> None:
                 os.close(held)
 
 
+def duplicate(path: str | os.PathLike, copy: str | os.PathLike) -> None:
+    """Copy a file that is only ever replaced, never changed: where there are links, that takes no room."""
+    with written_whole(copy) as temporary:
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary)
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ import tensorflow as tf
 from ftbnn_larq import documents
 from ftbnn_larq.documents import Checkpoint
 from ftbnn_larq.errors import ModelFileError, RunError, TrainingError
-from ftbnn_larq.files import sha256, write_text
+from ftbnn_larq.files import duplicate, sha256, write_text
 from ftbnn_larq.models.weights import load_weights, optimizer_shapes, save_weights
 from ftbnn_larq.runs import METRICS, RECIPE, Run
 from ftbnn_larq.training.optimization import use_averages
@@ -27,6 +27,11 @@ KEPT = 2
 def _files(run: Run, epoch: int) -> tuple[Path, Path]:
     stem = run.path / "checkpoints" / f"epoch-{epoch:04d}"
     return stem.with_suffix(".weights.h5"), stem.with_suffix(".json")
+
+
+def _best(run: Run, epoch: int) -> Path:
+    """The best weights until then. Those of the run may be of a later epoch when it is killed."""
+    return run.path / "checkpoints" / f"epoch-{epoch:04d}.best.h5"
 
 
 def _records(folder: Path) -> list[Path]:
@@ -77,6 +82,19 @@ def restore(run: Run, record: Checkpoint, model: tf.keras.Model) -> None:
             raise ModelFileError(f"{weights}: not the state of this run's optimizer")
     except ModelFileError as error:
         raise RunError(f"{error}; {way_out}") from error
+
+
+def go_back(run: Run, record: Checkpoint | None) -> None:
+    """Remove what was written after a checkpoint: weights without a record, and the best ones of a later epoch."""
+    _remove_orphans(run.path / "checkpoints")
+    if record and (best := _best(run, record.epoch)).is_file():
+        duplicate(best, run.weights)
+
+
+def _remove_orphans(folder: Path) -> None:
+    for weights in folder.glob("epoch-*.h5"):
+        if not weights.with_name(f"{weights.name.partition('.')[0]}.json").exists():
+            weights.unlink()
 
 
 def has_stopped(history: list[dict], patience: int, first: int = 0, anew: int = 0) -> bool:
@@ -170,11 +188,14 @@ class Keeper(tf.keras.callbacks.Callback):
     def save(self, epoch: int) -> None:
         weights, record = _files(self.run, epoch)
         save_weights(self.model, weights)
+        # A worker that does not write the run may have none.
+        if self.run.weights.is_file():
+            duplicate(self.run.weights, _best(self.run, epoch))
         # The record is written last: a checkpoint without a record is incomplete.
         documents.write(record, Checkpoint(epoch, sha256(weights), tuple(self.history)))
         for old in _records(record.parent)[:-KEPT]:
             old.unlink()
-            old.with_suffix(".weights.h5").unlink(missing_ok=True)
+        _remove_orphans(record.parent)
         self.saved_at = time.monotonic()
 
 

@@ -187,6 +187,7 @@ class _Training:
             # Before anything is written: a checkpoint may not fit.
             restored = self._restored(source, record)
             remove_leftovers(target.path)
+            checkpoints.go_back(target, record)
             # Saved now, so that a changed number of epochs survives the next interruption.
             if source.config.length_changed:
                 dataclasses.replace(source, path=target.path).save_config()

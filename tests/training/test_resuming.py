@@ -151,6 +151,21 @@ def test_a_run_that_patience_stopped_goes_on_with_more_epochs_and_has_patience_a
 
 
 @pytest.mark.slow
+def test_the_best_weights_are_of_an_epoch_that_the_run_has(fit, tmp_path):
+    class Late(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(TrainingInterrupted):
+        fit(epochs=4, callbacks=(Late(),), output=tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert checkpoints.newest(runs.open_run(path)).epoch == 1 and len(history(runs.open_run(path))) == 3
+    result = loop.resume(path, epochs=1)
+    assert result["top1"] == result["last"]["top1"]
+
+
+@pytest.mark.slow
 def test_a_run_goes_on_without_what_it_began_from_and_tells_no_result_until_it_has_one(fit, finished, tmp_path):
     moved = shutil.copytree(finished.path, tmp_path / "source")
     _, run, _ = fit(init_from=str(moved))
@@ -269,8 +284,10 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_leftovers_go(finis
     copy = _with_checkpoint(finished, tmp_path / "cut", lambda file, record: file.write_bytes(file.read_bytes()[:3000]))
     (copy / "checkpoints" / ".writing-abc").mkdir()
     (copy / "checkpoints" / ".writing-abc" / "epoch-0003.weights.h5").write_bytes(b"half")
+    # Its record was not written any more.
+    (copy / "checkpoints" / "epoch-0003.weights.h5").write_bytes(b"whole")
     assert loop.resume(copy)["epochs"] == 2
-    assert not list(copy.rglob(".writing-*"))
+    assert not list(copy.rglob(".writing-*")) and not list(copy.rglob("epoch-0003*"))
     assert_same(weights(finished), weights(runs.open_run(copy)))
     for file in (copy / "checkpoints").glob("*.h5"):
         file.unlink()

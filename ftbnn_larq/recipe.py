@@ -116,6 +116,8 @@ class Recipe:
                     raise ConfigError(f"{field.name} = {documents.quoted(value)} {verdict}")
             elif "\0" in value:
                 raise ConfigError(f"{field.name} = {value!r} has a character 0")
+            elif value.encode(errors="replace").decode() != value:
+                raise ConfigError(f"{field.name} = {value!r} is not UTF-8, as a recipe is: rename what it names")
             elif len(value) > MOST_LETTERS:
                 raise ConfigError(f"{field.name} has {len(value):,} letters, expected at most {MOST_LETTERS:,}")
         stages = {"head_epochs": self.head_epochs, "float_weights_epochs": self.float_weights_epochs}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 
 import pytest
 
@@ -115,6 +116,12 @@ def test_what_cannot_be_planned_is_refused(tmp_path):
         plan("ftbnn_r18", dataset="digit")
     with pytest.raises(ConfigError, match="float_weights_epochs"):
         plan("larq_zoo:BiRealNet", changes={"float_weights_epochs": 1})
+
+
+@pytest.mark.parametrize("key", ["init_from", "teacher"])
+def test_a_path_that_a_recipe_cannot_hold_is_refused(key):
+    with pytest.raises(ConfigError, match=rf"{key} = 'caf\\udce9' is not UTF-8.*: rename"):
+        plan("ftbnn_r18", changes={key: os.fsdecode(b"caf\xe9")})
 
 
 def test_folds_are_of_new_trainings(run, tmp_path):

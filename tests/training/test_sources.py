@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -79,6 +80,16 @@ def test_a_new_head_for_other_classes(finished, tmp_path):
     with pytest.raises(ConfigError, match="same width"):
         wide = zoo.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=7, **{**OPTIONS, "width": 32})
         sources.initialise(wide, str(finished.path))
+
+
+def test_a_whole_path_that_a_recipe_cannot_hold_is_refused_before_anything_is_written(fit, tmp_path, monkeypatch):
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    place.mkdir()
+    (place / "teacher.keras").touch()
+    monkeypatch.chdir(place)
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        fit(teacher="teacher.keras", output=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.slow

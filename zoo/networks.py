@@ -52,6 +52,10 @@ def check_recipe(name: str, how: Recipe) -> None:
             f"float_weights_epochs = {how.float_weights_epochs}: {name} has Larq's own layers, whose weights are "
             "always binary; set it to 0"
         )
+    if name in peers.NAMES and how.precision == "bfloat16":
+        raise ConfigError(
+            f"precision = bfloat16: {name} has Larq's own layers, which compute in float32 only; set it to auto"
+        )
 
 
 def options_of(name: str, options: dict) -> dict:

@@ -43,7 +43,7 @@ def _recipe_options(command):
 @click.option("--folds", type=int, help="Cross-validation: train as many runs, each tested on another part.")
 @model_options
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with an interrupted run.")
-@click.option("--output", default=RUNS, show_default=True, help="Where the run folder is made.")
+@click.option("--output", help=f"Where the run folder is made.  [default: {RUNS}]")
 @click.option("--workers", help="HOST:PORT of each of several machines, separated by commas; sets TF_CONFIG.")
 @click.option("--rank", type=int, help="This machine's place among --workers, from 0; number 0 writes the run.")
 @click.option("--recipe", "recipe_file", type=click.Path(path_type=Path), help="A recipe file (TOML).")
@@ -95,6 +95,7 @@ def train(
         folds=folds,
         resume=resume,
         recipe_file=recipe_file,
+        output=output,
         changes=changes,
     )
     if (workers is None) != (rank is None):

@@ -10,6 +10,7 @@ from ftbnn_larq.documents.data import DataConfig, check_shape
 from ftbnn_larq.documents.reading import MOST_CLASSES, quoted, within
 
 MOST_EPOCHS = 10**6
+MOST_SEED = 2**32 - 2
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Training:
 
     def __post_init__(self):
         self.data.check()
-        within("seed", self.seed, 0, 2**32 - 2)
+        within("seed", self.seed, 0, MOST_SEED)
         if len(self.data.labels) != self.model.classes:
             raise ValueError(
                 f"data.labels has {len(self.data.labels)} names, expected {self.model.classes}, as model.classes says"

@@ -20,7 +20,7 @@ def train(
     folds: int | None = None,
     recipe: str | os.PathLike | None = None,
     resume: str | os.PathLike | None = None,
-    output: str | os.PathLike = "runs",
+    output: str | os.PathLike | None = None,
     callbacks: tuple = (),
     on_event: Callable[[str], None] = lambda line: None,
     **changes,
@@ -39,7 +39,7 @@ def train(
         folds: cross-validation: train as many runs, each of which is tested on another part of the pictures.
         recipe: a recipe file (TOML); that of the data set unless given.
         resume: a run folder to go on with. Only `epochs` and `data_dir` can be changed then.
-        output: where the run folder is made.
+        output: where the run folder is made; "runs" unless given.
         callbacks: further Keras callbacks.
         on_event: told what goes on, a line at a time.
         **changes: keys of the recipe, e.g. `epochs=30, learning_rate=0.004`; see `recipe.Recipe`.
@@ -68,6 +68,7 @@ def train(
         folds=folds,
         resume=resume,
         recipe_file=recipe,
+        output=output,
         changes=changes,
     )
     return carry_out(planned, output=output, callbacks=callbacks, on_event=on_event)
@@ -76,11 +77,12 @@ def train(
 def carry_out(
     planned: Plan,
     *,
-    output: str | os.PathLike = "runs",
+    output: str | os.PathLike | None = None,
     callbacks: tuple = (),
     on_event: Callable[[str], None] = lambda line: None,
 ) -> dict:
     """Train what a plan says; arguments, result and errors as for `train`. Only the chief worker uses `callbacks`."""
+    output = "runs" if output is None else output
     for note in planned.notes:
         on_event(note)
     if planned.folds:

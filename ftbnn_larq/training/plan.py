@@ -9,9 +9,12 @@ from pathlib import Path
 from ftbnn_larq import data, recipe, runs, zoo
 from ftbnn_larq.documents import quoted
 from ftbnn_larq.documents.data import MOST_FOLDS
+from ftbnn_larq.documents.kinds import MOST_SEED
 from ftbnn_larq.errors import ConfigError
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.zoo import networks, trained
+
+_OF_A_TEACHER = ("distillation", "distillation_weight", "temperature")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +60,7 @@ def plan(
     folds: int | None = None,
     resume: str | os.PathLike | None = None,
     recipe_file: str | os.PathLike | None = None,
+    output: str | os.PathLike | None = None,
     changes: dict | None = None,
 ) -> Plan:
     """A new training, the repetition of a run, or a run to go on with.
@@ -64,16 +68,20 @@ def plan(
     Arguments: as for `training.train`; `changes` are keys of the recipe.
 
     Raises:
-        ConfigError: no model, a value that cannot be used, or more than --epochs and --data-dir with `resume`.
+        ConfigError: no model, a value that cannot be used or has no effect, or more than --epochs and --data-dir with
+            `resume`.
         UnknownNameError: no such model, option, data set or key.
         RunError: no such run. DataError: no such folder.
     """
     changes = {key: value for key, value in (changes or {}).items() if value is not None}
     if resume:
-        given = {"seed": seed, "input_size": input_size, "flip": flip, "folds": folds, "recipe": recipe_file, **changes}
+        given = {"seed": seed, "input_size": input_size, "flip": flip, "folds": folds, "recipe": recipe_file}
+        given |= {"output": output, **changes}
         given = [*(options or ()), *(key for key, value in given.items() if value is not None)]
         _refuse_folds(Path(resume))
         return _resumed(runs.open_run(resume), model, dataset, data_dir, given, changes)
+    if seed is not None and not (isinstance(seed, int) and 0 <= seed <= MOST_SEED):
+        raise ConfigError(f"seed {quoted(seed)}: give a whole number from 0 to {MOST_SEED}")
     if folds is not None and not 2 <= folds <= MOST_FOLDS:
         raise ConfigError(f"{quoted(folds)} folds: give 2 to {MOST_FOLDS}")
     notes: tuple[str, ...] = ()
@@ -95,6 +103,8 @@ def plan(
         raise ConfigError(
             f"head_epochs = {how.head_epochs}: a head learns alone on a trained network: name one with --init-from"
         )
+    if not how.teacher and (idle := [key for key in _OF_A_TEACHER if key in changes]):
+        raise ConfigError(f"{', '.join(idle)}: there is nobody to learn from: name one with --teacher")
     networks.check_recipe(model, how)
     if how.init_from:
         trained.find(how.init_from)

@@ -116,6 +116,20 @@ def test_what_cannot_be_planned_is_refused(tmp_path):
         plan("ftbnn_r18", dataset="digit")
     with pytest.raises(ConfigError, match="float_weights_epochs"):
         plan("larq_zoo:BiRealNet", changes={"float_weights_epochs": 1})
+    for seed in (-1, 2**32 - 1, 0.5):
+        with pytest.raises(ConfigError, match=f"seed {seed}: give a whole number"):
+            plan("ftbnn_r18", seed=seed)
+
+
+def test_what_would_have_no_effect_is_refused(run):
+    with pytest.raises(ConfigError, match=r"precision = bfloat16: larq_zoo:BiRealNet .* in float32 only"):
+        plan("larq_zoo:BiRealNet", changes={"precision": "bfloat16"})
+    for changes in ({"distillation": "hinton"}, {"distillation_weight": 0.5}, {"temperature": 2.0, "teacher": ""}):
+        with pytest.raises(ConfigError, match=f"{next(iter(changes))}: there is nobody to learn from: .* --teacher"):
+            plan("ftbnn_r18", changes=changes)
+    assert plan("ftbnn_r18", changes={"temperature": 2.0, "teacher": "ftbnn_r18:cifar10"}).recipe.temperature == 2
+    with pytest.raises(ConfigError, match="not output"):
+        plan(resume=run.path, output="elsewhere")
 
 
 @pytest.mark.parametrize("key", ["init_from", "teacher"])

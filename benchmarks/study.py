@@ -193,7 +193,7 @@ def measure(run: runs.Run, job: Job, data_dir: str | None) -> dict:
     # What learned a few pictures for a comparison is of use to nobody.
     if job.model not in peers.NAMES and not taken:
         # Where the pictures were on this machine is nobody's concern.
-        data = dataclasses.replace(run.config.data, name=job.dataset, data_dir=None)
+        data = dataclasses.replace(run.config.data, name=job.dataset, data_dir=None, fingerprint=None)
         save_compact(network, results.weights_path(job.key), dataclasses.replace(run.config, data=data))
     counted = count(network)
     params = counted["params"]

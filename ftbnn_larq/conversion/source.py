@@ -97,6 +97,8 @@ def _data(plan: Plan, model: tf.keras.Model, on_event: Callable[[str], None]) ->
         except (DataError, UnknownNameError) as error:
             # It can be converted on a machine that does not hold its pictures.
             return None, {"data": dataclasses.asdict(own), "no_data": str(error)}
+        for note in data.notes:
+            on_event(note)
         return data, _described(data, preprocessing.chosen(data, "training"))
     if plan.dataset is None:
         return None, {}

@@ -56,7 +56,7 @@ def load(
         channels: of the network's input, 1 or 3; None for the data set's own.
         flip: whether training pictures are mirrored at random; None for the data set's default.
         config: the configuration stored in a run. Mean, standard deviation, the order of classes and the fold are taken
-            from it.
+            from it. A note tells if the data set has other pictures since.
         fold: number of a fold, from 1, and number of folds: that fold is the test split; None for the data set's own
             splits.
         download: whether TFDS may download a data set that is not in its folder.
@@ -91,7 +91,14 @@ def load(
     except ValueError as error:
         raise DataError(f"data set {name} cannot be used: {error}: take another --input-size") from error
     if config is not None:
+        if None not in (config.fingerprint, data.fingerprint) and config.fingerprint != data.fingerprint:
+            note = (
+                f"{config.name} has other pictures than at the training of this network: what is measured may include "
+                "pictures that it was trained on"
+            )
+            data = dataclasses.replace(data, notes=(*data.notes, note))
         return prepared_as(config, data)
+    data = dataclasses.replace(data, config=dataclasses.replace(data.config, fingerprint=data.fingerprint))
     if flip is not None:
         data = dataclasses.replace(data, config=dataclasses.replace(data.config, flip=flip))
     from ftbnn_larq.data.pipeline import with_statistics

@@ -40,6 +40,7 @@ class DataConfig:
         flip: whether half of the training pictures are mirrored.
         data_dir: the folder of TFDS's data sets; None for TFDS's default.
         fold: number of the fold that is the test split, from 1, and number of folds; None without cross-validation.
+        fingerprint: names the pictures of the splits; None where it is not known, as in files of before.
     """
 
     name: str
@@ -51,6 +52,7 @@ class DataConfig:
     flip: bool = True
     data_dir: str | None = None
     fold: tuple[int, int] | None = None
+    fingerprint: str | None = None
 
     def check(self) -> None:
         """Raise ValueError for what a file may not say. While a data set is loaded, parts of it may not fit yet."""

@@ -159,9 +159,10 @@ def _data(network: _Network, dataset, data_dir, preprocessing, on_event):
     name = data.full_name(dataset or config.name)
     where = {"data_dir": data_dir or (config.data_dir if config else None), "channels": channels}
     if config:
-        # A fold is one of the network's own data set.
-        fold = config.fold if name == data.full_name(config.name) else None
-        loaded = data.load(name, config=dataclasses.replace(config, name=name, fold=fold), **where)
+        if name != data.full_name(config.name):
+            # They are of the network's own data set.
+            config = dataclasses.replace(config, name=name, fold=None, fingerprint=None)
+        loaded = data.load(name, config=config, **where)
     else:
         loaded = data.load(name, input_size=(height, width), **where)
     for note in loaded.notes:

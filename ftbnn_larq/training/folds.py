@@ -96,7 +96,7 @@ def _name(planned: Plan, data: Data) -> str:
         "fingerprint": data.fingerprint,
         "seed": planned.seed,
     }
-    # Data that were moved are the same.
-    del common["data"]["data_dir"]
+    # Data that were moved are the same, and the fingerprint is told above.
+    del common["data"]["data_dir"], common["data"]["fingerprint"]
     digest = hashlib.sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()[:8]
     return f"{planned.model.replace(':', '-')}-{runs.dataset_name(data.config)}-{planned.folds}folds-{digest}"

@@ -123,6 +123,8 @@ def resume(
     how = planned.replace(epochs=epochs, precision=precision.resolve(planned.precision))
     config = run.config.data
     data = load_data(config.name, data_dir=data_dir or config.data_dir, config=config)
+    for note in data.notes:
+        on_event(note)
     _check(data, how, strategy)
     record = checkpoints.newest(run)
     if record and how.epochs < record.epoch:

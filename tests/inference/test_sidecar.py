@@ -43,8 +43,9 @@ def test_a_json_that_does_not_know_its_flatbuffer_is_read(flatbuffer):
     flatbuffer.with_suffix(".json").write_text(json.dumps(document))
     config = sidecar.data_config_beside(flatbuffer)
     assert dataclasses.asdict(config) == {
-        # Older files do not say it.
+        # Older files do not say these.
         "fold": None,
+        "fingerprint": None,
         **document["data"],
         **{key: tuple(document["data"][key]) for key in ("input_shape", "labels", "mean", "std")},
     }

@@ -15,7 +15,9 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
+import ftbnn_larq
 from ftbnn_larq import recipe, runs
 from ftbnn_larq.documents import LengthChange
 from ftbnn_larq.errors import ConfigError, RunError, TrainingInterrupted
@@ -23,7 +25,8 @@ from ftbnn_larq.files import sha256
 from ftbnn_larq.training import checkpoints, loop
 from ftbnn_larq.zoo.trained import load_run
 from tests.conftest import ROOT
-from tests.training.helpers import COMMAND, assert_same, history, last_checkpoint, weights
+from tests.test_bad_input import picture_folder
+from tests.training.helpers import COMMAND, OPTIONS, assert_same, history, last_checkpoint, weights
 
 
 class Interrupt(tf.keras.callbacks.Callback):
@@ -163,6 +166,31 @@ def test_the_best_weights_are_of_an_epoch_that_the_run_has(fit, tmp_path):
     assert checkpoints.newest(runs.open_run(path)).epoch == 1 and len(history(runs.open_run(path))) == 3
     result = loop.resume(path, epochs=1)
     assert result["top1"] == result["last"]["top1"]
+
+
+@pytest.mark.slow
+def test_a_folder_with_other_pictures_than_those_of_the_training_is_told(tmp_path):
+    dataset = picture_folder(tmp_path / "pets", cat=8, dog=9)
+    asked = {"options": OPTIONS, "epochs": 1, "batch_size": 4, "input_size": 8, "output": tmp_path / "runs"}
+    run = ftbnn_larq.train("ftbnn_r18", dataset=dataset, **asked)["run"]
+    told = []
+    ftbnn_larq.evaluate(run, on_event=told.append)
+    assert told == []
+    # The splits are cut by position: it moves pictures from one to another.
+    Image.new("RGB", (16, 16)).save(tmp_path / "pets" / "cat" / "-new.png")
+    ftbnn_larq.evaluate(run, on_event=told.append)
+    ftbnn_larq.train(resume=run, on_event=told.append)
+    others = [line for line in told if f"{dataset} has other pictures than at the training" in line]
+    assert len(others) == 2 and all("may include pictures that it was trained on" in line for line in others)
+    # A copy is another data set, and runs of before do not say their pictures.
+    shutil.copytree(tmp_path / "pets", tmp_path / "copy")
+    config = json.loads((Path(run) / runs.CONFIG).read_text())
+    told.clear()
+    ftbnn_larq.evaluate(run, dataset=f"folder:{tmp_path / 'copy'}", on_event=told.append)
+    del config["data"]["fingerprint"]
+    (Path(run) / runs.CONFIG).write_text(json.dumps(config))
+    ftbnn_larq.evaluate(run, on_event=told.append)
+    assert told == []
 
 
 @pytest.mark.slow

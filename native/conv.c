@@ -5,6 +5,7 @@
 
 #include "bconv.h"
 #include "passes.h"
+#include "spread.h"
 #include "zeros.h"
 
 typedef struct {
@@ -15,9 +16,9 @@ typedef struct {
 } Work;
 
 // The signs of a kernel's group: [block of 16 filters][tap][word][16 filters].
-static uint32_t *packed(const Convolution *shape, int group, int words) {
+static uint32_t *packed(const Convolution *shape, int group) {
   const int filters = shape->filters / shape->groups, channels = shape->channels / shape->groups;
-  const int taps = shape->kernel_h * shape->kernel_w, steps = taps * words;
+  const int words = words_of(channels), taps = shape->kernel_h * shape->kernel_w, steps = taps * words;
   uint32_t *to = zeros((size_t)round_up(filters, BLOCK) * steps * sizeof *to);
   for (int tap = 0; to && tap < taps; ++tap) {
     for (int channel = 0; channel < channels; ++channel) {
@@ -30,6 +31,12 @@ static uint32_t *packed(const Convolution *shape, int group, int words) {
     }
   }
   return to;
+}
+
+static void some_kernels(void *context, int first, int last) {
+  Work *work = context;
+  for (int group = first; group < last; ++group)
+    if (!(work->convs[group].weights = packed(work->shape, group))) work->has_failed = true;
 }
 
 // Writes the signs of a picture, group by group.
@@ -97,7 +104,6 @@ bool convolve(const Convolution *shape, Threads *threads) {
         .runs = runs,
         .run_words = joined ? words * shape->kernel_w : words,
         .run_offset = run_offset,
-        .weights = packed(shape, group, words),
         .pixels = pixels,
         .input_offset = place,
         .kind = OUT_FLOAT,
@@ -105,7 +111,6 @@ bool convolve(const Convolution *shape, Threads *threads) {
         .multiplier = minus,
         .bias = products,
     };
-    is_made = work.convs[group].weights;
   }
   if (is_made) {
     const int row = shape->frame_w * pitch;
@@ -113,11 +118,10 @@ bool convolve(const Convolution *shape, Threads *threads) {
       run_offset[run] = joined ? run * row : run / shape->kernel_w * row + run % shape->kernel_w * pitch;
     for (int i = 0; i < pixels; ++i)
       place[i] = i / shape->out_w * shape->stride * row + i % shape->out_w * shape->stride * pitch;
-    // A sum is the number of products less twice the number of signs that
-    // differ.
+    // A sum is the number of products less twice the number of signs that differ.
     for (int i = 0; i < filters; ++i) minus[i] = -1, products[i] = (float)work.convs[0].products;
-    threads_wake(threads);
-    threads_run(threads, shape->pictures, 1, some_pictures, &work);
+    spread(threads, shape->groups, some_kernels, &work);
+    if (!work.has_failed) spread(threads, shape->pictures, some_pictures, &work);
   }
   for (int group = 0; work.convs && group < shape->groups; ++group) free((void *)work.convs[group].weights);
   free(work.convs), free(run_offset), free(place), free(minus), free(products);

@@ -1,6 +1,7 @@
 #include "filters.h"
 
 #include "bconv.h"
+#include "spread.h"
 
 void write_filter_gradient(const FilterGradient *gradient, const float *sums, int next_filter, int next_channel) {
   const Convolution *shape = &gradient->shape;
@@ -224,8 +225,8 @@ bool filter_gradient(const FilterGradient *gradient, Threads *threads) {
     work.pictures = min_int(chunk, pictures - work.first);
     work.rows = work.pictures * shape->out_h;
     work.signs = shape->frames + work.first * work.frame;
-    threads_run(threads, work.pictures, 1, pack_pictures, &work);
-    threads_run(threads, (int)parts, 1, add_parts, &work);
+    spread(threads, work.pictures, pack_pictures, &work);
+    spread(threads, (int)parts, add_parts, &work);
   }
   if (is_made && work.whole) sign_sums(&work, taps);
   if (is_made) write_filter_gradient(gradient, work.sums, LANES, 1);

@@ -16,6 +16,7 @@ bool filter_gradient_by_amx(const FilterGradient *gradient, Threads *threads) {
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "spread.h"
 #include "zeros.h"
 
 #define AMX __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,amx-tile,amx-bf16")))
@@ -252,8 +253,8 @@ bool filter_gradient_by_amx(const FilterGradient *gradient, Threads *threads) {
     work.tiles = (work.pictures * of_map + POSITIONS - 1) / POSITIONS;
     // The rows of all tiles, and the one before them.
     const int rows = (int)((work.tiles * POSITIONS + work.map_w - 1) / work.map_w);
-    threads_run(threads, 1 + rows, 1, pack_upstream, &work);
-    threads_run(threads, shape->groups * work.halves, 1, add_halves, &work);
+    spread(threads, 1 + rows, pack_upstream, &work);
+    spread(threads, shape->groups * work.halves, add_halves, &work);
   }
   if (is_made) write_filter_gradient(gradient, work.sums, 1, FILTERS);
   free(work.upstream), free(work.words_of_half), free(work.signs), free(work.sums);

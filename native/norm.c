@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "copies.h"
+#include "spread.h"
 #include "zeros.h"
 
 // A band is as many rows as fill vectors: values of one lane are of one channel. Few lanes would wait for their own
@@ -56,7 +57,7 @@ static void set(const Work *work, int coefficient, int64_t channel, double value
 // Runs a pass that sums, and adds up what its lots found: in the same order with any number of threads.
 static void sum(Work *work, int sums, void (*pass)(void *, int, int), Threads *threads) {
   const int64_t channels = work->norm->channels;
-  threads_run(threads, (int)work->lots, 1, pass, work);
+  spread(threads, (int)work->lots, pass, work);
   for (int64_t lot = 0; lot < work->lots; ++lot) {
     for (int i = 0; i < sums; ++i) {
       const float *found = sums_of(work, lot, i);
@@ -198,7 +199,7 @@ bool normalize(const Norm *norm, Threads *threads) {
     norm->mean[i] = (float)(first_of_channel(norm, i) + mean), norm->variance[i] = (float)fmax(variance, 0);
   }
   set_forward(&work);
-  threads_run(threads, (int)work.lots, 1, norm->is_int16 ? pass_forward_int16 : pass_forward_float, &work);
+  spread(threads, (int)work.lots, norm->is_int16 ? pass_forward_int16 : pass_forward_float, &work);
   return end(&work, true);
 }
 
@@ -222,6 +223,6 @@ bool normalize_gradient(const Norm *norm, Threads *threads) {
   }
   void (*passes[2][2])(void *, int, int) = {{pass_gradient_float, pass_gradient_float_to_bfloat16},
                                             {pass_gradient_int16, pass_gradient_int16_to_bfloat16}};
-  threads_run(threads, (int)work.lots, 1, passes[norm->is_int16][norm->is_bfloat16], &work);
+  spread(threads, (int)work.lots, passes[norm->is_int16][norm->is_bfloat16], &work);
   return end(&work, true);
 }

@@ -14,7 +14,6 @@ void ftbnn_use_threads(int count) {
 
 Threads *op_threads(void) {
   ftbnn_use_threads(1);
-  threads_wake(threads);
   return threads;
 }
 

@@ -3,6 +3,7 @@
 #include "common.h"
 #include "op.h"
 #include "passes.h"
+#include "spread.h"
 
 void *create_plain(TF_OpKernelConstruction *construction) {
   (void)construction;
@@ -28,7 +29,7 @@ static Pass pass_of(Call *call, const TF_Tensor *x, const TF_Tensor *result) {
 }
 
 static void run(void (*pass)(void *, int, int), Pass *arguments) {
-  threads_run(op_threads(), (int)((arguments->rows + ROWS_OF_LOT - 1) / ROWS_OF_LOT), 1, pass, arguments);
+  spread(op_threads(), (int)((arguments->rows + ROWS_OF_LOT - 1) / ROWS_OF_LOT), pass, arguments);
 }
 
 void compute_negative(void *kernel, TF_OpKernelContext *context) {

@@ -52,7 +52,7 @@ class Worker:
             BoardError: the connection is lost.
             ModelFileError: the flatbuffer cannot be run there.
         """
-        self._board, self._seconds, self._late = board, seconds, False
+        self._board, self._seconds, self._late = board, seconds, None
         options = json.dumps({"threads": threads, "isa": kernel, "profile": profiles})
         self._process = board.talk([python, "-m", "ftbnn_runtime.worker", flatbuffer, options])
         self._said = b""
@@ -117,7 +117,7 @@ class Worker:
 
     def _answer(self, *keys: str, seconds: float | None = None) -> dict:
         """The next line of the worker, which has these keys. A login shell may print others before the first."""
-        late = threading.Timer(seconds or 0, self._end)
+        late = threading.Timer(seconds or 0, self._end, [seconds])
         if seconds:
             late.start()
         try:
@@ -127,7 +127,7 @@ class Worker:
                     return self._checked(line.removeprefix(MARK), keys)
         finally:
             late.cancel()
-        self._fail(seconds)
+        self._fail()
 
     def _checked(self, line: bytes, keys: tuple[str, ...]) -> dict:
         try:
@@ -143,16 +143,16 @@ class Worker:
             )
         return told
 
-    def _end(self) -> None:
-        self._late = True
+    def _end(self, seconds: float) -> None:
+        self._late = seconds
         self._process.kill()
 
-    def _fail(self, seconds: float | None = None) -> None:
+    def _fail(self) -> None:
         """Raise what ended the worker."""
         if self._late:
-            measures = seconds == self._seconds
+            measures = self._late == self._seconds
             advice = "give it more time with --timeout" if measures else "is it busy with something else?"
-            raise BoardError(f"{self._board.target}: no end within {seconds:g} s: {advice}")
+            raise BoardError(f"{self._board.target}: no end within {self._late:g} s: {advice}")
         with contextlib.suppress(OSError):  # what it did not read
             self._process.stdin.close()
         status = self._process.wait()

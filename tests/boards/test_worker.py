@@ -42,6 +42,17 @@ def test_a_program_that_ends_or_answers_nonsense_is_told_in_a_line(board, tmp_pa
         ask(tmp_path, body)
 
 
+def test_one_that_is_ended_as_its_answer_comes_is_told_by_the_next_question(board, tmp_path):
+    # The answer comes from a child, after the program itself was ended for being late.
+    answer = 'ftbnn-runtime: {"times_ms": [1], "peak_memory_mb": 1}'
+    program = tool(tmp_path / "python", f"echo '{HELLO}'; (sleep 1.5; echo '{answer}') & exec sleep 9")
+    pictures = np.zeros((1, 64, 64, 3), np.float32)
+    with Board(parse_target("local")) as session, Worker(session, str(program), "net.tflite", seconds=0.5) as worker:
+        assert worker.time(pictures, warmup=0, runs=1)["times_ms"] == [1]
+        with pytest.raises(BoardError, match=r"no end within 0\.5 s: give it more time with --timeout"):
+            worker.predict(pictures)
+
+
 def test_it_ends_with_the_session_though_it_reads_nothing(board):
     mark = f"sleep 9{time.time_ns() % 10**6}"
     with Board(parse_target("local")) as session:

@@ -109,6 +109,7 @@ def measure(width: int, data, batch_size: int, steps: int) -> dict:
 
     from ftbnn_larq.data import pipeline
     from ftbnn_larq.models import ends
+    from ftbnn_larq.training.optimization import FusedAdam
     from ftbnn_larq.training.student import Student
 
     classes = len(data.config.labels)
@@ -124,7 +125,7 @@ def measure(width: int, data, batch_size: int, steps: int) -> dict:
         model.learn_from(None, how)
         model.learn_only(None)
         # A step is cheap to lose and a rate of zero keeps it from running away.
-        model.compile(tf.keras.optimizers.Adam(0.0), tf.keras.losses.CategoricalCrossentropy(from_logits=True))
+        model.compile(FusedAdam(0.0), tf.keras.losses.CategoricalCrossentropy(from_logits=True))
         model.train_on_batch(pictures, targets)
     times = {name: [] for name in models}
     # Small networks take more: their steps are short, and scatter most.

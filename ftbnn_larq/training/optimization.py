@@ -37,6 +37,30 @@ class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "steps": self.steps, "warmup_steps": self.warmup_steps, "decay": self.decay}
 
 
+@tf.keras.utils.register_keras_serializable("ftbnn_larq")
+class FusedAdam(tf.keras.optimizers.Adam):
+    """Keras's Adam, whose step for a variable is one operator of TensorFlow's.
+
+    Keras's own takes a dozen, which wait longer than they work, and are traced when a training begins.
+    """
+
+    def update_step(self, gradient, variable):
+        index = self._index_dict[self._var_key(variable)]
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].handle,
+            v=self._velocities[index].handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=tf.cast(self.learning_rate, variable.dtype),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+
 def create_optimizer(recipe: Recipe, model: tf.keras.Model, steps: int, steps_per_epoch: int):
     """The recipe's optimizer for `steps` steps.
 
@@ -49,7 +73,7 @@ def create_optimizer(recipe: Recipe, model: tf.keras.Model, steps: int, steps_pe
     if recipe.optimizer == "sgd":
         optimizer = tf.keras.optimizers.SGD(momentum=0.9, nesterov=True, **options)
     else:
-        optimizer = tf.keras.optimizers.Adam(**options)
+        optimizer = FusedAdam(**options)
     if recipe.weight_decay:
         spared = [
             weight

@@ -93,6 +93,11 @@ def check_teacher(reference: str) -> None:
         find(reference)
 
 
+def data_of(reference: str) -> DataConfig | None:
+    """What a network to begin with, or a teacher, was trained on; None where it is not known. Errors as for `find`."""
+    return None if reference in applications.NAMES else find(reference).data
+
+
 def in_keras(reference: str | os.PathLike) -> bool:
     """Whether Keras has to run a network: a run, a Keras file, or one of larq-zoo, which has no flatbuffer."""
     return Path(reference).is_dir() or keras_files.is_model_file(Path(reference)) or peers.is_reference(str(reference))

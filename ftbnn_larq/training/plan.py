@@ -111,7 +111,20 @@ def plan(
     if how.teacher:
         trained.check_teacher(how.teacher)
     _check_memory(how, place["input_size"])
+    notes += _of_what_was_seen(how, place["dataset"], folds)
     return Plan(model, options, how, **place, folds=folds, seed=seed or 0, notes=notes)
+
+
+def _of_what_was_seen(how: Recipe, dataset: str, folds: int | None) -> tuple[str, ...]:
+    """Notes on trained networks that may have seen what this training is tested on: folds take all pictures in turn."""
+    notes = ()
+    for reference in filter(None, (how.init_from, how.teacher)):
+        seen = trained.data_of(reference)
+        if seen and (folds or seen.fold) and data.full_name(seen.name) == data.full_name(dataset):
+            notes += (
+                f"{reference} was trained on {seen.name}: it may have seen what is tested on here, and top-1 be too high",
+            )
+    return notes
 
 
 def _refuse_folds(path: Path) -> None:

@@ -49,6 +49,14 @@ def test_a_training_that_begins_with_a_trained_network_takes_the_recipe_of_fine_
         plan("ftbnn_r18", changes={"head_epochs": 3})
 
 
+@pytest.mark.parametrize("start", [{"init_from": "ftbnn_r18_pure:cifar10"}, {"teacher": "ftbnn_r18_pure:cifar10"}])
+def test_a_network_that_may_have_seen_what_a_fold_is_tested_on_is_told(start):
+    (note,) = plan("ftbnn_r18_pure", dataset="cifar10", folds=5, changes=start).notes
+    assert "ftbnn_r18_pure:cifar10" in note and "may have seen what is tested on" in note
+    assert not plan("ftbnn_r18_pure", dataset="digits", folds=5, changes=start).notes
+    assert not plan("ftbnn_r18_pure", dataset="cifar10", changes=start).notes
+
+
 def test_a_recipe_from_windows_is_read_and_one_that_is_not_utf_8_is_refused_with_what_to_do(tmp_path):
     (tmp_path / "mark.toml").write_bytes(b'\xef\xbb\xbfepochs = 3\r\nteacher = "caf\xc3\xa9"\r\n')
     how = recipe.read(tmp_path / "mark.toml")

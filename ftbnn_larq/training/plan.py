@@ -122,7 +122,7 @@ def _of_what_was_seen(how: Recipe, dataset: str, folds: int | None) -> tuple[str
         seen = trained.data_of(reference)
         if seen and (folds or seen.fold) and data.full_name(seen.name) == data.full_name(dataset):
             notes += (
-                f"{reference} was trained on {seen.name}: it may have seen what is tested on here, and top-1 be too high",
+                f"{reference} was trained on {seen.name}: it may have seen what is tested on, and top-1 be too high",
             )
     return notes
 

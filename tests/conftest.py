@@ -35,6 +35,9 @@ os.environ["XDG_CACHE_HOME"] = _CACHE.name
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
+# Where Python may not keep what it compiles, each process that imports TensorFlow takes twice as long to begin.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    os.environ["PYTHONPYCACHEPREFIX"] = str(ROOT / ".pytest_cache/d/bytecode")
 # ftbnn_r18 with 6 units in place of 16, which train and convert sooner.
 OPTIONS = {"width": 16, "units": (1, 1, 2, 2)}
 NETWORK = ("ftbnn_r18", "--width", 16, "--set", "units=1,1,2,2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import subprocess
@@ -148,7 +149,8 @@ class Interpreter:
         except BaseException:
             self.close()
             raise
-        self.input_shape, self.output_shape = inputs[0], outputs[0]
+        # Some end in (1, 1, 1, classes), as a global pooling leaves them.
+        self.input_shape, self.output_shape = inputs[0], (1, math.prod(outputs[0]))
 
     def predict(self, pictures):
         """Scores (n, classes) of float32 pictures (n, h, w, c), computed one picture at a time."""
@@ -160,7 +162,7 @@ class Interpreter:
             _, (scores,) = self._ask("predict", asked, arrays=1)
             if len(scores) != len(asked):
                 raise ModelFileError(f"{self.path}: {self.name} gives {len(scores)} rows of scores, not {len(asked)}")
-            answers.append(scores)
+            answers.append(scores.reshape(len(scores), -1))
         return np.concatenate(answers)
 
     def outputs(self, picture) -> list:

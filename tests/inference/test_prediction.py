@@ -14,6 +14,7 @@ from ftbnn_larq.inference.evaluation import evaluate
 from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.inference.prediction import predict
 from tests.boards.helpers import PLAIN
+from tests.runtime.sketch import Sketch
 
 
 @pytest.fixture
@@ -68,6 +69,19 @@ def test_an_output_of_probabilities_is_left_as_it_is(flatbuffer, tmp_path):
     assert scores["top"][0][0] == logits["top"][0][0]
     assert sum(each for _, each in logits["top"]) == pytest.approx(1)
     assert sum(each for _, each in scores["top"]) != pytest.approx(1)
+
+
+@pytest.mark.parametrize("engine", ["lce", "ftbnn"])
+def test_scores_may_be_the_channels_of_a_single_pixel(flatbuffer, tmp_path, engine):
+    sketch = Sketch(0)
+    scores = sketch.window("CONV_2D", sketch.input((1, 8, 8, 1)), 10, (8, 8), (1, 1), same=False)
+    with open(flatbuffer, "wb") as file:
+        file.write(sketch.bytes(scores))
+    Image.new("L", (8, 8), 99).save(tmp_path / "grey.png")
+    (answer,) = predict(flatbuffer, [tmp_path / "grey.png"], top=10, engine=engine)
+    assert sorted(label for label, _ in answer["top"]) == list("0123456789")
+    found = evaluate(flatbuffer, engine=engine)
+    assert found["examples"] == 360 and found["top5"] < 1
 
 
 def test_accuracy_is_that_of_the_whole_test_split_whatever_the_batches(flatbuffer):

@@ -10,9 +10,9 @@ from ftbnn_larq import zoo
 from ftbnn_larq.analysis import scores
 from ftbnn_larq.data.formats import DataConfig
 from ftbnn_larq.data.pictures import read_picture
-from ftbnn_larq.errors import ConfigError
+from ftbnn_larq.errors import ConfigError, ModelFileError
 from ftbnn_larq.inference.interpreter import Interpreter, check_engine
-from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities
+from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities, sidecar_path
 from ftbnn_larq.zoo import trained
 
 
@@ -62,6 +62,11 @@ def predict(
         with runner(path) if runner else Interpreter(path, engine=engine or "ftbnn") as interpreter:
             answers = interpreter.predict(pictures)
         probabilities = scores.probabilities(answers, gives_probabilities(path))
+        if len(config.labels) != probabilities.shape[1]:
+            raise ModelFileError(
+                f"{sidecar_path(path)} names {len(config.labels)} classes, but {path.name} gives {answers.shape[1]} "
+                "scores: keep the two files together that `ftbnn-larq convert` wrote"
+            )
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return [
         {"image": str(image), "top": [[config.labels[index], float(row[index])] for index in order]}

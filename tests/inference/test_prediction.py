@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ftbnn_larq.errors import ModelFileError
 from ftbnn_larq.inference.evaluation import evaluate
 from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.inference.prediction import predict
@@ -82,6 +83,16 @@ def test_scores_may_be_the_channels_of_a_single_pixel(flatbuffer, tmp_path, engi
     assert sorted(label for label, _ in answer["top"]) == list("0123456789")
     found = evaluate(flatbuffer, engine=engine)
     assert found["examples"] == 360 and found["top5"] < 1
+
+
+def test_a_json_that_names_another_number_of_classes_is_refused(flatbuffer, tmp_path):
+    Image.new("L", (8, 8), 99).save(tmp_path / "grey.png")
+    document = json.loads((tmp_path / "model.json").read_text())
+    for labels in ("abc", "abcdefghijkl"):
+        document["data"]["labels"] = list(labels)
+        (tmp_path / "model.json").write_text(json.dumps(document))
+        with pytest.raises(ModelFileError, match=rf"model\.json names {len(labels)} classes, .* gives 10 scores"):
+            predict(flatbuffer, [tmp_path / "grey.png"])
 
 
 def test_accuracy_is_that_of_the_whole_test_split_whatever_the_batches(flatbuffer):

@@ -140,7 +140,9 @@ def _opened(path: Path, needed: bool, engine: str, runner: Callable | None) -> I
     source = trained.find(path)
     model = source.load()
     given, asked = model.input_shape, model.output_shape
-    if not (isinstance(given, tuple) and len(given) == 4 and None not in given[1:]) or len(asked) != 2:
+    fits = isinstance(given, tuple) and len(given) == 4 and None not in given[1:]
+    # Of several outputs it is a list or a dict.
+    if not (fits and isinstance(asked, tuple) and len(asked) == 2):
         raise ModelFileError(
             f"{path} makes {asked} of {given}: only a network of one picture of a fixed size, such as "
             "(None, 224, 224, 3), that gives one row of scores, such as (None, 10), can be evaluated"

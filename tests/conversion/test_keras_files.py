@@ -302,6 +302,15 @@ def test_one_row_of_scores_is_asked_for(tmp_path, refused):
         assert convert(tmp_path / "two.keras", to=to, output=tmp_path / to / "two.keras")["bytes"] > 0
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_a_network_of_two_outputs_is_not_evaluated(tmp_path, named):
+    model = network()
+    outputs = {"top": model.output, "pool": model.layers[-2].output}
+    tf.keras.Model(model.input, outputs if named else [*outputs.values()]).save(tmp_path / "two.keras")
+    with pytest.raises(ModelFileError, match=r"two\.keras makes .*\(None, 10\).* one row of scores"):
+        evaluate(tmp_path / "two.keras", dataset="digits", preprocessing="unit")
+
+
 def test_a_layer_that_lce_has_no_operator_for_is_named(tmp_path, refused):
     network(keras_layers.Activation("gelu", name="smooth")).save(tmp_path / "mine.keras")
     assert "smooth becomes Erfc, an operator that LCE's interpreter does not have" in refused("convert", "mine.keras")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import time
+import warnings
 from pathlib import Path
 
 from ftbnn_larq.benchmarking.measurements import FOLDER
@@ -73,6 +74,8 @@ def _picture(figure) -> str:
     import matplotlib
 
     data = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
+    with warnings.catch_warnings(), matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
+        # Of matplotlib's own font, which only measures the text.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         figure.savefig(data, format="svg")
     return "data:image/svg+xml;base64," + base64.b64encode(data.getvalue().encode()).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -225,6 +226,16 @@ def test_a_confusion_matrix_is_valid_svg_whatever_classes_are_called():
         confusion_matrix(answers).savefig(drawn, format="svg")
     texts = [each.text for each in ElementTree.fromstring(drawn.getvalue()).iter("{http://www.w3.org/2000/svg}text")]
     assert {"$\\frac{1}{$", "a b", "<&>", "left"} <= {text.strip() for text in texts if text}
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_every_script_are_left_to_the_browsers_fonts(told):
+    answers = documents.Answers(2, tuple(documents.OfClass(label, 1, 0.0) for label in ("鳥", "🐦")), (), ())
+    documents.write(told / "runs" / "first" / "answers.json", answers)
+    a_run(told, "third", 0.7, name="鳥")
+    (drawn,) = re.findall('src="data:image/svg[^,]*,([^"]*)" alt="confusion matrix of first"', written(told))
+    texts = ElementTree.fromstring(base64.b64decode(drawn)).iter("{http://www.w3.org/2000/svg}text")
+    assert {"鳥", "🐦"} <= {each.text for each in texts}
 
 
 def test_cross_validations_are_told_and_a_damaged_one_is_left_out(tmp_path):

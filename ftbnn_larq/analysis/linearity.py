@@ -13,7 +13,8 @@ four scales:
     batch norm             gamma (B - mean) / sqrt(variance + epsilon) + beta, as learned by the batch norm behind the
                            layer; B has the scale of the layer's own kernel quantizer here, if that has one
 
-Every non-linearity behind the batch norm is measured too. Only positions whose window has no padding are used.
+Every non-linearity behind the batch norm is measured too. Neither is where the layer has an activation of its own, as
+in larq-zoo's QuickNet: the batch norm does not read B there. Only positions whose window has no padding are used.
 
 Error of a result S: sum (F - S)^2 / sum F^2. A batch norm has no error, because it does not approximate F. The rescaled
 error is the error after the best scale and offset per channel.
@@ -157,7 +158,8 @@ def _measure(layer, full, signs, magnitude, own) -> dict:
     scales = {NONE: signs, WEIGHT: alpha * signs, WEIGHT_AND_ACTIVATION: alpha * magnitude * signs}
     behind = {}
     norm = _reader(layer, tf.keras.layers.BatchNormalization)
-    if norm is not None:
+    # Behind an activation of the layer's own, a batch norm has learned the scale of what that gives.
+    if norm is not None and layer.activation is tf.keras.activations.linear:
         flat = own.reshape(-1, 1, 1, layer.filters)
         normed = norm(flat if layer.bias is None else flat + layer.bias.numpy(), training=False)
         tried = {name: nonlinearities.create(name) for name in NONLINEARITIES}

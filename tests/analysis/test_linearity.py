@@ -165,6 +165,15 @@ def test_without_a_batch_norm_its_rows_are_missing():
     assert document["nonlinearities"] == []
 
 
+def test_a_batch_norm_that_reads_no_sums_is_not_measured_on_them():
+    # As in larq-zoo's QuickNet, whose batch norms learned what a ReLU gives.
+    model = one_layer(0.1 * normal(3, 3, 8, 8))
+    model.get_layer("conv").activation = tf.keras.activations.relu
+    document = linearity(model, normal(64, 8, 8, 8))
+    assert [row["name"] for row in document["scales"]] == ["none", "weight", "weight and activation"]
+    assert document["nonlinearities"] == []
+
+
 def test_a_constant_layer_gives_no_number_and_no_nan():
     document = linearity(one_layer(0.1 * normal(3, 3, 8, 8)), np.ones((64, 8, 8, 8), np.float32))
     assert scale(document, "linearity")["none"] is None

@@ -40,7 +40,7 @@ def report(
             measurements in it, and the paths that could not be read.
 
     Raises:
-        RunError: there are neither runs nor measurements.
+        RunError: there are neither runs nor measurements, or none that can be read.
         OSError: the page cannot be written.
     """
     import jinja2

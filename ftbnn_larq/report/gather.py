@@ -123,7 +123,7 @@ def gather(runs: str | os.PathLike, measurements: str | os.PathLike, *, ops: boo
         ops: whether to count the OPs of finished runs.
 
     Raises:
-        RunError: there are neither runs nor measurements.
+        RunError: there are neither runs nor measurements, or none that can be read.
     """
     found, left_out = [], []
     for config in sorted(
@@ -140,14 +140,17 @@ def gather(runs: str | os.PathLike, measurements: str | os.PathLike, *, ops: boo
         except (RunError, OSError):
             left_out.append(as_text(str(path)))
     measured, damaged = read_all(measurements)
+    left_out += damaged
     if not found and not measured and not folds:
+        if left_out:
+            raise RunError(f"nothing below {runs}/ and {measurements}/ can be read: {', '.join(left_out)}")
         raise RunError(
             f"neither runs below {runs}/ nor measurements below {measurements}/: train with "
             "`ftbnn-larq train ftbnn_r18`, measure with `ftbnn-larq benchmark`"
         )
     if ops:
         _count([(row, config) for row, config in found if row.top1 is not None])
-    return Found([row for row, _ in found], _boards(measured), left_out + damaged, folds)
+    return Found([row for row, _ in found], _boards(measured), left_out, folds)
 
 
 def _number(text: str | None) -> float | None:

@@ -14,6 +14,7 @@ import pytest
 
 from ftbnn_larq import documents
 from ftbnn_larq.benchmarking.figures import operators_figure
+from ftbnn_larq.errors import RunError
 from ftbnn_larq.report import report as write
 from ftbnn_larq.report.figures import confusion_matrix, pareto_front, scatter
 from ftbnn_larq.report.gather import gather
@@ -262,6 +263,14 @@ def test_nothing_to_tell_and_nowhere_to_write(refused, told, tmp_path):
     for result in told.rglob("result.json"):
         result.unlink()
     assert "config.json" in refused("report", "-o", told / "runs" / "first" / "config.json" / "page.html", cwd=told)
+
+
+def test_where_nothing_can_be_read_it_is_named(tmp_path):
+    (a_run(tmp_path, "first", 0.7) / "result.json").write_text("{")
+    (tmp_path / "measurements").mkdir()
+    (tmp_path / "measurements" / "first.json").write_text("{")
+    with pytest.raises(RunError, match=r"can be read: .*runs/first, .*measurements/first\.json"):
+        written(tmp_path)
 
 
 def test_the_front_is_what_nothing_beats_in_both():

@@ -51,6 +51,8 @@ def predict(
     import numpy as np
 
     path = check(path, engine)
+    if not len(images):
+        return []
     if trained.in_keras(path):
         source = trained.find(path)
         config = source.data

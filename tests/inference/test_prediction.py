@@ -85,6 +85,10 @@ def test_scores_may_be_the_channels_of_a_single_pixel(flatbuffer, tmp_path, engi
     assert found["examples"] == 360 and found["top5"] < 1
 
 
+def test_no_pictures_have_no_answers(flatbuffer):
+    assert predict(flatbuffer, []) == []
+
+
 def test_a_json_that_names_another_number_of_classes_is_refused(flatbuffer, tmp_path):
     Image.new("L", (8, 8), 99).save(tmp_path / "grey.png")
     document = json.loads((tmp_path / "model.json").read_text())

@@ -33,7 +33,11 @@ class UnknownNameError(FtbnnError, ValueError):
         known, text = sorted(known), str(name)
         # Comparing takes a time that grows with the square of the name.
         text = text if len(text) <= 80 else f"{text[:80]}..."
-        near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
+        # In small letters: whoever mistakes those mistakes nothing else.
+        small: dict[str, list[str]] = {}
+        for each in known:
+            small.setdefault(each.lower(), []).append(each)
+        near = [each for match in difflib.get_close_matches(text.lower(), small, n=3, cutoff=0.5) for each in small[match]]
         # What is no word, such as None, has no quotes.
         told = repr(text) if isinstance(name, str) else text
         offer = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known[:12])}"

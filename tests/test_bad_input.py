@@ -83,6 +83,7 @@ def test_absurd_sizes_are_refused_before_anything_is_built(refused, arguments, w
 
 def test_a_model_that_is_not_listed_is_refused_with_the_nearest(refused):
     assert "unknown model 'ftbn_r18': did you mean ftbnn_r18" in refused("list", "ftbn_r18")
+    assert "unknown model 'QUICKNET': did you mean larq_zoo:QuickNet" in refused("list", "QUICKNET")
     assert "unknown model '*nosuch*': known: " in refused("list", "*nosuch*")
 
 

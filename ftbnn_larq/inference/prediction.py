@@ -32,7 +32,7 @@ def predict(
         path: a run folder or larq_zoo:NAME:imagenet (both run in Keras), a flatbuffer with its JSON file beside it, or
             NAME:DATASET for a published flatbuffer.
         images: picture files.
-        top: number of classes per picture.
+        top: number of classes per picture, at least 1.
         engine: what runs a flatbuffer: "ftbnn" (unless given) is ftbnn-runtime in TFLite's interpreter, "lce" LCE's
             interpreter.
         runner: what opens a flatbuffer in place of an engine; see `evaluation.evaluate`.
@@ -44,13 +44,15 @@ def predict(
         RunError: `path` is not a run folder, or the run has no weights.
         ModelFileError: a file is missing or damaged, or larq-zoo's weights cannot be downloaded.
         UnknownNameError: there is no such engine.
-        ConfigError: nothing is published for DATASET; an engine for what Keras runs; a Keras file.
+        ConfigError: nothing is published for DATASET; an engine for what Keras runs; a Keras file; a `top` below 1.
         DataError: a picture cannot be read.
         ToolError: ftbnn-runtime has no library for this machine.
     """
     import numpy as np
 
     path = check(path, engine)
+    if top < 1:
+        raise ConfigError(f"top = {top}: give 1 or more")
     if not len(images):
         return []
     if trained.in_keras(path):

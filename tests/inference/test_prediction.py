@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ftbnn_larq.errors import ModelFileError
+from ftbnn_larq.errors import ConfigError, ModelFileError
 from ftbnn_larq.inference.evaluation import evaluate
 from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.inference.prediction import predict
@@ -87,6 +87,11 @@ def test_scores_may_be_the_channels_of_a_single_pixel(flatbuffer, tmp_path, engi
 
 def test_no_pictures_have_no_answers(flatbuffer):
     assert predict(flatbuffer, []) == []
+
+
+def test_a_number_of_classes_below_one_is_refused(flatbuffer):
+    with pytest.raises(ConfigError, match="top = -1: give 1 or more"):
+        predict(flatbuffer, [], top=-1)
 
 
 def test_a_json_that_names_another_number_of_classes_is_refused(flatbuffer, tmp_path):

@@ -37,7 +37,8 @@ class UnknownNameError(FtbnnError, ValueError):
         small: dict[str, list[str]] = {}
         for each in known:
             small.setdefault(each.lower(), []).append(each)
-        near = [each for match in difflib.get_close_matches(text.lower(), small, n=3, cutoff=0.5) for each in small[match]]
+        matches = difflib.get_close_matches(text.lower(), small, n=3, cutoff=0.5)
+        near = [each for match in matches for each in small[match]]
         # What is no word, such as None, has no quotes.
         told = repr(text) if isinstance(name, str) else text
         offer = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known[:12])}"

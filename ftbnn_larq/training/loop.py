@@ -174,7 +174,7 @@ class _Training:
             self.network = networks.rebuild(run.config.model)
             if init_from:
                 sources.initialise(self.network, init_from, data.config.labels)
-            sources.freeze(self.network, how.freeze)
+            sources.freeze(self.network, how.freeze, how.head_epochs)
 
     def run_in(self, target: runs.Run, source: runs.Run, record: documents.Checkpoint | None, callbacks: tuple) -> dict:
         """Train into `target`, from a checkpoint of `source` or from the beginning, and evaluate.

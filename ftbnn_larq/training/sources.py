@@ -87,16 +87,17 @@ def _shapes(layer: tf.keras.layers.Layer | None) -> list[tuple]:
     return [] if layer is None else [tuple(weight.shape) for weight in layer.weights]
 
 
-def freeze(network: tf.keras.Model, patterns: str) -> None:
+def freeze(network: tf.keras.Model, patterns: str, head_epochs: int = 0) -> None:
     """Make layers not trainable.
 
     Arguments:
         network: the network.
         patterns: shell patterns of layer names, separated by commas.
+        head_epochs: as in a recipe.
 
     Raises:
         UnknownNameError: a pattern matches no layer.
-        ConfigError: nothing is left to train.
+        ConfigError: nothing is left to train, or nothing of a head that shall learn alone.
     """
     names = [layer.name for layer in network.layers]
     for pattern in filter(None, (part.strip() for part in patterns.split(","))):
@@ -107,6 +108,8 @@ def freeze(network: tf.keras.Model, patterns: str) -> None:
             network.get_layer(name).trainable = False
     if not network.trainable_weights:
         raise ConfigError(f"freeze = {patterns!r} leaves nothing to train: freeze fewer layers")
+    if head_epochs and not any(layer.trainable_weights for layer in head(network)):
+        raise ConfigError("head_epochs: the head is frozen and cannot learn alone: set head_epochs to 0")
 
 
 def teacher(reference: str, data: Data, on_event: Callable[[str], None] = lambda line: None) -> tf.keras.Model:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from ftbnn_larq.errors import ConfigError
 from ftbnn_larq.models.fused import Fused
 from ftbnn_larq.recipe import Recipe
 
@@ -42,13 +41,8 @@ class Student(tf.keras.Model):
 
         Arguments:
             layers: those that learn; None for all.
-
-        Raises:
-            ConfigError: none of them has anything to train.
         """
         chosen = None if layers is None else [weight for layer in layers for weight in layer.trainable_weights]
-        if chosen == []:
-            raise ConfigError("head_epochs: the head is frozen and cannot learn alone: set head_epochs to 0")
         object.__setattr__(self, "chosen", chosen)
 
     @property

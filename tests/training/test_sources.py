@@ -92,6 +92,12 @@ def test_a_whole_path_that_a_recipe_cannot_hold_is_refused_before_anything_is_wr
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_frozen_head_that_should_learn_alone_is_refused_before_anything_is_written(fit, tmp_path):
+    with pytest.raises(ConfigError, match="the head is frozen"):
+        fit(freeze="logits", epochs=2, head_epochs=1, output=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("distillation", ["hinton", "distributional"])
 def test_a_student_comes_nearer_to_its_teacher(fit, finished, distillation):

@@ -228,7 +228,8 @@ class ResNetConfig:
             )
 
     def _exact_channels(self, stage: int) -> float:
-        return self.width * 2**stage * _at(self.widening, stage)
+        # Rounded: 800 * 0.55 is a little more than 440.
+        return round(self.width * 2**stage * _at(self.widening, stage), 6)
 
     def channels(self, stage: int) -> int:
         """Number of channels of a stage; stages are counted from 0."""

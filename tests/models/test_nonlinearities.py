@@ -9,7 +9,7 @@ import tensorflow as tf
 import ftbnn_larq
 from ftbnn_larq.errors import ConfigError, UnknownNameError
 from ftbnn_larq.models import nonlinearities
-from ftbnn_larq.models.config import NONLINEARITIES, option_from_text
+from ftbnn_larq.models.config import NONLINEARITIES, ResNetConfig, option_from_text
 from ftbnn_larq.models.layers import is_binary
 from ftbnn_larq.training.optimization import use_averages
 
@@ -185,6 +185,11 @@ def test_slopes_that_were_learned_without_that_floor_are_loaded_as_they_are(tmp_
 def test_configurations_that_cannot_be_used_are_refused(options, words):
     with pytest.raises(ConfigError, match=words):
         ftbnn_larq.create_model("ftbnn_r18_baseline", **options)
+
+
+@pytest.mark.parametrize("width, widening, channels", [(800, 0.55, 440), (480, 2.05, 984)])
+def test_a_product_of_floats_that_misses_a_whole_number_is_that_number(width, widening, channels):
+    assert ResNetConfig(units=(1,), width=width, widening=widening).channels(0) == channels
 
 
 def test_a_network_of_one_stage_is_written_as_one_number():

@@ -213,7 +213,7 @@ def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Pa
 
 
 def _train_and_convert(folder: Path) -> None:
-    training = _run_written("train", *NETWORK, "--epochs", 4, "--json", cwd=folder)
+    training = _run_written("train", *NETWORK, "--epochs", 6, "--json", cwd=folder)
     assert training.status == 0, training.err
     conversion = _run_written("convert", "--to", "tflite", "--json", cwd=folder)
     assert conversion.status == 0, conversion.err
@@ -223,7 +223,7 @@ def _train_and_convert(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> SimpleNamespace:
-    """`NETWORK` after four epochs of digits, and its flatbuffer: `folder`, `run`, `result`, `conversion`."""
+    """`NETWORK` after six epochs of digits, and its flatbuffer: `folder`, `run`, `result`, `conversion`."""
     folder = made_once(tmp_path_factory, "trained", _train_and_convert)
     found = json.loads((folder / "told.json").read_text())
     run, flatbuffer = folder / found["result"]["run"], folder / found["conversion"]["path"]

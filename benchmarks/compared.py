@@ -26,6 +26,11 @@ def rate_cifar100() -> list[str]:
     return _compared(rates, "ftbnn_r18_baseline", "the recipe's own rate")
 
 
+def search_cifar100() -> list[str]:
+    """Other divisions of the operations among the stages, on a hundred classes."""
+    return _compared(results.variants("search_cifar100"), "ftbnn_r18", "`ftbnn_r18`")
+
+
 def search() -> list[str]:
     """What changes to the purified networks bring."""
     return _compared(results.variants("search"), "ftbnn_r18_pure", "`ftbnn_r18_pure`")

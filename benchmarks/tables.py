@@ -211,6 +211,7 @@ TABLES: dict[str, tuple[Path, Callable[[], list[str]]]] = {
     "path": (DOCS / "ideas.md", compared.path),
     "path_cifar100": (DOCS / "ideas.md", compared.path_cifar100),
     "rate_cifar100": (DOCS / "ideas.md", compared.rate_cifar100),
+    "search_cifar100": (DOCS / "ideas.md", compared.search_cifar100),
     "search": (DOCS / "ideas.md", compared.search),
     "nonlinearity": (DOCS / "ideas.md", compared.nonlinearity),
     "linearity": (DOCS / "ideas.md", linearity),

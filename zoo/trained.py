@@ -87,15 +87,9 @@ def find(reference: str | os.PathLike) -> Trained:
     return Trained(text, run=run)
 
 
-def check_teacher(reference: str) -> None:
-    """Refuse what cannot be a teacher: errors as for `find`, but networks of tf.keras.applications can be."""
-    if reference not in applications.NAMES:
-        find(reference)
-
-
-def data_of(reference: str) -> DataConfig | None:
-    """What a network to begin with, or a teacher, was trained on; None where it is not known. Errors as for `find`."""
-    return None if reference in applications.NAMES else find(reference).data
+def find_teacher(reference: str) -> Trained | None:
+    """As `find`, but networks of tf.keras.applications can be teachers too: None for them."""
+    return None if reference in applications.NAMES else find(reference)
 
 
 def in_keras(reference: str | os.PathLike) -> bool:

@@ -92,6 +92,7 @@ def benchmark(
     files = [os.fspath(file) for file in ([files] if isinstance(files, str | os.PathLike) else files)]
     check(
         target,
+        files,
         threads,
         engines,
         runs=runs,
@@ -103,8 +104,9 @@ def benchmark(
         verify=verify,
         keep=keep,
         timeout=timeout,
+        input_size=input_size,
+        classes=classes,
     )
-    check_sizes(files, input_size, classes)
     with tempfile.TemporaryDirectory() as folder:
         models = [_model(file, folder, input_size, classes, on_event) for file in files]
         of_test = pictures == "test"
@@ -153,6 +155,7 @@ def benchmark(
 
 def check(
     target: Target,
+    files: Iterable[str],
     threads: Sequence[int],
     engines: Sequence[str],
     *,
@@ -165,8 +168,12 @@ def check(
     verify,
     keep,
     timeout,
+    input_size,
+    classes,
 ) -> None:
     """Raises ConfigError or UnknownNameError for arguments of `benchmark` that cannot be used."""
+    from ftbnn_larq.benchmarking import networks
+
     if not (1 <= runs <= MOST_RUNS and 0 <= warmup <= MOST_RUNS):
         raise ConfigError(
             f"{quoted(runs)} runs after {quoted(warmup)} for warm-up: at least 1 run is needed, and {MOST_RUNS:,} are "
@@ -197,20 +204,13 @@ def check(
         raise ConfigError("host is what boards are compared with: --verify needs another --on")
     if target.kind == "host" and (keep or timeout != SECONDS):
         raise ConfigError("host sends nothing and has no time limit: --keep and --timeout need another --on")
-
-
-def check_sizes(files: Iterable[str], input_size: int, classes: int) -> None:
-    """Raises ConfigError for a size where no file is a network by name."""
-    from ftbnn_larq.benchmarking import networks
-
-    if (input_size, classes) == (SIDE, CLASSES):
-        return
-    if any(not is_converted(file) and networks.is_network(file) for file in files):
-        return
-    raise ConfigError(
-        f"{input_size}x{input_size} and {classes} classes: flatbuffers have sizes of their own: leave --input-size and "
-        "--classes out, or name a network"
-    )
+    if (input_size, classes) != (SIDE, CLASSES) and not any(
+        not is_converted(file) and networks.is_network(file) for file in files
+    ):
+        raise ConfigError(
+            f"{input_size}x{input_size} and {classes} classes: flatbuffers have sizes of their own: leave --input-size "
+            "and --classes out, or name a network"
+        )
 
 
 def _model(file: str, folder: str, input_size: int, classes: int, on_event) -> Model:

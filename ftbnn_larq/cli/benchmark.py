@@ -101,21 +101,14 @@ def benchmark(
       ftbnn-larq benchmark --on ssh:pi@raspberrypi --engine ftbnn,lce
     """
     from ftbnn_larq.benchmarking import benchmark as measure
-    from ftbnn_larq.benchmarking import check, check_sizes, networks
+    from ftbnn_larq.benchmarking import check, networks
     from ftbnn_larq.benchmarking.figures import draw_operators
     from ftbnn_larq.benchmarking.measurements import Journal
     from ftbnn_larq.boards.targets import parse_target
     from ftbnn_larq.conversion.reference import is_converted
 
     # Refused before anything is built, loaded or sent.
-    sizes = ("input_size", "classes")
-    check(
-        parse_target(on),
-        threads,
-        list(engines),
-        **{name: value for name, value in options.items() if name not in sizes},
-    )
-    check_sizes(files, *(options[name] for name in sizes))
+    check(parse_target(on), files, threads, list(engines), **options)
     files = files or (str(newest_flatbuffer()),)
     made = any(is_converted(file) or networks.is_network(file) for file in files)
     if options["verify"] or options["pictures"] == "test" or made:

@@ -11,6 +11,7 @@ import click
 from ftbnn_larq import recipe
 from ftbnn_larq.cli.options import model_options
 from ftbnn_larq.cli.output import RUNS, emit, json_option, load_tensorflow, say
+from ftbnn_larq.documents.kinds import MOST_SEED
 
 _SHORT = {"learning_rate": ("--lr",), "batch_size": ("-b",)}
 
@@ -39,7 +40,7 @@ def _recipe_options(command):
 @click.option(
     "--flip/--no-flip", default=None, help="Mirror half of the training pictures.  [default: as fits the data]"
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 2), help="Of all that is random.  [default: 0]")
+@click.option("--seed", type=click.IntRange(0, MOST_SEED), help="Of all that is random.  [default: 0]")
 @click.option("--folds", type=int, help="Cross-validation: train as many runs, each tested on another part.")
 @model_options
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with an interrupted run.")

@@ -25,13 +25,16 @@ KEPT = 2
 
 
 def _files(run: Run, epoch: int) -> tuple[Path, Path]:
-    stem = run.path / "checkpoints" / f"epoch-{epoch:04d}"
-    return stem.with_suffix(".weights.h5"), stem.with_suffix(".json")
+    return _file(run, epoch, ".weights.h5"), _file(run, epoch, ".json")
 
 
 def _best(run: Run, epoch: int) -> Path:
     """The best weights until then. Those of the run may be of a later epoch when it is killed."""
-    return run.path / "checkpoints" / f"epoch-{epoch:04d}.best.h5"
+    return _file(run, epoch, ".best.h5")
+
+
+def _file(run: Run, epoch: int, suffix: str) -> Path:
+    return run.path / "checkpoints" / f"epoch-{epoch:04d}{suffix}"
 
 
 def _records(folder: Path) -> list[Path]:

@@ -106,25 +106,21 @@ def plan(
     if not how.teacher and (idle := [key for key in _OF_A_TEACHER if key in changes]):
         raise ConfigError(f"{', '.join(idle)}: there is nobody to learn from: name one with --teacher")
     networks.check_recipe(model, how)
-    if how.init_from:
-        trained.find(how.init_from)
-    if how.teacher:
-        trained.check_teacher(how.teacher)
+    begins = trained.find(how.init_from) if how.init_from else None
+    teaches = trained.find_teacher(how.teacher) if how.teacher else None
     _check_memory(how, place["input_size"])
-    notes += _of_what_was_seen(how, place["dataset"], folds)
+    notes += _of_what_it_saw(begins, place["dataset"], folds) + _of_what_it_saw(teaches, place["dataset"], folds)
     return Plan(model, options, how, **place, folds=folds, seed=seed or 0, notes=notes)
 
 
-def _of_what_was_seen(how: Recipe, dataset: str, folds: int | None) -> tuple[str, ...]:
-    """Notes on trained networks that may have seen what this training is tested on: folds take all pictures in turn."""
-    notes = ()
-    for reference in filter(None, (how.init_from, how.teacher)):
-        seen = trained.data_of(reference)
-        if seen and (folds or seen.fold) and data.full_name(seen.name) == data.full_name(dataset):
-            notes += (
-                f"{reference} was trained on {seen.name}: it may have seen what is tested on, and top-1 be too high",
-            )
-    return notes
+def _of_what_it_saw(network: trained.Trained | None, dataset: str, folds: int | None) -> tuple[str, ...]:
+    """A note if a trained network may have seen what this training is tested on: folds take all pictures in turn."""
+    seen = network and network.data
+    if not seen or not (folds or seen.fold) or data.full_name(seen.name) != data.full_name(dataset):
+        return ()
+    return (
+        f"{network.reference} was trained on {seen.name}: it may have seen what is tested on, and top-1 be too high",
+    )
 
 
 def _refuse_folds(path: Path) -> None:

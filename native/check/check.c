@@ -12,6 +12,7 @@
 #include "filters.h"
 #include "norm.h"
 #include "passes.h"
+#include "spread.h"
 
 static unsigned state;
 
@@ -126,8 +127,8 @@ static bool is_sign_right(Threads *threads) {
   for (int way = 0; way < 4; ++way) {
     Pass pass = {.x = x, .upstream = way & 1 ? (void *)halves : upstream, .added = way & 2 ? added : NULL};
     pass.result = result, pass.rows = rows, pass.channels = channels, pass.first = first;
-    threads_run(threads, (rows + ROWS_OF_LOT - 1) / ROWS_OF_LOT, 1,
-                way & 1 ? pass_sign_gradient_bfloat16 : pass_sign_gradient_float, &pass);
+    spread(threads, (rows + ROWS_OF_LOT - 1) / ROWS_OF_LOT,
+           way & 1 ? pass_sign_gradient_bfloat16 : pass_sign_gradient_float, &pass);
     for (size_t i = 0; i < count; ++i) {
       const int from = ((int)(i % channels) - first + channels) % channels;
       const float slope = fmaxf(2 - 2 * fabsf(x[i]), 0), *base = way & 2 ? &added[i] : NULL;

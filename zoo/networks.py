@@ -81,7 +81,7 @@ def whole_configuration(name: str, options: dict) -> dict:
 def create(name: str, **arguments):
     """Build the network called `name`. Arguments as for `zoo.create_model`, `peers.create`, `applications.create`."""
     others = _others(name)
-    check_size(arguments.get("input_shape") or (), arguments.get("num_classes") or 1)
+    check_size(arguments.get("input_shape"), arguments.get("num_classes") or 1)
     return others.create(name, **arguments) if others else zoo.create_model(name, **arguments)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ftbnn_larq import runs, zoo
 from ftbnn_larq.documents import DataConfig
-from ftbnn_larq.errors import ConfigError, RunError, UnknownNameError
+from ftbnn_larq.errors import ConfigError, ModelFileError, RunError, UnknownNameError
 from ftbnn_larq.models import keras_files
-from ftbnn_larq.models.weights import load_weights, read_description
+from ftbnn_larq.models.weights import check_finite, load_weights, read_description
 from ftbnn_larq.zoo import applications, imagenet, networks, peers
 
 
@@ -40,8 +40,14 @@ class Trained:
         """The network with its weights.
 
         Raises:
-            ModelFileError: a file is damaged, Keras cannot build it, or larq-zoo's weights cannot be downloaded.
+            ModelFileError: a file is damaged, Keras cannot build it, a weight is NaN or infinite, or larq-zoo's weights
+                cannot be downloaded.
         """
+        model = self._loaded()
+        check_finite(model, ModelFileError, f"{self.reference}: ")
+        return model
+
+    def _loaded(self):
         if self.run:
             return load_run(self.run)
         if self.published:

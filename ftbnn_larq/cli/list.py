@@ -26,8 +26,7 @@ def list_models(pattern: str, as_json: bool):
     from ftbnn_larq.errors import UnknownNameError
     from ftbnn_larq.zoo import peers
 
-    ours = [_ours(name) for name in zoo.list_models(pattern)]
-    theirs = _theirs(pattern)
+    ours, theirs = ([row for row in rows if _fits(row, pattern)] for rows in (_ours(), _theirs()))
     if not ours and not theirs:
         raise UnknownNameError("model", pattern, [*zoo.list_models(), *peers.NAMES])
 
@@ -53,22 +52,31 @@ def list_models(pattern: str, as_json: bool):
     emit(as_json, [*ours, *theirs], show)
 
 
-def _ours(name: str) -> dict:
+def _fits(row: dict, pattern: str) -> bool:
+    """Whether the name of a model fits, or NAME:WEIGHTS of what is trained of it."""
+    names = [row["name"], *(f"{row['name']}:{weights}" for weights in row["weights"])]
+    return bool(fnmatch.filter(names, pattern))
+
+
+def _ours() -> list[dict]:
     from ftbnn_larq import zoo
     from ftbnn_larq.models.weights import read_description
 
-    published = zoo.published_weights(name)
-    return {
-        "name": name,
-        "summary": zoo.entry(name).summary,
-        "weights": published,
-        "top1": {dataset: read_description(zoo.published(name, dataset)).keras["top1"] for dataset in published},
-        "top1_by": "ftbnn-larq",
-        **zoo.costs().get(name, {}),
-    }
+    published = {name: zoo.published_weights(name) for name in zoo.list_models()}
+    return [
+        {
+            "name": name,
+            "summary": zoo.entry(name).summary,
+            "weights": published[name],
+            "top1": {each: read_description(zoo.published(name, each)).keras["top1"] for each in published[name]},
+            "top1_by": "ftbnn-larq",
+            **zoo.costs().get(name, {}),
+        }
+        for name in published
+    ]
 
 
-def _theirs(pattern: str) -> list[dict]:
+def _theirs() -> list[dict]:
     from ftbnn_larq.zoo import imagenet, peers
 
     return [
@@ -79,5 +87,5 @@ def _theirs(pattern: str) -> list[dict]:
             "top1": {imagenet.WEIGHTS: peers.PUBLISHED_TOP1[name]},
             "top1_by": "larq-zoo",
         }
-        for name in fnmatch.filter(peers.NAMES, pattern)
+        for name in peers.NAMES
     ]

@@ -13,6 +13,7 @@ from ftbnn_larq.analysis import calls
 from ftbnn_larq.errors import ConversionError, one_line
 from ftbnn_larq.models import answering, ends
 from ftbnn_larq.models.layers import is_binary
+from ftbnn_larq.models.weights import check_finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,13 +107,8 @@ def prepared(model: tf.keras.Model) -> tf.keras.Model:
             f"{model.name} has outputs of {scores}: a flatbuffer gives one row of scores, such as (None, 10); "
             "convert a part of it, tf.keras.Model(model.input, the_scores)"
         )
+    check_finite(model, ConversionError)
     for layer in model.submodules:
-        for variable in getattr(layer, "_trainable_weights", []) + getattr(layer, "_non_trainable_weights", []):
-            if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
-                raise ConversionError(
-                    f"{layer.name}/{variable.name.split('/')[-1].split(':')[0]} holds NaN or infinity: the training "
-                    "went wrong; take weights from before that"
-                )
         if _divides_by_zero(layer):
             raise ConversionError(f"{layer.name} divides by zero: a variance of 0 and epsilon {layer.epsilon:g}")
     return model if all(map(_is_float32, model.submodules)) else _in_float32(model)

@@ -282,9 +282,15 @@ def _at(value, stage: int):
     return value[stage] if isinstance(value, tuple) else value
 
 
-def check_size(input_shape: tuple[int | None, ...], classes: int) -> None:
-    """Raise ConfigError for pictures or a number of classes for which no network is built."""
-    if any(side is not None and side > MOST_SIDE for side in input_shape):
+def check_size(input_shape: tuple[int | None, int | None, int] | None, classes: int) -> None:
+    """Raise ConfigError for pictures or a number of classes for which no network is built.
+
+    Arguments:
+        input_shape: (height, width, channels); None where it is the network's own.
+    """
+    if input_shape is not None and (not isinstance(input_shape, tuple | list) or len(input_shape) != 3):
+        raise ConfigError(f"input_shape is {input_shape!r}: give (height, width, channels), such as (32, 32, 3)")
+    if any(side is not None and side > MOST_SIDE for side in input_shape or ()):
         raise ConfigError(f"pictures of {'x'.join(map(quoted, input_shape))}: take at most {MOST_SIDE} pixels a side")
     if classes > MOST_CLASSES:
         raise ConfigError(f"{quoted(classes)} classes: take at most {MOST_CLASSES:,}")

@@ -33,7 +33,7 @@ def build(
     Raises:
         ConfigError: pictures are too small or too large for the network, or there are fewer than 2 or too many classes.
     """
-    check_size(input_shape or (), num_classes)
+    check_size(input_shape, num_classes)
     if input_tensor is None:
         inputs = tf.keras.Input(input_shape or DEFAULT_INPUT_SHAPE, name="picture")
     else:

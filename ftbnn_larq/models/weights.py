@@ -52,6 +52,24 @@ def load_weights(model, path: str | os.PathLike) -> None:
             raise ModelFileError(f"{path}: {reason} ({one_line(error, 160)})") from error
 
 
+def check_finite(model, error: type[Exception], where: str = "") -> None:
+    """Raise `error` if a weight of a model is NaN or infinite: its scores would be no numbers.
+
+    Arguments:
+        where: begins the message, such as "network.keras: ".
+    """
+    import numpy as np
+
+    for layer in model.submodules:
+        for variable in getattr(layer, "_trainable_weights", []) + getattr(layer, "_non_trainable_weights", []):
+            if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
+                name = variable.name.split("/")[-1].split(":")[0]
+                raise error(
+                    f"{where}{layer.name}/{name} holds NaN or infinity: the training went wrong; take weights from "
+                    "before that"
+                )
+
+
 def is_compact(path: str | os.PathLike) -> bool:
     """Whether a weights file has the name of our compact form."""
     return Path(path).suffix.lower() == ".npz"

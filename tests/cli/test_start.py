@@ -48,6 +48,15 @@ def test_the_zoo_is_listed(tmp_path):
     assert re.search(r"larq_zoo:QuickNet:imagenet +63\.3% +larq-zoo", table.out)
 
 
+def test_a_pattern_fits_the_names_of_models_and_of_trained_networks(command):
+    def listed(pattern: str) -> list[str]:
+        return [row["name"] for row in command("list", pattern, "--json").out]
+
+    assert listed("*r34*") == [name for name in zoo.list_models() if "r34" in name]
+    assert listed("ftbnn_r18_pure:*") == ["ftbnn_r18_pure"]
+    assert listed("larq_zoo:QuickNet:imagenet") == ["larq_zoo:QuickNet"]
+
+
 TO_KERAS = ("convert", "ftbnn_r18:cifar10", "--to", "keras")
 # And what the line quotes or proposes.
 REFUSED = [

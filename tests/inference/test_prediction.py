@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import ftbnn_larq
 from ftbnn_larq.errors import ConfigError, ModelFileError
 from ftbnn_larq.inference.evaluation import evaluate
 from ftbnn_larq.inference.interpreter import Interpreter
@@ -112,6 +113,15 @@ def test_accuracy_is_that_of_the_whole_test_split_whatever_the_batches(flatbuffe
     # Random weights; top-5 of ten classes.
     assert 0 < found["top1"] < 0.4 < found["top5"] + 0.2
     assert evaluate(flatbuffer, batch_size=360) == {**found, "engine": "ftbnn"}
+
+
+def test_a_network_with_weights_that_are_no_numbers_is_refused_in_place_of_zero_percent(tmp_path):
+    model = ftbnn_larq.create_model("ftbnn_r18_pure", input_shape=(8, 8, 1), num_classes=10, width=16)
+    norm = next(layer for layer in model.layers if layer.name.endswith("_bn"))
+    norm.gamma.assign(np.full(norm.gamma.shape, np.nan))
+    model.save(tmp_path / "spoilt.keras")
+    with pytest.raises(ModelFileError, match=rf"spoilt\.keras: {norm.name}/gamma holds NaN or infinity"):
+        evaluate(tmp_path / "spoilt.keras", dataset="digits", preprocessing="unit")
 
 
 def test_photographs_are_not_all_held_at_once(flatbuffer, tmp_path):

@@ -103,6 +103,8 @@ def test_factories_follow_keras_applications(name):
         factory(widht=16)
     with pytest.raises(ConfigError, match="at least 8x8"):
         factory(input_shape=(7, 7, 3))
+    with pytest.raises(ConfigError, match=r"\(32, 32\): give \(height, width, channels\)"):
+        factory(input_shape=(32, 32))
     with pytest.raises(TypeError):
         factory((32, 32, 3))
 

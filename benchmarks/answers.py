@@ -78,13 +78,13 @@ def table() -> list[str]:
         for each in networks.values():
             row = each["run_by"][place]
             apart = row["max_abs_diff"] / each["logits_range"]
-            cells += [f"{row['same_class']:,} of {each['pictures']:,}", f"{apart:.1g}"]
+            cells.append(f"{row['same_class']:,} of {each['pictures']:,}; {apart:.1g}")
         rows.append([f"{_NAMES[first['engine']]}{first['kernel'] or ''}", *cells])
-    columns = [f"{what}, `{name}`" for name in networks for what in ("same class", "largest difference / range")]
     versions = document["versions"]
     return [
-        *markdown.table(["run by", *columns], rows),
+        *markdown.table(["run by", *(f"`{name}`" for name in networks)], rows),
         "",
+        "Pictures with the same class; the largest difference of a logit over the logits' range. "
         f"Measured {document['date']} on {document['machine']} with LCE {versions['larq-compute-engine']} and "
         f"TensorFlow {versions['tensorflow']}, on test pictures.",
     ]

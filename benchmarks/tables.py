@@ -175,15 +175,15 @@ def linearity() -> list[str]:
 
     def row(words: str, kind: str, name: str) -> list[str]:
         found = [next((each for each in told[kind] if each["name"] == name), {}) for told in networks.values()]
-        cells = [percent(each[key]) if key in each else "" for each in found for key in ("error", "linearity")]
-        return [words, *cells]
+        cells = ([percent(each[key]) if key in each else "-" for key in ("error", "linearity")] for each in found)
+        return [words, *map("; ".join, cells)]
 
     rows = [row("no scale", "scales", NONE)]
     rows += [row(f"{name} scale", "scales", name) for name in (WEIGHT, WEIGHT_AND_ACTIVATION)]
     rows.append(row("batch norm", "nonlinearities", "identity"))
     rows += [row(f"batch norm, `{name}`", "nonlinearities", name) for name in ("prelu", "relu")]
     rows.append(row("batch norm, non-linearity as trained", "nonlinearities", AS_TRAINED))
-    columns = [f"{what}, `{name}`" for name in networks for what in ("error", "linearity")]
+    columns = [f"`{name}`: error; linearity" for name in networks]
     counts = [f"{told['measured']} convolutions of `{name}`" for name, told in networks.items()]
     pictures = next(iter(networks.values()))["pictures"]
     measured = f"Measured {document['date']} on {pictures:,} test pictures: means over {' and '.join(counts)}."

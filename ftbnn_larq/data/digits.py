@@ -9,7 +9,9 @@ def check(name: str, data_dir: str | None) -> None:
     pass
 
 
-def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None, download: bool) -> Data:
+def load(
+    name: str, *, data_dir: str | None, input_size: tuple[int, int] | None, download: bool, for_test: bool
+) -> Data:
     import numpy as np
     import tensorflow as tf
     from sklearn.datasets import load_digits

@@ -46,7 +46,9 @@ def check(name: str, data_dir: str | None) -> None:
     _read(name)
 
 
-def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None, download: bool) -> Data:
+def load(
+    name: str, *, data_dir: str | None, input_size: tuple[int, int] | None, download: bool, for_test: bool
+) -> Data:
     from ftbnn_larq.data.decoding import in_memory
     from ftbnn_larq.data.index import records
 
@@ -73,26 +75,34 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
         for label, paths in classes.items():
             if not paths:
                 raise listing.no_pictures(layout.splits[split][label][0].path, label)
-    train, validation, test = _cut_where_missing(splits)
-    parts = {"training": train, "validation": validation, "test": test}
+    # A folder called "test" alone: all of its pictures are for testing.
+    whole = for_test and [*splits] == ["train"] and listing.split_of(layout.name) == "test"
+    parts = _cut_where_missing(splits, any_number=whole)
+    fingerprint = _fingerprint(parts, known)
+    if whole:
+        parts = dict.fromkeys(parts, splits["train"])
     sizes = {(known[file.path].height, known[file.path].width) for file in candidates if not known[file.path].problem}
     size = sizes.pop() if len(sizes) == 1 else None
-    config = _config(name, tuple(sorted(train)), input_size, size)
-    notes = [*layout.notes, *_left_out(folder, candidates, others), *_shared(parts, known)]
+    config = _config(name, tuple(sorted(splits["train"])), input_size, size)
+    notes = [*layout.notes, *_left_out(folder, candidates, others), *([] if whole else _shared(parts, known))]
     made = [_split(part, config.labels, known, folder.path) for part in parts.values()]
     if size and max(size) <= SMALL:
         made = in_memory(made, (*size, 3))
-    return Data(config, *made, tuple(notes), _fingerprint(parts, known), own_test="test" in splits)
+    return Data(config, *made, tuple(notes), fingerprint, own_test="test" in splits)
 
 
-def _cut_where_missing(splits: dict[str, Classes]) -> tuple[Classes, Classes, Classes]:
-    """Training, validation and test pictures; a split without a folder is cut off the training pictures."""
+def _cut_where_missing(splits: dict[str, Classes], any_number: bool) -> dict[str, Classes]:
+    """Training, validation and test pictures; a split without a folder is cut off the training pictures.
+
+    Arguments:
+        any_number: whether classes may have too few pictures for it.
+    """
     train, validation, test = splits["train"], splits.get("validation"), splits.get("test")
     if test is None:
-        train, test = _cut(train, 5, least=2 if validation is not None else 3)
+        train, test = _cut(train, 5, least=0 if any_number else 2 if validation is not None else 3)
     if validation is None:
-        train, validation = _cut(train, 8, least=2)
-    return train, validation, test
+        train, validation = _cut(train, 8, least=0 if any_number else 2)
+    return {"training": train, "validation": validation, "test": test}
 
 
 def _cut(classes: Classes, step: int, least: int) -> tuple[Classes, Classes]:

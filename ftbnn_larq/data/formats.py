@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -89,7 +90,10 @@ def prepared_as(config: DataConfig, data: Data) -> Data:
     Raises:
         DataError: the data set has other classes.
     """
-    theirs, ours = (imagenet.in_english(each.labels) for each in (data.config, config))
+    theirs, ours = (
+        [unicodedata.normalize("NFC", label) for label in imagenet.in_english(each.labels)]
+        for each in (data.config, config)
+    )
     if sorted(theirs) != sorted(ours):
         odd = sorted(set(theirs) ^ set(ours))[:1]
         raise DataError(

@@ -23,7 +23,7 @@ from ftbnn_larq.errors import ConfigError, DataError
 from ftbnn_larq.files import user_cache, write_text, written_whole
 from ftbnn_runtime.formats import SUFFIXES
 
-FORMAT = 1
+FORMAT = 2
 # Of an index: some ten million pictures.
 MOST_BYTES = 1 << 30
 # Reading fewer takes a second or two.
@@ -123,14 +123,16 @@ def _read(file: File) -> Record:
         contents = Path(file.path).read_bytes()
         digest = hashlib.blake2b(contents, digest_size=16).hexdigest()
         plain = seen.plain and is_sound(contents)
-        if not plain and not _copy(digest).is_file():
-            _write_copy(file.path, digest)
+        if not plain:
+            if not _copy(digest).is_file():
+                _write_copy(file.path, digest)
+            # It is upright. Of a turned TIFF some versions of Pillow tell the upright size, and some its own.
+            seen = look(_copy(digest))
     except DataError as error:
         return Record(file.size, file.changed, problem=str(error))
     except OSError as error:
         return Record(file.size, file.changed, problem=f"{file.path}: cannot be read ({error.strerror})")
-    orientation = seen.orientation if plain else 1
-    return Record(file.size, file.changed, "", seen.width, seen.height, orientation, digest, not plain)
+    return Record(file.size, file.changed, "", seen.width, seen.height, seen.orientation, digest, not plain)
 
 
 def _write_copy(path: str, digest: str) -> None:

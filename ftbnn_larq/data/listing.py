@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -123,7 +124,8 @@ def label_of(name: str) -> str:
     """A folder's name as text. A name that is not UTF-8 is read as Latin-1."""
     raw = os.fsencode(name)
     try:
-        return raw.decode()
+        # macOS writes an accent behind its letter, others write both as one.
+        return unicodedata.normalize("NFC", raw.decode())
     except UnicodeDecodeError:
         return raw.decode("latin-1")
 
@@ -145,10 +147,12 @@ class Layout(NamedTuple):
     Attributes:
         splits: "train" -> label -> folders, likewise "validation" and "test" where there are any.
         notes: a line each.
+        name: of the folder that the classes or splits are in.
     """
 
     splits: dict[str, dict[str, list[Folder]]]
     notes: list[str]
+    name: str
 
 
 def layout(root: Folder) -> Layout:
@@ -173,10 +177,11 @@ def layout(root: Folder) -> Layout:
                     splits.setdefault(split, {})[name] = folder
         else:
             _refuse_unknown_splits(place)
+            _refuse_splits_of_some(place, by_class)
             splits = {"train": place.folders}
     found = {split: _labelled(folders) for split, folders in splits.items()}
     _check(place, found)
-    return Layout(found, notes)
+    return Layout(found, notes, place.name)
 
 
 def _inner(folder: Folder) -> Folder:
@@ -246,6 +251,18 @@ def _refuse_unknown_splits(place: Folder) -> None:
             f"{', '.join(sorted(shared)[:3])} in them: are they splits or classes? Call splits train, val and test; "
             "put the pictures of classes directly into their folders"
         )
+
+
+def _refuse_splits_of_some(place: Folder, by_class: dict[str, dict | None]) -> None:
+    """Some class folders have splits in them and others have not: pictures for testing would be trained on."""
+    for folder in place.folders.values():
+        if {"train", "test"} <= {split_of(name) for name in folder.folders}:
+            odd = next(place.folders[name] for name, parts in by_class.items() if not parts)
+            other = "and more" if odd is folder else f"{odd.path} has not"
+            raise DataError(
+                f"{folder.path} has folders for training and test in it, {other}: give every class such folders and "
+                "nothing beside them, or none"
+            )
 
 
 def _labelled(folders: dict[str, Folder]) -> dict[str, list[Folder]]:

@@ -56,7 +56,8 @@ def load(
         channels: of the network's input, 1 or 3; None for the data set's own.
         flip: whether training pictures are mirrored at random; None for the data set's default.
         config: the configuration stored in a run. Mean, standard deviation, the order of classes and the fold are taken
-            from it. A note tells if the data set has other pictures since.
+            from it. A note tells if the data set has other pictures since. If it is of another data set, a test split
+            is enough; a folder with the same pictures is the same data set.
         fold: number of a fold, from 1, and number of folds: that fold is the test split; None for the data set's own
             splits.
         download: whether TFDS may download a data set that is not in its folder.
@@ -74,7 +75,19 @@ def load(
         )
     if channels not in (None, 1, 3):
         raise ConfigError(f"{channels} channels: pictures have 1 (grey) or 3 (color)")
-    data = _source(name).load(name, data_dir=data_dir, input_size=size, download=download)
+
+    def read(for_test: bool) -> Data:
+        source = _source(name)
+        return source.load(name, data_dir=data_dir, input_size=size, download=download, for_test=for_test)
+
+    is_other = config is not None and full_name(name) != full_name(config.name)
+    data = read(is_other)
+    if is_other:
+        if config.fingerprint and data.fingerprint == config.fingerprint.partition(" ")[0]:
+            # A folder that was moved: its pictures for training must not become pictures for testing.
+            data, config = read(False), dataclasses.replace(config, name=data.config.name)
+        else:
+            config = dataclasses.replace(config, name=data.config.name, fold=None, fingerprint=None)
     if fold := config.fold if config else fold:
         from ftbnn_larq.data.folds import folded
 

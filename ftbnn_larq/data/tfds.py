@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import re
 import sys
 from pathlib import Path
@@ -41,8 +42,13 @@ def _known_names() -> set[str]:
     return names
 
 
+def _expanded(data_dir: str | None) -> str | None:
+    # A shell leaves ~ as it is behind --data-dir=.
+    return os.path.expanduser(data_dir) if data_dir else None
+
+
 def check(name: str, data_dir: str | None) -> None:
-    bare = re.split(r"[/:]", name)[0]
+    bare, data_dir = re.split(r"[/:]", name)[0], _expanded(data_dir)
     if bare in _known_names() or (data_dir and bare and (Path(data_dir) / bare).is_dir()):
         return
     raise UnknownNameError("data set", name, {*_known_names(), "digits"}, "(or folder:PATH for a folder of yours)")
@@ -50,6 +56,7 @@ def check(name: str, data_dir: str | None) -> None:
 
 def _prepared(name: str, data_dir: str | None, download: bool):
     try:
+        import numpy as np
         import tensorflow_datasets as tfds
 
         folder = Path(data_dir or tfds.core.constants.DATA_DIR)
@@ -57,15 +64,23 @@ def _prepared(name: str, data_dir: str | None, download: bool):
             # TFDS would ask its server about it, for most of a minute where there is no network.
             raise _not_there(name, folder)
         builder = tfds.builder(name, data_dir=data_dir)
-        features = builder.info.features
+        features = dict(builder.info.features.items())
     except DataError:
         raise
     except Exception as error:  # TFDS passes on whatever its readers and parsers raise
         raise DataError(f"TFDS cannot open data set {name!r}: {one_line(error, 200)}") from error
-    if "image" not in features or "label" not in features or not hasattr(features["label"], "names"):
+    kinds = tfds.features
+    if not (isinstance(features.get("image"), kinds.Image) and isinstance(features.get("label"), kinds.ClassLabel)):
+        told = ", ".join(f"{each} ({type(feature).__name__})" for each, feature in sorted(features.items()))
         raise DataError(
-            f"{name} is not an image classification data set: its features are {sorted(features)}, "
-            "but 'image' and 'label' are needed"
+            f"{name} is not an image classification data set: its features are {told}, but an 'image' and one 'label' "
+            "are needed"
+        )
+    kind, channels = np.dtype(features["image"].np_dtype), features["image"].shape[-1]
+    if kind != np.uint8 or channels not in (None, 1, 3, 4):
+        raise DataError(
+            f"{name} has pictures of {channels} channels of {kind}: grey and color of 8 bits can be read; take another "
+            "data set"
         )
     if not builder.data_path.exists():
         if not download:
@@ -85,11 +100,14 @@ def _not_there(name: str, folder: Path) -> DataError:
     return DataError(f"{name} is not in {folder}: name the folder of your TFDS data sets with --data-dir")
 
 
-def _split_names(bare: str, splits) -> tuple[str, str, str]:
+def _split_names(bare: str, splits, for_test: bool) -> tuple[str, str, str]:
     """TFDS's expressions for training, validation and test. A missing split is cut off the training split."""
     train, test = "train", TEST_SPLITS.get(bare, "test")
     if train not in splits:
-        raise DataError(f"{bare} has no split 'train', only {sorted(splits)}: take another data set")
+        if for_test and test in splits:
+            return test, test, test
+        what = "another data set" if test not in splits else "another data set, or evaluate a trained network on it"
+        raise DataError(f"{bare} has no split 'train', only {sorted(splits)}: take {what}")
     if test not in splits:
         test = "validation" if "validation" in splits else None
     if test is None:
@@ -99,8 +117,11 @@ def _split_names(bare: str, splits) -> tuple[str, str, str]:
     return "train[:90%]", "train[90%:]", test
 
 
-def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None, download: bool) -> Data:
+def load(
+    name: str, *, data_dir: str | None, input_size: tuple[int, int] | None, download: bool, for_test: bool
+) -> Data:
     check(name, data_dir)
+    data_dir = _expanded(data_dir)
     builder = _prepared(name, data_dir, download)
     info = builder.info
     bare = info.name
@@ -109,15 +130,15 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
         raise DataError(f"{name} has {len(labels)} class: a classifier needs at least 2")
     height, width, channels = info.features["image"].shape
     fixed = bool(height and width)
-    shape = (*(input_size or (height or 224, width or 224)), channels or 3)
+    # Of four, the last is transparency.
+    shape = (*(input_size or (height or 224, width or 224)), 1 if channels == 1 else 3)
 
-    import numpy as np
     import tensorflow as tf
     import tensorflow_datasets
 
     from ftbnn_larq.data.decoding import Encoded, in_memory
 
-    plain = not fixed and channels == 3 and info.features["image"].np_dtype == np.uint8
+    plain = not fixed and channels == 3
 
     def split(split_name: str) -> Split:
         examples = info.splits[split_name].num_examples
@@ -148,7 +169,7 @@ def load(name: str, *, data_dir: str | None, input_size: tuple[int, int] | None,
         flip=not any(part in bare for part in NOT_MIRRORED),
         data_dir=str(Path(data_dir).resolve()) if data_dir else None,
     )
-    names = _split_names(bare, info.splits)
+    names = _split_names(bare, info.splits, for_test)
     splits = [split(each) for each in names]
     if fixed:
         splits = in_memory(splits, (height, width, channels))

@@ -160,13 +160,8 @@ def _data(network: _Network, dataset, data_dir, preprocessing, on_event):
     config, (height, width, channels) = network.config, network.input_shape
     name = data.full_name(dataset or config.name)
     where = {"data_dir": data_dir or (config.data_dir if config else None), "channels": channels}
-    if config:
-        if name != data.full_name(config.name):
-            # They are of the network's own data set.
-            config = dataclasses.replace(config, name=name, fold=None, fingerprint=None)
-        loaded = data.load(name, config=config, **where)
-    else:
-        loaded = data.load(name, input_size=(height, width), **where)
+    known = {"config": config} if config else {"input_size": (height, width)}
+    loaded = data.load(name, **known, **where)
     for note in loaded.notes:
         on_event(note)
     data.check_fits(loaded, network.input_shape, network.outputs)

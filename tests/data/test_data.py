@@ -284,6 +284,60 @@ def test_tfds_data_sets_load_by_name_and_folder(tfds_folder):
     assert set(labels) == set(range(10))
 
 
+def test_a_data_dir_may_begin_with_the_users_home(tfds_folder, monkeypatch):
+    """A shell leaves it so behind --data-dir=."""
+    monkeypatch.setenv("HOME", str(tfds_folder.parent))
+    loaded = data.load("cifar10", data_dir=f"~/{tfds_folder.name}")
+    assert loaded.config.data_dir == str(tfds_folder)
+
+
+def write_own(folder, image=None, label=None, splits=("train", "test")):
+    """TFDS files of a data set of one's own, `own`: 6 pictures of 8x8 a split."""
+    import tensorflow_datasets as tfds
+
+    image = image or tfds.features.Image(shape=(8, 8, 3))
+    label = label or tfds.features.ClassLabel(names=["a", "b"])
+    several = not isinstance(label, tfds.features.ClassLabel)
+    features = tfds.features.FeaturesDict({"image": image, "label": label})
+    pixels = np.arange(64 * image.shape[-1], dtype=image.np_dtype).reshape(8, 8, -1)
+    examples = [{"image": pixels, "label": [index % 2] if several else index % 2} for index in range(6)]
+    tfds_files.write(folder, "own", "1.0.0", features, dict.fromkeys(splits, examples))
+    return {"data_dir": str(folder)}
+
+
+def test_tfds_pictures_of_four_channels_are_read_without_their_transparency(tmp_path):
+    import tensorflow_datasets as tfds
+
+    loaded = data.load("own", **write_own(tmp_path, tfds.features.Image(shape=(8, 8, 4))))
+    assert loaded.config.input_shape == (8, 8, 3)
+    config = dataclasses.replace(loaded.config, mean=(0.0,) * 3, std=(1.0,) * 3)
+    pictures, _ = next(pipeline.batches(loaded.test, config, 6).as_numpy_iterator())
+    expected = np.arange(256, dtype=np.float32).reshape(8, 8, 4)[..., :3] / 255
+    np.testing.assert_allclose(pictures[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("what", ["sequence", "deep"])
+def test_tfds_data_sets_of_other_kinds_are_refused(tmp_path, what):
+    import tensorflow_datasets as tfds
+
+    if what == "deep":
+        given = write_own(tmp_path, image=tfds.features.Image(shape=(8, 8, 1), dtype=np.uint16))
+        told = "own has pictures of 1 channels of uint16: grey and color of 8 bits can be read"
+    else:
+        given = write_own(tmp_path, label=tfds.features.Sequence(tfds.features.ClassLabel(names=["a", "b"])))
+        told = r"its features are image \(Image\), label \(Sequence\), but an 'image' and one 'label' are needed"
+    with pytest.raises(DataError, match=told):
+        data.load("own", **given)
+
+
+def test_a_data_set_that_has_a_test_split_only_is_for_evaluation(tmp_path):
+    given = write_own(tmp_path, splits=("test",))
+    with pytest.raises(DataError, match=r"no split 'train', only \['test'\]: take another data set, or evaluate"):
+        data.load("own", **given)
+    trained_on = data.DataConfig("other", (8, 8, 3), ("a", "b"), (0.5,) * 3, (0.25,) * 3)
+    assert data.load("own", config=trained_on, **given).test.examples == 6
+
+
 @pytest.mark.parametrize("held", [0, 20, 60])
 def test_folds_do_not_ask_which_splits_fit_into_memory(tfds_folder, monkeypatch, held):
     monkeypatch.setattr(decoding, "MEMORY", held * 32 * 32 * 3)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -65,6 +67,35 @@ def test_splits_may_stand_in_the_class_folders(tmp_path):
     pictures(tmp_path, "cat/test", "dog/test", count=3)
     loaded = load(tmp_path)
     assert loaded.config.labels == ("cat", "dog") and sizes(loaded) == (10, 2, 6)
+
+
+def test_splits_in_some_class_folders_only_are_refused(tmp_path):
+    pictures(tmp_path, "cat/train", "dog/train", "cat/test", "dog/test", "bird")
+    with pytest.raises(DataError, match=r"cat has folders for training and test in it, .*bird has not: give every"):
+        data.check_name(f"folder:{tmp_path}")
+
+
+def test_accents_are_the_same_letters_however_they_are_written(tmp_path):
+    """macOS writes them behind their letters."""
+    written = {form: unicodedata.normalize(form, "Zürich") for form in ("NFC", "NFD")}
+    pictures(tmp_path, f"train/{written['NFC']}", f"test/{written['NFD']}", "train/Bern", "test/Bern")
+    loaded = load(tmp_path)
+    assert loaded.config.labels == ("Bern", written["NFC"])
+    older = dataclasses.replace(loaded.config, labels=("Bern", written["NFD"]))
+    assert data.load(f"folder:{tmp_path}", config=older).config.labels == older.labels
+
+
+def test_a_folder_of_test_pictures_alone_is_taken_whole_for_evaluation(tmp_path):
+    trained_on = load(pictures(tmp_path / "pets", "cat", "dog", count=10))
+    new = f"folder:{pictures(tmp_path / 'new', 'test/cat', 'test/dog', count=2)}"
+    loaded = data.load(new, config=trained_on.config)
+    assert loaded.test.examples == 4
+    with pytest.raises(DataError, match="at least 3 are needed"):
+        data.load(new)
+    # Of a folder that was trained on, only what it was not trained on.
+    whole = load(pictures(tmp_path / "test", "cat", "dog", count=10))
+    moved = (tmp_path / "test").rename(tmp_path / "holdout")
+    assert sizes(data.load(f"folder:{moved}", config=whole.config)) == sizes(whole) == (14, 2, 4)
 
 
 def test_classes_may_have_the_names_of_splits(tmp_path):
@@ -148,19 +179,20 @@ def test_pictures_of_the_same_bytes_in_two_splits_are_told(tmp_path):
     assert "test/cat/copy.png is" in note and "train/cat/5.png" in note
 
 
-def test_pictures_are_turned_as_exif_says(tmp_path):
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_pictures_are_turned_as_exif_says(tmp_path, suffix):
     """The size of the network's input, too: 48 wide and 64 high."""
     pictures(tmp_path, "cat", "dog", size=(48, 64))
     for orientation, path in enumerate(sorted(tmp_path.rglob("*.png"))):
         picture = Image.open(path)
         exif = picture.getexif()
         exif[0x0112] = 5 + orientation % 4
-        picture.save(path.with_suffix(".jpg"), exif=exif, quality=95)
+        picture.save(path.with_suffix(suffix), exif=exif, quality=95)
         path.unlink()
     loaded = load(tmp_path)
     assert loaded.config.input_shape == (64, 48, 3)
     seen = {bytes(picture) for picture, _ in pipeline.pictures(loaded.train, loaded.config).as_numpy_iterator()}
-    assert seen < {read_picture(path).tobytes() for path in tmp_path.rglob("*.jpg")}
+    assert seen < {read_picture(path).tobytes() for path in tmp_path.rglob(f"*{suffix}")}
 
 
 def test_a_path_is_bytes(tmp_path):

@@ -55,6 +55,18 @@ def test_every_picture_is_tested_once_and_never_by_a_network_that_was_trained_on
     assert len({tuple(each) for each in trained}) == 4
 
 
+def test_a_folder_that_was_moved_has_the_same_folds(tmp_path):
+    numbered(tmp_path / "pets", cat=10, dog=10)
+    loaded = data.load(f"folder:{tmp_path / 'pets'}", fold=(2, 5))
+    moved = (tmp_path / "pets").rename(tmp_path / "elsewhere")
+    again = data.load(f"folder:{moved}", config=loaded.config)
+    assert again.config.fold == (2, 5) and again.test.names == loaded.test.names and not again.notes
+    # Another data set has no folds.
+    numbered(tmp_path / "others", 20, cat=10, dog=10)
+    other = data.load(f"folder:{tmp_path / 'others'}", config=loaded.config)
+    assert other.config.fold is None and other.test.examples == 4
+
+
 def test_a_test_split_of_the_data_sets_own_stays_out(tmp_path):
     first = numbered(tmp_path / "train", cat=10, dog=10)
     numbered(tmp_path / "test", first, cat=3, dog=3)

@@ -23,6 +23,7 @@ from ftbnn_larq.conversion.plan import Plan, plan
 from ftbnn_larq.errors import ConversionError
 from ftbnn_larq.files import sha256, write_json, written_together, written_whole
 from ftbnn_larq.inference.sidecar import sidecar_path
+from ftbnn_larq.models import ends
 from ftbnn_larq.quiet import quiet_native_stderr
 
 
@@ -205,6 +206,11 @@ def _answers(network: Network, pictures: np.ndarray, chosen: tuple[passes.Pass, 
 def _check(network: Network, found: list[census.Operator], said: str) -> None:
     """Whether LCE's converter made what its interpreter can run, with every binary layer. Raises ConversionError."""
     proof.check_census(network, found, said)
+    if any(operator.type.endswith("_SEQUENCE_LSTM") for operator in found):
+        raise ConversionError(
+            "an LSTM becomes one operator for all steps, which computes otherwise than Keras: unroll it, "
+            "LSTM(..., unroll=True)"
+        )
     foreign = _by_layer(found, explain.owners(network, found), lambda operator: operator.foreign)
     for kind, layers in foreign.items():
         raise ConversionError(
@@ -218,9 +224,11 @@ def _document(
     """What `convert_model` returns of a proven flatbuffer."""
     found = rewritten.operators
     counted, owners = census.census(found), explain.owners(network, found)
+    # A layer of one's own does not say that it ends in them, and operators not behind a reshape or a mean.
+    are_probabilities = ends.gives_probabilities(network.model) or found[-1].type in ("SOFTMAX", "LOGISTIC")
     kernels = {kernel: dataclasses.asdict(agreement) for kernel, agreement in agreements.items()}
     return {
-        "output": "probabilities" if found[-1].type in ("SOFTMAX", "LOGISTIC") else "logits",
+        "output": "probabilities" if are_probabilities else "logits",
         "groups": groups,
         "needs": passes.INDIRECT_FLAG if "default" not in kernels else None,
         "passes": rewritten.report,

@@ -12,7 +12,8 @@ from ftbnn_larq.conversion.network import Layer, Network
 from ftbnn_larq.conversion.passes.groups import WORD
 
 _DEPTHWISE = (tf.keras.layers.DepthwiseConv2D, tf.keras.layers.SeparableConv2D)
-_WEIGHING = (tf.keras.layers.Conv2D, tf.keras.layers.Dense, *_DEPTHWISE)
+_OF_PICTURES = (tf.keras.layers.Conv2D, tf.keras.layers.Dense)
+_WEIGHING = (*_OF_PICTURES, *_DEPTHWISE)
 
 
 def explain(network: Network, found: list[census.Operator], owners: list[str]) -> list[dict]:
@@ -97,6 +98,8 @@ def known_reason(layer) -> str | None:
     """Why LCE has no binary operator for a binary layer; None if that is not known."""
     if isinstance(layer, tf.keras.layers.Dense) and not dense.is_convertible(layer):
         return "a binary dense layer with a call of its own; only Larq's QuantDense becomes a binary convolution"
+    if not isinstance(layer, _OF_PICTURES) or isinstance(layer, tf.keras.layers.Conv2DTranspose):
+        return "LCE has binary convolutions of pictures only, of Larq's QuantConv2D and QuantDense"
     groups = getattr(layer, "groups", 1)
     channels = layer.kernel.shape[-2]
     if groups > 1 and channels % WORD:

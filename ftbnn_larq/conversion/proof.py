@@ -14,6 +14,7 @@ from ftbnn_larq.errors import ConversionError, ModelFileError, ToolError
 from ftbnn_larq.inference import interpreter as interpreters
 from ftbnn_larq.inference.interpreter import Interpreter, host_kernel
 from ftbnn_larq.models import ends
+from ftbnn_larq.models.layers import is_binary
 
 # Pictures that LCE's kernels which are not this machine's fastest are compared on.
 PICTURES_OTHERS = 16
@@ -56,6 +57,13 @@ def check_census(network: Network, found: list[census.Operator], said: str = "",
     if binary == wanted:
         return
     if binary > wanted:
+        followed = set(map(id, network.binary))
+        for layer in network.model.submodules:
+            if is_binary(layer) and id(layer) not in followed:
+                raise ConversionError(
+                    f"{layer.name} is called inside a tf.function, where its calls cannot be followed: take "
+                    "@tf.function off the call of the layer around it"
+                )
         raise ConversionError(
             f"{binary} {census.BINARY_CONVOLUTION} operators where the layers are {wanted} binary convolutions: signs "
             "that are layers of their own are not proven; give them to the convolutions behind them, as input_quantizer"
@@ -63,14 +71,16 @@ def check_census(network: Network, found: list[census.Operator], said: str = "",
     layers = network.binary
     floats = [operator.output for operator in found if operator.type in ("CONV_2D", "DEPTHWISE_CONV_2D")]
     lost = [layer for layer in layers if any(layer.name in output.split("/") for output in floats)]
-    lost = lost or [layer for layer in layers if explain.known_reason(layer)] or layers
-    reasons = {}
+    lost = lost or [layer for layer in layers if explain.known_reason(layer)]
+    reasons, unknown = {}, said or "LCE's converter did not say why"
     for layer in lost:
-        reason = explain.known_reason(layer) or said or "LCE's converter did not say why"
-        reasons.setdefault(reason, []).append(layer.name)
-    told = "; ".join(
-        f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}: {why}" for why, names in reasons.items()
-    )
+        reasons.setdefault(explain.known_reason(layer) or unknown, []).append(layer.name)
+
+    def some(names: list[str]) -> str:
+        return f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+
+    told = "; ".join(f"{some(names)}: {why}" for why, names in reasons.items())
+    told = told or f"which of {some([layer.name for layer in layers])} cannot be told: {unknown}"
     raise ConversionError(
         f"{wanted - binary} of {wanted} binary convolutions did not become {census.BINARY_CONVOLUTION} operators: "
         f"{told}"

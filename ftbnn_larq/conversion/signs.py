@@ -105,6 +105,8 @@ def _given(layers: tuple, signs: list[np.ndarray]) -> Iterator[list[np.ndarray]]
     def call(layer, *arguments, **keywords):
         if id(layer) not in binary:
             return original(layer, *arguments, **keywords)
+        if not arguments:
+            arguments = (keywords.pop("inputs"),)
         inputs, *others = arguments
         own.append(inputs.numpy())
         return original(layer, tf.constant(signs[len(own) - 1].reshape(inputs.shape)), *others, **keywords)

@@ -59,8 +59,12 @@ def _ends_in_probabilities(path) -> bool:
     try:
         model = known.Model.GetRootAsModel(content(path), 0)
         graph = model.Subgraphs(0)
-        code = model.OperatorCodes(graph.Operators(graph.OperatorsLength() - 1).OpcodeIndex())
-        kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        leaving = (known.BuiltinOperator.RESHAPE, known.BuiltinOperator.SQUEEZE, known.BuiltinOperator.DEQUANTIZE)
+        place, kind = graph.OperatorsLength(), leaving[0]
+        while kind in leaving and place:
+            place -= 1
+            code = model.OperatorCodes(graph.Operators(place).OpcodeIndex())
+            kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
     except OSError:
         raise
     except Exception as error:  # a damaged file can break the reader anywhere

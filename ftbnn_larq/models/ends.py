@@ -16,7 +16,7 @@ _LEAVING = (
 _LEAVING_FUNCTIONS = ("cast", "identity", "reshape", "compat.v1.squeeze")
 # Keras's functions and TensorFlow's, either of which may be the activation of a layer.
 _SOFTMAX = (tf.keras.activations.softmax, tf.nn.softmax)
-_SIGMOID = (tf.keras.activations.sigmoid, tf.sigmoid)
+_SIGMOID = (tf.keras.activations.sigmoid, tf.keras.activations.hard_sigmoid, tf.sigmoid)
 
 
 def up_to_logits(model: tf.keras.Model) -> tf.keras.Model:
@@ -72,21 +72,29 @@ def up_to_probabilities(model: tf.keras.Model) -> tf.keras.Model:
 
 
 def gives_probabilities(model: tf.keras.Model) -> bool:
-    """Whether a model ends in a softmax or in sigmoids."""
-    last = last_layer(model)
-    return _is_softmax(last) or _applies(last, (*_SOFTMAX, *_SIGMOID)) or _symbol(last) == "math.sigmoid"
+    """Whether a model ends in a softmax, in sigmoids, or in a mean of such."""
+    return bool(model.outputs) and _are_probabilities(model.outputs[0])
+
+
+def _are_probabilities(scores) -> bool:
+    made = _made(scores)
+    layer = made.node.layer
+    if type(layer) is tf.keras.layers.Average:
+        return all(map(_are_probabilities, made.node.keras_inputs))
+    return _is_softmax(layer) or _applies(layer, (*_SOFTMAX, *_SIGMOID)) or _symbol(layer) == "math.sigmoid"
 
 
 def last_layer(model: tf.keras.Model) -> tf.keras.layers.Layer:
     """The layer that makes the scores, in a model within the model too. Of a subclassed model the model itself."""
-    return _maker(model.outputs[0]) if model.outputs else model
+    return _made(model.outputs[0]).node.layer if model.outputs else model
 
 
-def _maker(scores) -> tf.keras.layers.Layer:
+def _made(scores):
+    """The tensor that the last layer makes of which `scores` are, but for what changes nothing."""
     if _changes_nothing(scores):
-        return _maker(_front(scores))
+        return _made(_front(scores))
     inner = _inner(scores)
-    return scores.node.layer if inner is None else _maker(inner)
+    return scores if inner is None else _made(inner)
 
 
 def _front(scores):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ftbnn_larq  # isort: skip (before TensorFlow)
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -83,6 +84,41 @@ def test_a_loop_is_refused(tmp_path):
     x = keras_layers.GRU(8)(keras_layers.Reshape((8, 8 * 32))(binary_conv(32)(inputs)))
     with pytest.raises(ConversionError, match=r"holds a loop, .* unroll=True"):
         convert_model(tf.keras.Model(inputs, x), tmp_path / "model.tflite", np.ones((1, 8, 8, 32), np.float32))
+
+
+def test_an_operator_for_all_steps_of_a_recurrent_layer_is_refused(tmp_path):
+    inputs = tf.keras.Input((8, 8, 32))
+    x = keras_layers.LSTM(8)(keras_layers.Reshape((8, 8 * 32))(binary_conv(32)(inputs)))
+    with pytest.raises(ConversionError, match=r"an LSTM becomes one operator for all steps, .* unroll=True"):
+        convert_model(tf.keras.Model(inputs, x), tmp_path / "model.tflite", np.ones((1, 8, 8, 32), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("layer", "told"),
+    [
+        (lambda options: lq.layers.QuantConv1D(32, 3, **options), "of pictures only"),
+        (lambda options: Compiled(options), "inner is called inside a tf.function, .*take @tf.function off"),
+    ],
+)
+def test_binary_layers_that_stay_float_or_cannot_be_followed_are_told_with_the_reason(tmp_path, layer, told):
+    inputs = tf.keras.Input((8, 8, 32))
+    own = layer({"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"})
+    front = keras_layers.Reshape((64, 32)) if "Conv1D" in type(own).__name__ else keras_layers.BatchNormalization()
+    x = keras_layers.Dense(3)(keras_layers.Flatten()(own(front(inputs))))
+    with pytest.raises(ConversionError, match=told):
+        convert_model(tf.keras.Model(inputs, x), tmp_path / "model.tflite", np.ones((1, 8, 8, 32), np.float32))
+
+
+class Compiled(keras_layers.Layer):
+    """A binary convolution whose calls are in a graph of their own."""
+
+    def __init__(self, options):
+        super().__init__()
+        self.convolution = lq.layers.QuantConv2D(32, 3, pad_values=1.0, padding="same", name="inner", **options)
+
+    @tf.function
+    def call(self, x):
+        return self.convolution(x)
 
 
 def test_a_pass_that_fails_is_named_with_a_way_around_it():

@@ -21,14 +21,30 @@ PICTURES = np.random.default_rng(0).standard_normal((4, 12, 12, 3)).astype(np.fl
 OFTEN = 2.0
 
 
-def row(*, first: float = 0.0, second: float = 0.0, norms: bool = True, nested: bool = False) -> tf.keras.Model:
+class ByKeyword(layers.Layer):
+    """A layer of one's own around a binary convolution, which it calls by the argument's name."""
+
+    def __init__(self, convolution):
+        super().__init__()
+        self.convolution = convolution
+
+    def call(self, x):
+        return self.convolution(inputs=x)
+
+
+def row(
+    *, first: float = 0.0, second: float = 0.0, norms: bool = True, nested: bool = False, by_keyword: bool = False
+) -> tf.keras.Model:
     """A float stem, a max pool, a binary convolution, another, a max pool, a third one; all but the last packed.
 
     Arguments:
         first, second: what the batch norms behind the first two take off beside `OFTEN`.
+        by_keyword: whether the second is in a layer that calls it so.
     """
     tf.keras.utils.set_random_seed(1)
     binary = [binary_conv(32, name=name) for name in ("one", "two", "three")]
+    if by_keyword:
+        binary[1] = ByKeyword(binary[1])
     norm = [layers.BatchNormalization(scale=False, epsilon=0.0, name=f"norm_{place}") for place in ("one", "two")]
     units = [[conv, each] if norms else [conv] for conv, each in zip(binary, norm, strict=False)]
     if nested:
@@ -57,8 +73,9 @@ def converted(tmp_path_factory):
 @pytest.mark.parametrize("kernel", ["default", "indirect", "reference"])
 def test_signs_that_rounding_turns_between_packed_convolutions_are_told_and_pass(converted, kernel):
     for turned in ({"first": 1e-6, "second": -1e-6}, {"first": -1e-6, "second": 1e-6}):
-        agreement = proof.compare(Network.of(row(**turned)), converted, PICTURES, kernel)
-        assert agreement.sign_ties > 0
+        for by_keyword in (False, True):
+            network = Network.of(row(**turned, by_keyword=by_keyword))
+            assert proof.compare(network, converted, PICTURES, kernel).sign_ties > 0
 
 
 def test_a_threshold_that_is_not_rounding_is_refused(converted):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 
+import ftbnn_larq  # isort: skip (before TensorFlow)
 import pytest
+import tensorflow as tf
 
 from ftbnn_larq import data
 from ftbnn_larq.analysis.preprocessing import given
@@ -18,6 +20,7 @@ from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.inference.prediction import predict
 from tests.conftest import two_tones, which_tone
 
+assert ftbnn_larq
 # Height and width, of grey pictures. The folder's are 8x8, in color.
 SHAPE = (12, 10, 1)
 
@@ -59,3 +62,26 @@ def test_one_sigmoid_is_the_second_classs_probability(tmp_path):
     assert agreement(flatbuffer, scores, scores, "")["top1_agreement"] == 1
     with pytest.raises(BoardError, match="another class than this machine on 4 of 4"):
         agreement(flatbuffer, scores, 1 - scores, "")
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_probabilities_whose_row_is_reshaped_stay_probabilities(tmp_path, outputs):
+    """As a network ends that has convolutions only: its last operator is a RESHAPE."""
+    dataset = two_tones(tmp_path)
+    unit, _ = given(data.load(dataset, input_size=SHAPE[:2], channels=1), "unit")
+    plain = which_tone(SHAPE, outputs, unit.config)
+    layers = tf.keras.layers
+    inputs = tf.keras.Input(SHAPE)
+    x = layers.Conv2D(3, 1, activation="relu")(layers.GlobalAveragePooling2D(keepdims=True)(inputs))
+    x = layers.Conv2D(outputs, 1, activation="sigmoid" if outputs == 1 else None)(x)
+    model = tf.keras.Model(inputs, layers.Flatten()(x if outputs == 1 else layers.Softmax()(x)))
+    weights = plain.get_weights()
+    model.set_weights([weight.reshape(mine.shape) for weight, mine in zip(weights, model.get_weights(), strict=True)])
+    how = {"dataset": dataset, "preprocessing": "unit"}
+    document = convert(model, output=tmp_path / "model.tflite", softmax=True, **how)
+    assert document["output"] == "probabilities"
+    (answer,) = predict(tmp_path / "model.tflite", [tmp_path / "bright" / "03.png"])
+    assert answer["top"][0][0] == "bright" and answer["top"][0][1] > 0.9
+    shutil.copy(tmp_path / "model.tflite", tmp_path / "alone.tflite")
+    for name in ("model.tflite", "alone.tflite"):
+        assert evaluate(tmp_path / name, **how)["top1"] == 1, name

@@ -53,6 +53,18 @@ def test_a_softmax_is_seen_behind_what_changes_nothing_and_as_tensorflows_functi
     np.testing.assert_allclose(tf.nn.softmax(logits(PICTURES)), model(PICTURES), rtol=1e-5)
 
 
+def test_a_mean_of_probabilities_is_probabilities():
+    def ensemble(outputs, activation):
+        members = [network(outputs=outputs, activation=activation) for _ in range(2)]
+        inputs = tf.keras.Input((4, 4, 1))
+        return tf.keras.Model(inputs, cast()(keras_layers.Average()([member(inputs) for member in members])))
+
+    for outputs, activation in ((1, "sigmoid"), (10, "softmax")):
+        model = ensemble(outputs, activation)
+        assert gives_probabilities(model) and up_to_probabilities(model) is model and up_to_logits(model) is model
+    assert not gives_probabilities(ensemble(10, None))
+
+
 # The last has softmaxes of two scores each.
 @pytest.mark.parametrize(
     "ends", [(), (cast(),), (keras_layers.Reshape((5, 2)), keras_layers.Softmax(), keras_layers.Flatten())]
@@ -63,7 +75,8 @@ def test_what_is_no_softmax_of_the_row_stays(ends):
 
 
 @pytest.mark.parametrize(
-    ("ends", "activation"), [((cast(),), "sigmoid"), ((), tf.sigmoid), ((tf.sigmoid, cast()), None)]
+    ("ends", "activation"),
+    [((cast(),), "sigmoid"), ((), tf.sigmoid), ((tf.sigmoid, cast()), None), ((), "hard_sigmoid")],
 )
 def test_a_sigmoid_of_one_score_is_compared_with_a_half(ends, activation):
     model = network(*ends, outputs=1, activation=activation)

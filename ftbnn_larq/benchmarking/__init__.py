@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
-from ftbnn_larq.benchmarking import machines
+from ftbnn_larq.benchmarking import machines, measurements
 from ftbnn_larq.benchmarking.jobs import Job, make_jobs
 from ftbnn_larq.benchmarking.models import Model, read_model
 from ftbnn_larq.benchmarking.statistics import split
@@ -121,7 +121,7 @@ def benchmark(
                 job.warnings += warnings
                 if job.threads == threads[0]:
                     on_event(job.told)
-            when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            when = time.strftime(measurements.WHEN)
 
             def results() -> list[dict]:
                 return [job.document(on, facts, when, pictures) for job in rows if job.rounds]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from ftbnn_larq.benchmarking import fetched
 from ftbnn_larq.benchmarking.onboard import OnBoard
 from ftbnn_larq.benchmarking.remote import Remote
 from ftbnn_larq.boards.packages import CannotRun
@@ -75,7 +74,7 @@ def opened(
             return
         if "lce" in engines:
             try:
-                machine = Both(machine, remote(tool or fetched.find(machine.facts)))
+                machine = Both(machine, remote(tool))
             except ToolError as error:
                 if tool:
                     raise

@@ -16,6 +16,8 @@ from ftbnn_larq.errors import DataError
 from ftbnn_larq.files import write_json
 
 FOLDER = "measurements"
+# When something was measured, with the clock's zone.
+WHEN = "%Y-%m-%dT%H:%M:%S%z"
 
 
 def as_text(name: str) -> str:

@@ -20,14 +20,15 @@ from ftbnn_larq.errors import BoardError, ConfigError
 from ftbnn_larq.inference.interpreter import Interpreter
 from ftbnn_larq.inference.sidecar import data_config_beside, gives_probabilities, sidecar_path
 from ftbnn_larq.zoo import trained
+from ftbnn_runtime.command import DEPLOYED
 
 _BEGIN = f"""#!/bin/sh
 here=$(dirname "$(readlink -f "$0")")
 exec "$here/python" -c '{leash.AS_MODULE}' """
 # What people type, in the deployed folder. The example is a file of its own, so that it is checked as the others are.
 PROGRAMS = {
-    "classify": f'{_BEGIN}ftbnn_runtime "$here/model.tflite" "$@"\n',
-    "benchmark": f'{_BEGIN}ftbnn_runtime.benchmark "$here/model.tflite" "$@"\n',
+    "classify": f'{_BEGIN}ftbnn_runtime {DEPLOYED} "$here/model.tflite" "$@"\n',
+    "benchmark": f'{_BEGIN}ftbnn_runtime.benchmark {DEPLOYED} "$here/model.tflite" "$@"\n',
 }
 FILES = ("model.tflite", "model.json")
 LINKS = (*PROGRAMS, "classify.py", "python", *FILES)

@@ -157,16 +157,31 @@ def _make_venv(folder: str, paths: list[str]) -> bool:
 
 
 def activate(to: str, work: str, version: str, names: list[str]) -> dict:
-    """Make a version the current one, link what people type, and remove the others."""
-    # From here on the guard has nothing to remove.
+    """Make a version the current one, link what people type, and remove the version before it."""
+    if not os.path.isdir(version):
+        raise Refused(f"{version} is gone: was something else deployed or removed there meanwhile? Deploy again")
+    current = os.path.join(to, CURRENT)
+    before, made = os.path.realpath(current), []
+    try:
+        for name in names:
+            path = os.path.join(to, name)
+            if not os.path.lexists(path):
+                os.symlink(f"{CURRENT}/{name}", path)
+                made.append(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{current}.new")
+        os.symlink(os.path.basename(version), f"{current}.new")
+    except OSError:
+        # The disk is full. The guard removes the version.
+        for path in made:
+            os.unlink(path)
+        raise
+    # From here on the guard has nothing to remove, and nothing needs room.
     os.unlink(os.path.join(work, "aside"))
-    _relink(os.path.basename(version), os.path.join(to, CURRENT))
-    for name in names:
-        if not os.path.lexists(os.path.join(to, name)):
-            _relink(f"{CURRENT}/{name}", os.path.join(to, name))
-    for name in os.listdir(to):
-        if name.startswith(VERSION) and name != os.path.basename(version):
-            shutil.rmtree(os.path.join(to, name), ignore_errors=True)
+    os.replace(f"{current}.new", current)
+    # Others may belong to a session under way.
+    if before != version and os.path.basename(before).startswith(VERSION):
+        shutil.rmtree(before, ignore_errors=True)
     return {}
 
 
@@ -191,13 +206,6 @@ def remove(to: str) -> dict:
 
 def _is_ours(path: str) -> bool:
     return os.path.islink(path) and os.readlink(path).startswith(f"{CURRENT}/")
-
-
-def _relink(target: str, path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(f"{path}.new")
-    os.symlink(target, f"{path}.new")
-    os.replace(f"{path}.new", path)
 
 
 def _link_all(source: str, target: str) -> None:

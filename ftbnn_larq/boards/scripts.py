@@ -5,11 +5,16 @@
 GUARD = r"""
 trap '' INT HUP TERM
 umask 077
+work=
 for base in "$TMPDIR" /data/local/tmp "$HOME" /tmp; do
-  [ -n "$base" ] && [ -d "$base" ] && [ -w "$base" ] && break
+  [ -n "$base" ] && [ -d "$base" ] && [ -w "$base" ] || continue
+  store=$base/.ftbnn-larq
+  # In a folder that users share it may be another's.
+  [ -d "$store" ] && ! [ -w "$store" ] && continue
+  mkdir -p "$store" && work=$(mktemp -d "$store/run.XXXXXX")
+  break
 done
-store=$base/.ftbnn-larq
-mkdir -p "$store" && work=$(mktemp -d "$store/run.XXXXXX") || exit 1
+[ "$work" ] || exit 1
 printf '\nguard: %s\n' "$work"
 # KILL, because children inherit the signals that are ignored here. Old busybox takes the seconds as -t.
 for within in 'timeout -s KILL' 'timeout -s KILL -t' ''; do

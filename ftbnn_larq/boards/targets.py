@@ -46,8 +46,10 @@ def parse_target(text: str) -> Target:
     if kind == "adb" and (rest or not colon) and not rest.startswith("-"):
         return Target(kind, rest)
     if kind == "ssh":
+        # OpenSSH's own ssh://host is the same.
         match = re.fullmatch(
-            r"([^\s:\[\]-][^\s:\[\]]*|[^\s:@\[\]-]+@(?=\[)|(?=\[))(\[[:.%\w][:.%\w-]*\])?(?::(\d{1,5}))?", rest
+            r"(?://)?([^\s:\[\]/-][^\s:\[\]/]*|[^\s:@\[\]/-]+@(?=\[)|(?=\[))(\[[:.%\w][:.%\w-]*\])?(?::(\d{1,5}))?",
+            rest,
         )
         if match and int(match[3] or 1) in range(1, 65536):
             address = match[1] + (match[2] or "").strip("[]")
@@ -87,6 +89,10 @@ class Ssh:
         (
             r"Host key verification failed|No .* host key is known",
             "its host key is not known yet: log in once with `ssh {login}` and check the key",
+        ),
+        (
+            r"UNPROTECTED PRIVATE KEY FILE",
+            "ssh does not use a private key that others may read: `chmod 600` it; `ssh {login}` tells which",
         ),
         (
             r"Permission denied|Too many authentication failures",

@@ -180,7 +180,7 @@ def _show(results: list[dict], journal: Path, picture: Path | None) -> None:
             found = result["agreement"]
             beyond = found["beyond_tolerance"]
             same = f"same class as on this machine on all {found['pictures']} pictures of {found['data']}"
-            signs = f", and on {beyond} of them a sign that sits on zero was turned" if beyond else ""
+            signs = f"; on {beyond} of them by more, as where a sign that sits on zero is turned" if beyond else ""
             click.echo(
                 f"{result['path']}: {same}; scores differ by up to {found['max_abs_diff']:.2g}, rounding explains "
                 f"{found['tolerance']:.2g}{signs}"

@@ -68,7 +68,13 @@ def deploy(file: Path | None, on: str, to: str, verify: int, taken_away: bool, a
             f"deployed to {result['to']}, {human_bytes(result['bytes_sent'])} sent"
             f"{'' if result['venv'] else '; its Python makes no venv, so the packages are in a folder'}"
         )
-        click.echo(f"same class as on this machine on {verified['pictures']} pictures of {verified['data']}")
+        beyond = verified["beyond_tolerance"]
+        more = (
+            f"; scores differ beyond rounding on {beyond}, as where a sign that sits on zero is turned"
+            if beyond
+            else ""
+        )
+        click.echo(f"same class as on this machine on {verified['pictures']} pictures of {verified['data']}{more}")
         click.echo(f"type: {result['command']}")
 
     emit(as_json, result, show)

@@ -12,6 +12,8 @@ from ftbnn_larq.quiet import quiet_native_stderr
 # Largest difference of a score, relative to the range of all scores, that rounding explains. A value that sits on zero
 # but for rounding may have its sign turned by another kernel, and all behind it changes then.
 TOLERANCE = 1e-3
+# The same of half of the pictures: that is no rounding, and no sign here and there.
+HALF = 0.1
 
 
 def test_pictures(path: str | os.PathLike, count: int):
@@ -78,14 +80,16 @@ def agreement(path: str | os.PathLike, expected, answers, advice: str) -> dict:
         number of pictures that differ more: signs on zero.
 
     Raises:
-        BoardError: another class on some picture, or scores that are no numbers.
+        BoardError: another class on some picture, scores that are no numbers, or far from the expected ones on half of
+            the pictures.
     """
     import numpy as np
 
     if not np.isfinite(answers).all():
         raise BoardError(f"{path}: the board's scores are not all numbers: another file, or a broken build")
     difference = np.abs(expected - answers).max(axis=1)
-    tolerance = TOLERANCE * float(expected.max() - expected.min())
+    span = float(expected.max() - expected.min())
+    tolerance = TOLERANCE * span
     are_probabilities = gives_probabilities(path)
     wrong = np.flatnonzero(classes(expected, are_probabilities) != classes(answers, are_probabilities))
     if len(wrong):
@@ -93,6 +97,11 @@ def agreement(path: str | os.PathLike, expected, answers, advice: str) -> dict:
             f"{path}: the board sees another class than this machine on {len(wrong)} of {len(expected)} pictures, "
             f"first on number {wrong[0]}; scores differ by up to {difference.max():.3g}, rounding explains "
             f"{tolerance:.3g}: {advice}"
+        )
+    if np.median(difference) > HALF * span:
+        raise BoardError(
+            f"{path}: the board's scores differ on half of the pictures by {np.median(difference):.3g} or more, where "
+            f"their range is {span:.3g}: {advice}"
         )
     return {
         "pictures": len(expected),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import datetime
 import json
+import math
 import os
 from pathlib import Path
 
 from ftbnn_larq import documents
 from ftbnn_larq import runs as run_folders
-from ftbnn_larq.benchmarking.measurements import as_text, read_all
+from ftbnn_larq.benchmarking.measurements import WHEN, as_text, read_all
 from ftbnn_larq.boards import device
 from ftbnn_larq.errors import FtbnnError, RunError
 
@@ -218,7 +220,7 @@ def _count(rows: list[tuple[RunRow, documents.Network]]) -> None:
 def _boards(measured: list[dict]) -> list[Board]:
     grouped = {}
     # sorted() is stable: measurements of the same time keep their order.
-    for document in sorted(measured, key=lambda document: document["when"], reverse=True):
+    for document in sorted(measured, key=lambda document: _instant(document["when"]), reverse=True):
         facts = document["device"]
         key = document["on"], facts.get("board"), facts.get("cpu")
         grouped.setdefault(key, []).append(document)
@@ -226,6 +228,14 @@ def _boards(measured: list[dict]) -> list[Board]:
         Board(_name(on, board, cpu), device.describe(rows[0]["device"]), rows)
         for (on, board, cpu), rows in grouped.items()
     ]
+
+
+def _instant(when: str) -> float:
+    """Seconds since 1970; a clock's zone may change between two measurements. What is no time is the oldest."""
+    try:
+        return datetime.datetime.strptime(when, WHEN).timestamp()
+    except (ValueError, OverflowError):
+        return -math.inf
 
 
 def _name(on: str, board: str | None, cpu: str | None) -> str:

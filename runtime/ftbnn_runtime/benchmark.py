@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
-import sys
 
+from ftbnn_runtime.command import Parser, ends_in_a_line, of_deployed
 from ftbnn_runtime.errors import Error
 
 NAME = "benchmark"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; it exits with status 0, or 2 after one line that says why."""
-    parser = argparse.ArgumentParser(
-        prog=NAME, description="Latency of a flatbuffer: one picture, one inference at a time.", allow_abbrev=False
-    )
-    parser.add_argument("model", help="a .tflite file")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the network (default: 1)")
-    parser.add_argument("--runs", type=int, default=50, metavar="N", help="timed inferences (default: 50)")
-    parser.add_argument("--warmup", type=int, default=10, metavar="N", help="inferences before them (default: 10)")
-    parser.add_argument("--json", action="store_true", help="one JSON document in place of a line")
-    given = parser.parse_args(arguments)
-    try:
-        found = measure(given.model, given.threads, given.runs, given.warmup)
-    except Error as error:
-        print(f"{NAME}: {error}", file=sys.stderr)
-        sys.exit(2)
-    if given.json:
-        print(json.dumps(found))
-    else:
-        print(
-            f"median {found['median_ms']:.3f} ms, least {found['min_ms']:.3f}, of {found['runs']} runs with "
-            f"{found['threads']} thread(s), {found['isa']}"
+    """Run the command; it exits with status 0, 2 after one line that says why, or 130 on Ctrl-C or SIGTERM."""
+    model, arguments = of_deployed(arguments)
+    with ends_in_a_line(NAME):
+        parser = Parser(
+            model=model,
+            help_of_model="a .tflite file",
+            prog=NAME,
+            description="Latency of a flatbuffer: one picture, one inference at a time.",
         )
+        parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the network (default: 1)")
+        parser.add_argument("--runs", type=int, default=50, metavar="N", help="timed inferences (default: 50)")
+        parser.add_argument("--warmup", type=int, default=10, metavar="N", help="inferences before them (default: 10)")
+        parser.add_argument("--json", action="store_true", help="one JSON document in place of a line")
+        given = parser.parse_args(arguments)
+        found = measure(given.model, given.threads, given.runs, given.warmup)
+        if given.json:
+            print(json.dumps(found))
+        else:
+            print(
+                f"median {found['median_ms']:.3f} ms, least {found['min_ms']:.3f}, of {found['runs']} runs with "
+                f"{found['threads']} thread(s), {found['isa']}"
+            )
 
 
 def measure(path, threads: int = 1, runs: int = 50, warmup: int = 10) -> dict:

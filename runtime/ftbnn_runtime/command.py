@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -15,20 +16,51 @@ from pathlib import Path
 from ftbnn_runtime.errors import Error, one_line, shown
 
 NAME = "ftbnn-classify"
+# What a deployed folder's programs say first: the network is theirs, and is not asked for.
+DEPLOYED = "--deployed"
 EXAMPLE = """examples:
-  ftbnn-classify model.tflite photo.jpg
-  ftbnn-classify model.tflite photos/ --json
-  find photos -name '*.jpg' | ftbnn-classify model.tflite - --time
+  {0} photo.jpg
+  {0} photos/ --json
+  find photos -name '*.jpg' | {0} - --time
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are `Error`.
+
+    Arguments:
+        model: the network, where it is not asked for.
+        help_of_model: otherwise the argument's.
+    """
+
+    def __init__(self, *, model: str | None, help_of_model: str, **options):
+        super().__init__(allow_abbrev=False, **options)
+        if model is None:
+            self.add_argument("model", help=help_of_model)
+        else:
+            self.set_defaults(model=model)
+
     def error(self, message: str):
-        raise Error(f"{message}. For help: {NAME} --help")
+        raise Error(f"{message}. For help: {self.prog} --help")
+
+
+def of_deployed(arguments: list[str] | None) -> tuple[str | None, list[str]]:
+    """The network of a deployed program, None for any other, and the arguments that people typed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return (arguments[1], arguments[2:]) if arguments[:1] == [DEPLOYED] else (None, arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; it exits with status 0, 2 after a line for each error, or 130 on Ctrl-C or SIGTERM."""
+    model, arguments = of_deployed(arguments)
+    name = NAME if model is None else "classify"
+    with ends_in_a_line(name):
+        sys.exit(_run(_parser(name, model).parse_args(arguments), name))
+
+
+@contextlib.contextmanager
+def ends_in_a_line(name: str) -> Iterator[None]:
+    """What ends a command while the block runs is a line: an `Error`, Ctrl-C, SIGTERM, or answers not written."""
     # None where it is closed.
     for stream in filter(None, (sys.stdout, sys.stderr)):
         # Names of files need not be text.
@@ -39,33 +71,34 @@ def main(arguments: list[str] | None = None) -> None:
         # systemd sends it.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        status = _run(_parser().parse_args(arguments))
-        print(end="", flush=True)
-        sys.exit(status)
+        try:
+            yield
+        finally:
+            print(end="", flush=True)
     except Error as error:
-        _tell(error)
+        _tell(name, error)
         sys.exit(2)
     except KeyboardInterrupt:
-        _tell("interrupted")
+        _tell(name, "interrupted")
         sys.exit(130)
     except OSError as error:
         # What reads the answers has ended, or a disk is full. Python would complain of it once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             sys.exit(1)
-        _tell(f"the answers cannot be written ({one_line(error)})")
+        _tell(name, f"the answers cannot be written ({one_line(error)})")
         sys.exit(2)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=NAME,
+def _parser(name: str, model: str | None) -> Parser:
+    parser = Parser(
+        model=model,
+        help_of_model="the .tflite file that `ftbnn-larq convert` wrote",
+        prog=name,
         description="Classes of pictures, by a .tflite file with its .json beside it.",
-        epilog=EXAMPLE,
+        epilog=EXAMPLE.format(f"{name} model.tflite" if model is None else name),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
-    parser.add_argument("model", help="the .tflite file that `ftbnn-larq convert` wrote")
     parser.add_argument("pictures", nargs="+", help="picture files; folders of them; - for paths on standard input")
     parser.add_argument("--top", type=_positive, default=5, metavar="N", help="classes of each picture (default: 5)")
     parser.add_argument("--threads", type=_positive, default=1, metavar="N", help="threads of the network (default: 1)")
@@ -80,7 +113,7 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _run(arguments) -> int:
+def _run(arguments, name: str) -> int:
     from ftbnn_runtime.classifier import Classifier
 
     # A folder without pictures is refused before the network is loaded.
@@ -91,7 +124,7 @@ def _run(arguments) -> int:
         try:
             result = _classified(classifier, path, arguments)
         except Error as error:
-            _tell(error)
+            _tell(name, error)
             status = 2
             continue
         if arguments.json:
@@ -136,8 +169,13 @@ def _paths(given: list[str | list[str]]) -> Iterator[str]:
 def _pictures_below(folder: str) -> list[str]:
     from ftbnn_runtime.formats import SUFFIXES
 
-    found = []
-    for place, folders, files in os.walk(folder):
+    found, seen = [], set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        # Links may lead in a ring.
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
@@ -147,5 +185,5 @@ def _pictures_below(folder: str) -> list[str]:
     return found
 
 
-def _tell(what: Error | str) -> None:
-    print(f"{NAME}: {what}", file=sys.stderr)
+def _tell(name: str, what: Error | str) -> None:
+    print(f"{name}: {what}", file=sys.stderr)

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import RUNTIME, colors
 
-from ftbnn_runtime import Classifier, command
+from ftbnn_runtime import Classifier, benchmark, command
 
 
 @pytest.fixture
@@ -59,6 +59,27 @@ def test_a_folder_is_all_its_pictures(run, published, folder):
     ]
     assert [len(result["top"]) for result in results] == [5, 5, 5]
     assert results[0]["top"] == [list(pair) for pair in Classifier(published)(folder / "a b.jpg")[:5]]
+
+
+def test_links_in_a_folder_are_followed_but_not_in_a_ring(run, published, folder, tmp_path):
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "photos").symlink_to(folder)
+    (folder / "ring").symlink_to(tmp_path / "links")
+    done = run(published, tmp_path / "links", "--json")
+    assert [result["image"].rpartition("/")[2] for result in json.loads(done.out)] == ["a b.jpg", "b.png", "c.PNG"]
+
+
+def test_a_deployed_program_has_its_network(run, published, photo, capfd):
+    assert run("--deployed", published, photo).out == run(published, photo).out
+    for module, name in ((command, "classify"), (benchmark, "benchmark")):
+        with pytest.raises(SystemExit):
+            module.main(["--deployed", str(published), "--help"])
+        told = capfd.readouterr().out
+        assert (
+            told.startswith(f"usage: {name} ")
+            and "ftbnn-classify" not in told
+            and " model" not in told.split("\n\n")[0]
+        )
 
 
 def test_standard_input_gives_paths(run, published, folder):

@@ -180,6 +180,8 @@ def test_answers_of_another_class_are_a_fault_and_signs_on_zero_are_counted():
     assert found["beyond_tolerance"] == 1 and found["max_abs_diff"] == pytest.approx(1, rel=1e-3)
     with pytest.raises(BoardError, match=r"on 4 of 4 pictures, .*rounding explains .*: do this"):
         agreement(PLAIN, scores, -scores, "do this")
+    with pytest.raises(BoardError, match=r"differ on half of the pictures by .*: do this"):
+        agreement(PLAIN, scores, scores + np.ptp(scores), "do this")
     with pytest.raises(BoardError, match="not all numbers"):
         agreement(PLAIN, scores, scores * np.nan, "")
 

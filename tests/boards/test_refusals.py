@@ -120,12 +120,14 @@ def test_values_that_cannot_be_used_are_refused_without_tensorflow(tmp_path):
         assert words in line_of_refusal(result), arguments
 
 
-def test_addresses_of_version_6_with_any_zone():
+def test_addresses_of_version_6_with_any_zone_and_openssh_s_own_form():
     for text, address, port in (
         ("ssh:[fe80::1%wlan-0]", "fe80::1%wlan-0", None),
         ("ssh:pi@[fe80::1%eth0]:22", "pi@fe80::1%eth0", 22),
+        ("ssh://pi@raspberrypi:22", "pi@raspberrypi", 22),
     ):
         target = parse_target(text)
         assert (target.address, target.port) == (address, port)
-    with pytest.raises(ConfigError, match="expected host"):
-        parse_target("ssh:[-l]")
+    for text in ("ssh:[-l]", "ssh:///pi", "ssh:pi/raspberrypi"):
+        with pytest.raises(ConfigError, match="expected host"):
+            parse_target(text)

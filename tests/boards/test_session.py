@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from ftbnn_larq.boards import board as boards
-from ftbnn_larq.boards import device, packages
+from ftbnn_larq.boards import device, packages, scripts
 from ftbnn_larq.boards.targets import Target
 from ftbnn_larq.errors import BoardError
 from tests.boards.helpers import PLAIN, installed, left_on, wait_for
@@ -50,6 +51,23 @@ def test_a_board_whose_timeout_takes_its_seconds_otherwise_is_not_left_at_once(b
         time.sleep(1)
         assert session.execute(["true"], seconds=5).status == 0
     wait_for(lambda: not left_on(board))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_a_temporary_folder_that_users_share_is_left_to_the_first(tmp_path):
+    shared, home = tmp_path / "shared", tmp_path / "home"
+    for folder in (shared, home):
+        folder.mkdir()
+        folder.chmod(0o777)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        # pytest's own, for root alone.
+        folder.chmod(0o711)
+    (shared / ".ftbnn-larq").mkdir(mode=0o700)
+    places = {"PATH": os.environ["PATH"], "TMPDIR": str(shared), "HOME": str(home)}
+    guard = ["sh", "-c", scripts.GUARD, "sh", "5"]
+    done = subprocess.run(guard, env=places, user=65534, input="", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and f"guard: {home}/.ftbnn-larq/run." in done.stdout, done
+    assert [*home.iterdir()] == []
 
 
 def test_modules_in_the_home_of_a_board_are_not_taken(board, monkeypatch, tmp_path):

@@ -89,6 +89,7 @@ def test_kept_files_are_found_by_checksum_and_not_sent_again(server, tmp_path, c
         ("unknown host", "no such host"),
         ("no server", "refuses the connection"),
         ("key rejected", "rejects your key: copy it there with `ssh-copy-id -p [0-9]+ "),
+        ("key of all", "private key that others may read: `chmod 600` it"),
         ("host key changed", "its host key has changed: .*ssh-keygen -R '\\[127.0.0.1\\]"),
         ("host key unknown", "not known yet: log in once"),
     ],
@@ -102,6 +103,8 @@ def test_boards_that_cannot_be_reached(refused, server, tmp_path, fault, words):
         on = f"ssh:127.0.0.1:{free_port()}"
     elif fault == "key rejected":
         (server.folder / "authorized").write_text(other)
+    elif fault == "key of all":
+        (server.folder / "user").chmod(0o644)
     elif fault == "host key changed":
         (server.folder / "known").write_text(f"[127.0.0.1]:{server.port} {' '.join(other.split()[:2])}\n")
     else:

@@ -128,6 +128,13 @@ def test_a_file_that_was_made_anew_takes_the_place_of_the_old(told):
     assert "224x224x3" in written(told)
 
 
+def test_the_newest_is_the_last_though_the_clocks_zone_was_changed_between(told):
+    a_measurement(told, "summer", 3.0, path="ftbnn_r18", when="2026-10-25T02:55:00+0200")
+    a_measurement(told, "winter", 4.0, path="ftbnn_r18", when="2026-10-25T02:05:00+0100")
+    (board,) = (each for each in gather(told / "runs", told / "measurements", ops=False).boards if "ssh" in each.name)
+    assert [row["sha256"] for row in board.newest if row["path"] == "ftbnn_r18"] == ["winter"]
+
+
 def test_a_curve_that_a_spreadsheet_saved_is_drawn(told):
     metrics = told / "runs" / "first" / "metrics.csv"
     metrics.write_text(metrics.read_text(), encoding="utf-8-sig")

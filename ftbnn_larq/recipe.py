@@ -66,7 +66,11 @@ class Recipe:
     mixup: float = _key(0.0, "blend pictures in pairs, in shares from Beta(mixup, mixup); 0 is off", _not_negative)
     cutmix: float = _key(0.0, "paste boxes between pictures, areas from Beta(cutmix, cutmix); 0 is off", _not_negative)
     random_augment: float = _key(0.0, "strength of RandAugment, two changes per picture; 0 is off", _up_to_one)
-    ema: float = _key(0.0, "decay per step of the weights' average, which is validated and kept; 0 is off", _share)
+    ema: float = _key(
+        0.0,
+        "decay per step of the weights' average, less in the first steps; the average is validated and kept; 0 is off",
+        _share,
+    )
     patience: int = _key(
         0, "stop after this many epochs with binary weights without a better validation top-1; 0 is off", _not_negative
     )
@@ -160,6 +164,8 @@ def read(path: str | Path) -> Recipe:
         return from_table(documents.read_toml(path, ConfigError), path)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such recipe file") from error
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path} is a folder: name a recipe's file, or a run") from error
 
 
 def from_table(table: dict[str, Any], source: str | Path, base: Recipe | None = None) -> Recipe:

@@ -37,8 +37,29 @@ class WarmUpThenDecay(tf.keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "steps": self.steps, "warmup_steps": self.warmup_steps, "decay": self.decay}
 
 
+class Averaging:
+    """An optimizer whose average of the weights forgets where they began.
+
+    At step t = 0, 1, ... its decay is at most (1 + t) / (10 + t), as of tf.train.ExponentialMovingAverage. Keras's own
+    average still holds a share decay^t of the first weights.
+    """
+
+    def _update_model_variables_moving_average(self, var_list):
+        if not self.use_ema:
+            return
+        step = tf.cast(self.iterations, tf.float32)
+        decay = tf.minimum(self.ema_momentum, (1 + step) / (10 + step))
+        for variable, average in zip(var_list, self._model_variables_moving_average, strict=True):
+            average.assign(decay * average + (1 - decay) * variable)
+
+
 @tf.keras.utils.register_keras_serializable("ftbnn_larq")
-class FusedAdam(tf.keras.optimizers.Adam):
+class AveragingSGD(Averaging, tf.keras.optimizers.SGD):
+    """Keras's SGD, but for its average of the weights."""
+
+
+@tf.keras.utils.register_keras_serializable("ftbnn_larq")
+class FusedAdam(Averaging, tf.keras.optimizers.Adam):
     """Keras's Adam, whose step for a variable is one operator of TensorFlow's.
 
     Keras's own takes a dozen, which wait longer than they work, and are traced when a training begins.
@@ -71,7 +92,7 @@ def create_optimizer(recipe: Recipe, model: tf.keras.Model, steps: int, steps_pe
     if recipe.ema:
         options |= {"use_ema": True, "ema_momentum": recipe.ema}
     if recipe.optimizer == "sgd":
-        optimizer = tf.keras.optimizers.SGD(momentum=0.9, nesterov=True, **options)
+        optimizer = AveragingSGD(momentum=0.9, nesterov=True, **options)
     else:
         optimizer = FusedAdam(**options)
     if recipe.weight_decay:

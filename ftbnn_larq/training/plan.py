@@ -87,6 +87,8 @@ def plan(
     notes: tuple[str, ...] = ()
     place = {"dataset": dataset, "data_dir": data_dir, "input_size": input_size, "flip": flip, "fold": None}
     options = options or {}
+    if recipe_file and (Path(recipe_file) / runs.CONFIG).is_file():
+        recipe_file = Path(recipe_file) / runs.RECIPE
     if not model and recipe_file and (Path(recipe_file).parent / runs.CONFIG).is_file():
         run = runs.open_run(Path(recipe_file).parent)
         model, options = run.model_name, {**run.config.model.options, **options}

@@ -24,9 +24,20 @@ def absolute(reference: str) -> str:
 
 
 def channels(reference: str) -> int:
-    """Channels of the pictures that a trained network takes; errors as for `trained.find`."""
+    """Channels of the pictures that a trained network takes; ConfigError if it takes others, and as `trained.find`."""
     source = trained.find(reference)
-    return source.data.input_shape[2] if source.data else source.load().input_shape[-1]
+    return source.data.input_shape[2] if source.data else _picture(source.load(), reference)[2]
+
+
+def _picture(network: tf.keras.Model, reference: str) -> tuple:
+    """(height, width, channels) of the one picture that a network takes; ConfigError if it takes anything else."""
+    shapes = [tuple(each.shape) for each in network.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] not in (1, 3):
+        raise ConfigError(
+            f"{reference} takes {', '.join(map(str, shapes))}: a network of one picture with 1 or 3 channels is "
+            "needed, such as (None, 32, 32, 3)"
+        )
+    return shapes[0][1:]
 
 
 def initialise(network: tf.keras.Model, reference: str, labels: tuple[str, ...] = ()) -> list[str]:
@@ -45,12 +56,20 @@ def initialise(network: tf.keras.Model, reference: str, labels: tuple[str, ...] 
             not say its classes; it has others if their number differs.
 
     Raises:
-        ConfigError: a layer is missing in the trained network, or has another shape.
+        ConfigError: a layer is missing in the trained network or in this one, or has another shape.
     """
     source = trained.find(reference)
-    ours, theirs = _weighted(network), _weighted(source.load())
+    loaded = source.load()
+    ours, theirs = _weighted(network), _weighted(loaded)
     if ours.keys() != theirs.keys() and len(ours) == len(theirs):
         theirs = dict(zip(ours, theirs.values(), strict=True))
+    same = "give both the same model, width, input size and options"
+    kept = theirs.keys() - {layer.name for layer in head(loaded)}
+    if dropped := [name for name in theirs if name in kept and name not in ours]:
+        raise ConfigError(
+            f"{reference} cannot initialise this {network.name}: it has {len(dropped)} layers that are missing here, "
+            f"such as {dropped[0]}; {same}"
+        )
     order = imagenet.in_english(labels)
     known = imagenet.in_english(source.data.labels) if labels and source.data else order
     are_others = sorted(known) != sorted(order)
@@ -68,7 +87,7 @@ def initialise(network: tf.keras.Model, reference: str, labels: tuple[str, ...] 
         else:
             raise ConfigError(
                 f"{reference} cannot initialise this {network.name}: {name} is {shapes} here and "
-                f"{found or 'missing'} there; give both the same width, input size and options"
+                f"{found or 'missing'} there; {same}"
             )
     return fresh
 
@@ -125,7 +144,7 @@ def teacher(reference: str, data: Data, on_event: Callable[[str], None] = lambda
         on_event: told how the pictures of a Keras file were prepared.
 
     Raises:
-        ConfigError: the teacher has several outputs, another picture size or other classes.
+        ConfigError: the teacher takes anything but one picture of this size, or gives anything but a score per class.
         ModelFileError: its weights cannot be downloaded, or are damaged.
     """
     if reference in applications.NAMES:
@@ -135,15 +154,16 @@ def teacher(reference: str, data: Data, on_event: Callable[[str], None] = lambda
         network, described = source.load(), source.data
     ours = data.config
     labels = ours.labels
-    if len(network.outputs) != 1:
-        raise ConfigError(f"teacher {reference} has {len(network.outputs)} outputs: it needs one, a score per class")
-    network = ends.up_to_logits(network)
-    theirs = tuple(network.input_shape[1:])
-    sides = zip(theirs[:2], ours.input_shape[:2], strict=True)
-    if any(side not in (None, own) for side, own in sides) or theirs[2] not in (1, 3):
+    if len(network.outputs) != 1 or len(network.outputs[0].shape) != 2:
+        shapes = ", ".join(str(tuple(each.shape)) for each in network.outputs)
+        raise ConfigError(f"teacher {reference} gives {shapes}: it needs one output, a score per class: (None, 10)")
+    theirs = _picture(network, f"teacher {reference}")
+    # What takes its picture by a name takes it alone too.
+    network = ends.up_to_logits(tf.keras.Model(network.inputs[0], network.outputs[0], name=network.name))
+    if any(side not in (None, own) for side, own in zip(theirs[:2], ours.input_shape[:2], strict=True)):
+        way = f"train with --input-size {theirs[0]}" if theirs[0] == theirs[1] else "take another teacher"
         raise ConfigError(
-            f"teacher {reference} takes pictures of {theirs}, the data set has {tuple(ours.input_shape)}: train with "
-            f"--input-size {theirs[0]}"
+            f"teacher {reference} takes pictures of {theirs}, the data set has {tuple(ours.input_shape)}: {way}"
         )
     same = not described or imagenet.in_english(described.labels) == imagenet.in_english(labels)
     if network.output_shape[-1] != len(labels) or not same:
@@ -153,6 +173,10 @@ def teacher(reference: str, data: Data, on_event: Callable[[str], None] = lambda
             f"teacher {reference} has {said}, the data set has {len(labels)} classes: {', '.join(labels[:4])}..."
         )
     described = described or _found(network, data, lambda line: on_event(f"teacher {reference}: {line}"))
+    if ends.gives_probabilities(network):
+        # An ensemble, or a sigmoid a class: logits of the same classes are their logarithms.
+        scores = tf.math.log(tf.clip_by_value(tf.cast(network.output, tf.float32), 1e-7, 1.0))
+        network = tf.keras.Model(network.input, scores, name=network.name)
     if (described.mean, described.std) != (ours.mean, ours.std):
         return _seeing(network, described, ours)
     return network

@@ -83,6 +83,8 @@ class Student(tf.keras.Model):
             each = heat**2 * tf.reduce_sum(wanted * (tf.nn.log_softmax(answers / heat) - given), axis=-1)
         else:
             each = -tf.reduce_sum(wanted * given, axis=-1)
+        if sample_weight is not None:
+            each *= tf.cast(sample_weight, each.dtype)
         self.distillation.update_state(each)
         shared = tf.reduce_mean(each) / tf.distribute.get_strategy().num_replicas_in_sync
         return (1 - recipe.distillation_weight) * loss + recipe.distillation_weight * shared

@@ -68,6 +68,7 @@ def test_a_recipe_from_windows_is_read_and_one_that_is_not_utf_8_is_refused_with
 
 def test_the_recipe_of_a_run_repeats_the_run(run):
     planned = plan(recipe_file=run.path / runs.RECIPE)
+    assert plan(recipe_file=run.path) == planned
     assert (planned.model, planned.options, planned.seed) == ("ftbnn_r18", {"width": 16}, 7)
     assert (planned.dataset, planned.input_size, planned.flip) == ("digits", 16, False)
     assert planned.recipe.learning_rate == 0.01

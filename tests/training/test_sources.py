@@ -15,6 +15,7 @@ from ftbnn_larq.data import pipeline
 from ftbnn_larq.errors import ConfigError, RunError, UnknownNameError
 from ftbnn_larq.recipe import Recipe
 from ftbnn_larq.training import loop, sources
+from ftbnn_larq.training.student import Student
 from ftbnn_larq.zoo.trained import load_run
 from tests.test_bad_input import picture_folder
 from tests.training.helpers import OPTIONS, weights
@@ -77,7 +78,7 @@ def test_a_new_head_for_other_classes(finished, tmp_path):
 
     with_head(10).save(tmp_path / "ten.keras")
     assert len(sources.initialise(with_head(7), str(tmp_path / "ten.keras"))) == 2
-    with pytest.raises(ConfigError, match="same width"):
+    with pytest.raises(ConfigError, match="same model, width"):
         wide = zoo.create_model("ftbnn_r18", input_shape=(8, 8, 1), num_classes=7, **{**OPTIONS, "width": 32})
         sources.initialise(wide, str(finished.path))
 
@@ -130,3 +131,76 @@ def test_a_teacher_with_other_classes_is_refused(fit, digits, tmp_path):
         fit(teacher=str(tmp_path / "other.keras"))
     with pytest.raises(RunError, match="no such run folder"):
         fit(teacher="nobody")
+
+
+def scoring(*parts, inputs=None) -> tf.keras.Model:
+    inputs = x = tf.keras.Input((8, 8, 1)) if inputs is None else inputs
+    for part in parts:
+        x = part(x)
+    return tf.keras.Model(inputs, x)
+
+
+def test_a_teacher_that_is_an_ensemble_teaches_its_probabilities(digits, tmp_path):
+    layers = tf.keras.layers
+    inputs = tf.keras.Input((8, 8, 1))
+    members = [scoring(layers.Flatten(), layers.Dense(10, "softmax"))(inputs) for _ in range(2)]
+    ensemble = tf.keras.Model(inputs, layers.Average()(members))
+    ensemble.save(tmp_path / "ensemble.keras")
+    teacher = sources.teacher(str(tmp_path / "ensemble.keras"), digits)
+    pictures = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32)
+    np.testing.assert_allclose(tf.nn.softmax(teacher(pictures)), ensemble(pictures), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "told"),
+    [
+        ([(8, 8)], r"takes \(None, 8, 8\): a network of one picture with 1 or 3 channels is needed"),
+        ([(64,)], r"takes \(None, 64\): a network of one picture"),
+        ([(8, 8, 1), (8, 8, 1)], r"takes \(None, 8, 8, 1\), \(None, 8, 8, 1\): a network of one picture"),
+    ],
+)
+def test_networks_of_anything_but_a_picture_neither_teach_nor_begin(fit, digits, tmp_path, shapes, told):
+    layers = tf.keras.layers
+    inputs = [tf.keras.Input(shape) for shape in shapes]
+    rows = [layers.Flatten()(each) for each in inputs]
+    model = tf.keras.Model(inputs, layers.Dense(10)(layers.Add()(rows) if len(rows) > 1 else rows[0]))
+    model.save(path := str(tmp_path / "other.keras"))
+    for refused in (lambda: sources.teacher(path, digits), lambda: sources.channels(path)):
+        with pytest.raises(ConfigError, match=told):
+            refused()
+
+
+def test_a_teacher_whose_scores_are_a_map_is_refused_and_one_that_names_its_picture_teaches(digits, tmp_path):
+    layers = tf.keras.layers
+    pooled = [layers.Rescaling(1 / 255), layers.GlobalAveragePooling2D(keepdims=True)]
+    scoring(*pooled, layers.Conv2D(10, 1)).save(tmp_path / "map.keras")
+    with pytest.raises(ConfigError, match=r"gives \(None, 1, 1, 10\): it needs one output, a score per class"):
+        sources.teacher(str(tmp_path / "map.keras"), digits)
+    inputs = tf.keras.Input((8, 8, 1))
+    rows = scoring(*pooled, layers.Flatten(), layers.Dense(10), inputs=inputs).output
+    tf.keras.Model({"picture": inputs}, rows).save(tmp_path / "named.keras")
+    assert sources.teacher(str(tmp_path / "named.keras"), digits)(np.zeros((2, 8, 8, 1), np.float32)).shape == (2, 10)
+
+
+def test_a_part_of_a_larger_network_is_no_beginning(tmp_path):
+    options = {"input_shape": (8, 8, 1), "num_classes": 10, "width": 16}
+    zoo.create_model("ftbnn_r18_pure", units=(2,), **options).save(tmp_path / "deep.keras")
+    shallow = zoo.create_model("ftbnn_r18_pure", units=(1,), **options)
+    with pytest.raises(ConfigError, match=r"layers that are missing here, such as stage1_unit2\w*; give both the same"):
+        sources.initialise(shallow, str(tmp_path / "deep.keras"))
+
+
+def test_rare_classes_count_more_in_a_teachers_loss_too():
+    tf.keras.utils.set_random_seed(0)
+    student, teacher = (scoring(tf.keras.layers.Flatten(), tf.keras.layers.Dense(2)) for _ in range(2))
+    learning = Student(student.inputs, student.outputs)
+    learning.learn_from(teacher, Recipe(distillation_weight=1.0))
+    learning.learn_only(None)
+    learning.compile(loss=tf.keras.losses.CategoricalCrossentropy(from_logits=True))
+    object.__setattr__(learning, "learning", True)
+    pictures, labels = tf.random.normal((2, 8, 8, 1)), tf.one_hot([0, 1], 2)
+
+    def loss(*weights):
+        return float(learning.compute_loss(pictures, labels, learning(pictures), tf.constant(weights)))
+
+    assert loss(1.0, 1.0) == pytest.approx(loss(1.0, 0.0) + loss(0.0, 1.0)) and loss(0.0, 0.0) == 0

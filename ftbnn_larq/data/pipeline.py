@@ -138,6 +138,8 @@ def training_batches(
     weights = class_weights(split, classes) if how.class_weights == "balanced" else None
 
     def one_epoch(epoch):
+        # TensorFlow cannot compare a seed that is a tensor with a global seed of 0, such as by tf.random.set_seed(0).
+        tf.compat.v1.get_default_graph().seed = None
         rows = split.rows.shuffle(buffer, seed=epoch * 1_000_003 + seed, reshuffle_each_iteration=False)
 
         def prepare(index, row):

@@ -76,6 +76,14 @@ def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(digits):
         np.testing.assert_array_equal(labels, others)
 
 
+def test_a_global_seed_changes_nothing(digits):
+    expected = _epochs(digits, 0, 1)
+    for seed in (0, 5):
+        tf.random.set_seed(seed)
+        for ours, theirs in zip(_epochs(digits, 0, 1), expected, strict=True):
+            np.testing.assert_array_equal(ours[1], theirs[1])
+
+
 def test_seeds_and_epochs_differ(digits):
     steps = digits.train.examples // 64
     first, second = _epochs(digits, 0, 2)[0][0], _epochs(digits, 0, 2)[steps][0]

@@ -55,7 +55,8 @@ def main(arguments: list[str] | None = None) -> None:
     model, arguments = of_deployed(arguments)
     name = NAME if model is None else "classify"
     with ends_in_a_line(name):
-        sys.exit(_run(_parser(name, model).parse_args(arguments), name))
+        status = _run(_parser(name, model).parse_args(arguments), name)
+    sys.exit(status)
 
 
 @contextlib.contextmanager
@@ -71,10 +72,8 @@ def ends_in_a_line(name: str) -> Iterator[None]:
         # systemd sends it.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        try:
-            yield
-        finally:
-            print(end="", flush=True)
+        yield
+        print(end="", flush=True)
     except Error as error:
         _tell(name, error)
         sys.exit(2)

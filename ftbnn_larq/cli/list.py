@@ -24,9 +24,10 @@ def list_models(pattern: str, as_json: bool):
     """
     from ftbnn_larq import zoo
     from ftbnn_larq.errors import UnknownNameError
-    from ftbnn_larq.zoo import peers
+    from ftbnn_larq.zoo import imagenet, peers
 
-    ours, theirs = ([row for row in rows if _fits(row, pattern)] for rows in (_ours(), _theirs()))
+    ours = [_ours(name) for name in zoo.list_models() if _fits(name, zoo.published_weights(name), pattern)]
+    theirs = [_theirs(name) for name in peers.NAMES if _fits(name, [imagenet.WEIGHTS], pattern)]
     if not ours and not theirs:
         raise UnknownNameError("model", pattern, [*zoo.list_models(), *peers.NAMES])
 
@@ -52,40 +53,33 @@ def list_models(pattern: str, as_json: bool):
     emit(as_json, [*ours, *theirs], show)
 
 
-def _fits(row: dict, pattern: str) -> bool:
+def _fits(name: str, weights: list[str], pattern: str) -> bool:
     """Whether the name of a model fits, or NAME:WEIGHTS of what is trained of it."""
-    names = [row["name"], *(f"{row['name']}:{weights}" for weights in row["weights"])]
-    return bool(fnmatch.filter(names, pattern))
+    return bool(fnmatch.filter([name, *(f"{name}:{each}" for each in weights)], pattern))
 
 
-def _ours() -> list[dict]:
+def _ours(name: str) -> dict:
     from ftbnn_larq import zoo
     from ftbnn_larq.models.weights import read_description
 
-    published = {name: zoo.published_weights(name) for name in zoo.list_models()}
-    return [
-        {
-            "name": name,
-            "summary": zoo.entry(name).summary,
-            "weights": published[name],
-            "top1": {each: read_description(zoo.published(name, each)).keras["top1"] for each in published[name]},
-            "top1_by": "ftbnn-larq",
-            **zoo.costs().get(name, {}),
-        }
-        for name in published
-    ]
+    published = zoo.published_weights(name)
+    return {
+        "name": name,
+        "summary": zoo.entry(name).summary,
+        "weights": published,
+        "top1": {dataset: read_description(zoo.published(name, dataset)).keras["top1"] for dataset in published},
+        "top1_by": "ftbnn-larq",
+        **zoo.costs().get(name, {}),
+    }
 
 
-def _theirs() -> list[dict]:
+def _theirs(name: str) -> dict:
     from ftbnn_larq.zoo import imagenet, peers
 
-    return [
-        {
-            "name": name,
-            "summary": "of larq-zoo",
-            "weights": [imagenet.WEIGHTS],
-            "top1": {imagenet.WEIGHTS: peers.PUBLISHED_TOP1[name]},
-            "top1_by": "larq-zoo",
-        }
-        for name in peers.NAMES
-    ]
+    return {
+        "name": name,
+        "summary": "of larq-zoo",
+        "weights": [imagenet.WEIGHTS],
+        "top1": {imagenet.WEIGHTS: peers.PUBLISHED_TOP1[name]},
+        "top1_by": "larq-zoo",
+    }

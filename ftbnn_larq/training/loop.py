@@ -52,7 +52,7 @@ def start(
         options: changes to the model's configuration.
         seed: of initial weights, order of pictures and data augmentation.
         output: the folder for runs.
-        callbacks: further Keras callbacks, such as a progress bar.
+        callbacks: further Keras callbacks, such as a progress bar. One that sets `stop_training` ends the training.
         strategy: the `tf.distribute` strategy; None to choose it by this machine's GPUs and TF_CONFIG.
         on_event: told what goes on, a line at a time.
 
@@ -233,6 +233,9 @@ class _Training:
                 self._fit(model, target, history, part, callbacks)
             if how.ema:
                 use_averages(model)
+            # By a callback: patience stops the last part only.
+            if model.stop_training:
+                break
 
     def _compiled(self, part: Part) -> Student:
         how = self.how

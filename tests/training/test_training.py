@@ -138,6 +138,17 @@ def test_two_steps_train_float_weights_first_which_early_stopping_leaves_alone(f
 
 
 @pytest.mark.slow
+def test_a_callback_that_stops_the_training_stops_all_parts_of_it(fit):
+    class Enough(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    result, run, history = fit(epochs=4, float_weights_epochs=2, callbacks=(Enough(),))
+    assert len(history) == result["epochs"] == 1
+    assert loop.resume(run.path)["epochs"] == 4
+
+
+@pytest.mark.slow
 def test_larq_zoos_networks_train_at_our_width(fit):
     told = []
     result, run, history = fit("larq_zoo:BiRealNet", {"width": 16}, told=told)

@@ -32,7 +32,6 @@ typedef struct {
   const float *multiplier, *bias;
   const int32_t *threshold;
   const float *slope;  // of a PRELU behind it, or NULL
-  bool slopes_at_most_1;
   bool relu;  // behind PRELU and ADD
 } BConv;
 

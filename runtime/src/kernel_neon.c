@@ -151,8 +151,7 @@ ALWAYS_INLINE void finish_4x16(const Following *following, uint32x4_t limit, con
       uint32x4_t sum = vreinterpretq_u32_s32(vld1q_s32(sums + 4 * part));
       if (limits) sum = vminq_u32(sum, limit);
       y[part] = vaddq_f32(vmulq_f32(vcvtq_f32_u32(sum), following->multiplier[part]), following->bias[part]);
-      // Slopes are at most 1.
-      if (slopes) y[part] = vmaxq_f32(y[part], vmulq_f32(y[part], following->slope[part]));
+      if (slopes) y[part] = vbslq_f32(vcltzq_f32(y[part]), vmulq_f32(y[part], following->slope[part]), y[part]);
     }
     if (added) {
 #pragma GCC unroll 4
@@ -225,7 +224,7 @@ ALWAYS_INLINE int tiles_4x16(const BConv *conv, const BConvIO *io, int first, in
 #define usual_tiles(conv, io, first, last, filter) usual_4x16(conv, io, first, last, filter)
 static int usual_4x16(const BConv *conv, const BConvIO *io, int first, int last, int filter) {
   if (conv->kind != OUT_FLOAT || conv->runs * conv->run_words > MOST_WORDS) return first;
-  if (conv->slope && (conv->is_clamped || conv->relu || !conv->slopes_at_most_1)) return first;
+  if (conv->slope && (conv->is_clamped || conv->relu)) return first;
   // What is clamped, and what a border adds, is twice a sum: half of it has to be whole.
   if (conv->is_clamped && (conv->clamp_min > 0 || conv->clamp_max % 2)) return first;
   if (conv->border_class && conv->has_odd_borders) return first;

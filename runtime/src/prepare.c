@@ -94,8 +94,6 @@ bool prepare_bconv(Pieces *pieces, const Tensors *tensors, const Node *node, int
     if (slope >= 0) {
       conv->slope = prepare_floats(pieces, tensors, slope, first, filters);
       if (!conv->slope) return false;
-      conv->slopes_at_most_1 = true;
-      for (int i = 0; i < filters; ++i) conv->slopes_at_most_1 = conv->slopes_at_most_1 && conv->slope[i] <= 1;
     }
     if (made->type == kTfLiteInt32) {
       conv->kind = OUT_THRESHOLD;

@@ -32,7 +32,7 @@ typedef struct {
   const float *multiplier, *bias;
   const int32_t *threshold;
   const float *slope;  // of a PRELU behind it, or NULL
-  bool relu;  // behind PRELU and ADD
+  bool relu;           // behind PRELU and ADD
 } BConv;
 
 // Where one inference reads and writes.

@@ -186,6 +186,8 @@ static void wake_elsewhere(Threads *threads) {
 }
 
 void threads_wake(Threads *threads) {
+  // A forked process has the caller alone. The mutex stays locked there for ever if a thread held it just then.
+  if (threads->process != getpid()) threads->count = 1;
   // Whoever works alone needs no others.
   if (threads->count == 1 || now() < threads->alone_until) return;
   pthread_mutex_lock(&threads->mutex);

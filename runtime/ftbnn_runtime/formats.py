@@ -25,8 +25,8 @@ def too_large(path: str | os.PathLike) -> str | None:
 
 def is_deep(picture) -> bool:
     """Whether a Pillow image has 16 bits a pixel, of which Pillow's own conversion to 8 clips all above 255."""
-    # Of a PGM file Pillow makes a mode of 32.
-    return picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM")
+    # Of a PGM file Pillow makes a mode of 32 bits; older versions, which Debian 12 has, of a PNG file too.
+    return picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format in ("PNG", "PPM"))
 
 
 def orientation(picture) -> int:

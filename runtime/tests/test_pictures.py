@@ -67,6 +67,16 @@ def test_files_of_all_modes_are_read_as_predict_reads_them(tmp_path, mode):
     np.testing.assert_array_equal(pictures.read(path), theirs.read_picture(path))
 
 
+def test_grey_of_16_bits_is_read_by_older_versions_of_pillow():
+    """They read the PNG file as pixels of 32 bits."""
+    from PIL import Image
+
+    deep = Image.fromarray(colors(6, 7)[..., 0].astype(np.int32) * 257)
+    deep.format = "PNG"
+    assert deep.mode == "I"
+    np.testing.assert_array_equal(pictures.read(deep), np.repeat(colors(6, 7)[..., :1], 3, axis=2))
+
+
 def test_arrays_are_taken_as_they_are():
     picture = colors(4, 5)
     assert pictures.read(picture) is picture

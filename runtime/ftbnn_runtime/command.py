@@ -185,4 +185,7 @@ def _pictures_below(folder: str) -> list[str]:
 
 
 def _tell(name: str, what: Error | str) -> None:
-    print(f"{name}: {what}", file=sys.stderr)
+    # None where it is closed: print would write among the answers. Where it is full, the answers are still wanted.
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(f"{name}: {what}", file=sys.stderr)

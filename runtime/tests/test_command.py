@@ -169,3 +169,14 @@ def test_ends_that_are_closed_or_full_are_told_in_a_line(published, photo, how, 
     done = subprocess.run(shell, capture_output=True, text=True, env=environment, timeout=120)
     lines = [line for line in done.stderr.splitlines() if "ftbnn-classify" in line or "Error" in line]
     assert done.returncode == status and all(line.startswith(told) for line in lines) and len(lines) == bool(told)
+
+
+@pytest.mark.parametrize("how", ["2>&-", "2>/dev/full"])
+def test_errors_that_cannot_be_told_are_not_among_the_answers(published, photo, tmp_path, how):
+    (tmp_path / "bad.png").write_bytes(b"damaged")
+    line = f'"$0" -m ftbnn_runtime "$1" bad.png "$2" --json {how}'
+    environment = {**os.environ, "PYTHONPATH": str(RUNTIME)}
+    shell = ["sh", "-c", line, sys.executable, published, photo]
+    done = subprocess.run(shell, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
+    assert done.returncode == 2
+    assert [result["image"] for result in json.loads(done.stdout)] == [str(photo)]

@@ -56,7 +56,7 @@ def read(flatbuffer: str | os.PathLike) -> Description:
         raise Error(f"{shown(path)} names no data set: convert the network again with --dataset NAME")
     try:
         return _checked(document)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # to quote may take a level more than to read
         raise Error(f"{shown(path)}: damaged ({error})") from error
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import colors
 
-from ftbnn_runtime import Classifier, Error
+from ftbnn_runtime import Classifier, Error, description
 
 
 def test_its_answers_are_those_of_predict(published, package, tmp_path):
@@ -104,6 +104,15 @@ def test_what_is_no_description_is_refused(network, text):
     network.with_suffix(".json").write_text(text, errors="surrogatepass")
     with pytest.raises(Error, match=r"model\.json: damaged"):
         Classifier(network)
+
+
+def test_lists_of_any_depth_are_refused(tmp_path):
+    """What can just be read cannot be quoted."""
+    path = tmp_path / "model.json"
+    for depth in range(1, 1100):
+        path.write_text('{"data": {}, "output": ' + "[" * depth + "]" * depth + "}")
+        with pytest.raises(Error, match=r"model\.json: damaged"):
+            description.read(tmp_path / "model.tflite")
 
 
 def test_missing_files_are_named(network):

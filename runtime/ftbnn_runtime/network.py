@@ -48,6 +48,8 @@ class Network:
             raise Error(f"{shown(path)}: only a network with one float32 input and one float32 output can be run")
         (self._input,), (self._output,) = ends
         self.input_shape = tuple(map(int, self._input["shape"]))
+        if self.input_shape[:1] != (1,):
+            raise Error(f"{shown(path)}: takes {self.input_shape}: only a network that takes one picture can be run")
         self.classes = int(np.prod(self._output["shape"]))
         self.isa = isa_wanted or isa()
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ftbnn_larq.inference import engines
+from ftbnn_runtime import Error, benchmark
 from tests.runtime.native import isas, run
 from tests.runtime.sketch import Sketch
 
@@ -154,6 +155,14 @@ def test_several_pictures_and_threads():
         together = run(flatbuffer, [pictures], threads=threads)
         for place, answers in enumerate(zip(*alone, strict=True)):
             np.testing.assert_array_equal(np.concatenate(answers), together[place])
+
+
+def test_a_network_that_takes_two_pictures_is_not_timed(tmp_path):
+    sketch = Sketch(0)
+    x = sketch.input((2, 4, 4, 32))
+    (tmp_path / "two.tflite").write_bytes(sketch.bytes(sketch.dequantize(sketch.quantize(x), 32)))
+    with pytest.raises(Error, match=r"two\.tflite: takes \(2, 4, 4, 32\): only a network that takes one picture"):
+        benchmark.measure(tmp_path / "two.tflite", runs=1, warmup=0)
 
 
 def _frames(sketch):

@@ -224,9 +224,14 @@ def build_py(targets: list[str], *, is_needed: bool):
         def run(self):
             super().run()
             # What an editable installation lacks, `ftbnn_runtime.library()` builds.
-            for target in [] if getattr(self, "editable_mode", False) else targets:
+            if getattr(self, "editable_mode", False):
+                return
+            folder = Path(self.build_lib) / "ftbnn_runtime" / "lib"
+            # What an earlier build left is of another machine, or of older sources.
+            shutil.rmtree(folder, ignore_errors=True)
+            for target in targets:
                 try:
-                    build(target, Path(self.build_lib) / "ftbnn_runtime" / "lib" / target)
+                    build(target, folder / target)
                 except (NoCompiler, OSError, subprocess.CalledProcessError) as error:
                     told = f"ftbnn-runtime: the library for {target} is not built: {error}"
                     if is_needed:

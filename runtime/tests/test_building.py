@@ -76,6 +76,25 @@ def test_kernels_are_built_for_their_machines():
     assert names["riscv64"] > {"delegate.c", "kernel_portable.c"}
 
 
+def test_a_wheel_holds_nothing_of_an_earlier_one(tmp_path, monkeypatch):
+    """pip leaves the folder `build` in the sources."""
+    setuptools = pytest.importorskip("setuptools")
+
+    def build(target, folder):
+        if target == "riscv64":
+            raise build_library.NoCompiler("none")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / build_library.NAME).touch()
+
+    monkeypatch.setattr(build_library, "build", build)
+    for targets, made in ((["aarch64", "x86_64"],) * 2, (["aarch64"],) * 2, (["riscv64"], [])):
+        command = build_library.build_py(targets, is_needed=False)(setuptools.Distribution({"packages": []}))
+        command.build_lib = str(tmp_path)
+        command.ensure_finalized()
+        command.run()
+        assert sorted(path.name for path in (tmp_path / "ftbnn_runtime").glob("lib/*")) == made
+
+
 @pytest.mark.slow
 def test_the_wheel_is_for_its_platform_and_works(tmp_path):
     pytest.importorskip("wheel")

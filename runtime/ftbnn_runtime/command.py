@@ -121,6 +121,8 @@ def _run(arguments, name: str) -> int:
     results, status = [], 0
     for path in _paths(given):
         try:
+            if isinstance(path, OSError):
+                raise Error(f"{shown(path.filename)}: this folder cannot be read ({path.strerror})")
             result = _classified(classifier, path, arguments)
         except Error as error:
             _tell(name, error)
@@ -153,7 +155,7 @@ def _line(result: dict) -> str:
     return f"{shown(result['image'])}: {ranking}{times}"
 
 
-def _paths(given: list[str | list[str]]) -> Iterator[str]:
+def _paths(given: list[str | list[str | OSError]]) -> Iterator[str | OSError]:
     for path in given:
         if isinstance(path, list):
             yield from path
@@ -165,11 +167,12 @@ def _paths(given: list[str | list[str]]) -> Iterator[str]:
             yield path
 
 
-def _pictures_below(folder: str) -> list[str]:
+def _pictures_below(folder: str) -> list[str | OSError]:
+    """The pictures below a folder; errors in the places of the folders that cannot be read."""
     from ftbnn_runtime.formats import SUFFIXES
 
     found, seen = [], set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, onerror=found.append, followlinks=True):
         # Links may lead in a ring.
         if (real := os.path.realpath(place)) in seen:
             folders.clear()

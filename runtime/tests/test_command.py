@@ -69,6 +69,21 @@ def test_links_in_a_folder_are_followed_but_not_in_a_ring(run, published, folder
     assert [result["image"].rpartition("/")[2] for result in json.loads(done.out)] == ["a b.jpg", "b.png", "c.PNG"]
 
 
+def test_a_folder_that_cannot_be_read_is_told(run, published, folder, monkeypatch):
+    scan = os.scandir
+
+    def scandir(place):
+        if str(place).endswith("below"):
+            raise PermissionError(13, "Permission denied", place)
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    done = run(published, folder, "--json")
+    assert done.status == 2 and len(json.loads(done.out)) == 2
+    assert done.told == [f"ftbnn-classify: {folder}/below: this folder cannot be read (Permission denied)"]
+    assert "this folder cannot be read" in run(published, folder / "below").told[0]
+
+
 def test_a_deployed_program_has_its_network(run, published, photo, capfd):
     assert run("--deployed", published, photo).out == run(published, photo).out
     for module, name in ((command, "classify"), (benchmark, "benchmark")):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ftbnn_larq.errors import DataError, one_line
 from ftbnn_larq.files import check_ends
-from ftbnn_runtime.formats import FORMATS, is_deep, orientation, too_large, upright
+from ftbnn_runtime.formats import FORMATS, in_rgb, is_deep, orientation, too_large, upright
 
 # Formats that their first bytes prove. Any other file is a picture if it is of one of them.
 PROVEN = ("AVIF", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -96,7 +96,7 @@ def read_picture(path: str | Path):
         try:
             if is_deep(picture):
                 picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-            array = np.asarray(picture.convert("RGB"), np.uint8)
+            array = np.asarray(in_rgb(picture), np.uint8)
         except Exception as error:  # as above
             raise DataError(f"{path}: damaged picture ({_reason(error)})") from error
     return upright(array, turned)

@@ -29,6 +29,14 @@ def is_deep(picture) -> bool:
     return picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format in ("PNG", "PPM"))
 
 
+def in_rgb(picture):
+    """A Pillow image in RGB. What is transparent has the color that is stored."""
+    if picture.mode == "P" and isinstance(picture.info.get("transparency"), bytes):
+        # Straight to RGB gives the same colors, and a warning.
+        picture = picture.convert("RGBA")
+    return picture.convert("RGB")
+
+
 def orientation(picture) -> int:
     """EXIF's orientation of a Pillow image, 1 to 8; 1 for upright."""
     try:

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from ftbnn_runtime.errors import Error, one_line, shown
-from ftbnn_runtime.formats import FORMATS, is_deep, orientation, too_large, upright
+from ftbnn_runtime.formats import FORMATS, in_rgb, is_deep, orientation, too_large, upright
 
 # Of a photograph, that are filtered at a time.
 ROWS = 16
@@ -72,7 +72,7 @@ def _pixels(picture, name: str) -> np.ndarray:
         turned = orientation(picture)
         if is_deep(picture):
             picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-        array = np.asarray(picture.convert("RGB"), np.uint8)
+        array = np.asarray(in_rgb(picture), np.uint8)
     except Exception as error:  # as above
         raise Error(f"{name}: damaged picture ({_reason(error)})") from error
     if array.size == 0:

@@ -67,6 +67,19 @@ def test_files_of_all_modes_are_read_as_predict_reads_them(tmp_path, mode):
     np.testing.assert_array_equal(pictures.read(path), theirs.read_picture(path))
 
 
+@pytest.mark.filterwarnings("error")
+def test_palettes_with_transparency_are_read_without_a_warning(tmp_path):
+    from PIL import Image
+
+    palette = Image.fromarray(colors(6, 7)).convert("P")
+    palette.save(tmp_path / "plain.png")
+    palette.save(tmp_path / "clear.png", transparency=bytes(range(256)))
+    expected = pictures.read(tmp_path / "plain.png")
+    np.testing.assert_array_equal(pictures.read(tmp_path / "clear.png"), expected)
+    theirs = pytest.importorskip("ftbnn_larq.data.pictures")
+    np.testing.assert_array_equal(theirs.read_picture(tmp_path / "clear.png"), expected)
+
+
 def test_grey_of_16_bits_is_read_by_older_versions_of_pillow():
     """They read the PNG file as pixels of 32 bits."""
     from PIL import Image

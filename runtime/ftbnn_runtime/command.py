@@ -162,7 +162,10 @@ def _paths(given: list[str | list[str | OSError]]) -> Iterator[str | OSError]:
         elif path == "-":
             if sys.stdin is None:
                 raise Error("-: standard input is closed: give it paths, one a line")
-            yield from (os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer if line.strip())
+            try:
+                yield from (os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer if line.strip())
+            except OSError as error:
+                raise Error(f"-: standard input cannot be read ({one_line(error)})") from error
         else:
             yield path
 

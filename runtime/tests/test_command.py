@@ -175,6 +175,8 @@ def test_labels_cannot_steer_the_terminal(run, network, photo):
         ("--json >/dev/full", 2, "ftbnn-classify: the answers cannot be written ("),
         (">/dev/full", 2, "ftbnn-classify: the answers cannot be written ("),
         ("- <&-", 2, "ftbnn-classify: -: standard input is closed"),
+        # Open for writing alone.
+        ("- 0>/dev/null", 2, "ftbnn-classify: -: standard input cannot be read ("),
     ],
 )
 def test_ends_that_are_closed_or_full_are_told_in_a_line(published, photo, how, status, told):

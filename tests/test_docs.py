@@ -18,6 +18,7 @@ from PIL import Image
 import ftbnn_larq
 from benchmarks import console, main_job
 from ftbnn_larq import cli, recipe
+from ftbnn_larq.data import listing
 from ftbnn_larq.models.config import CHOICES, ResNetConfig, option_from_text
 from ftbnn_larq.zoo import networks
 from tests.conftest import ROOT
@@ -186,6 +187,14 @@ def test_the_zoo_page_has_every_field_and_choice():
     assert {field.name for field in dataclasses.fields(ResNetConfig)} <= set(rows)
     for field, choices in CHOICES.items():
         assert not [choice for choice in choices if f"`{choice}`" not in rows[field]], field
+
+
+def test_the_data_page_has_every_word_that_makes_a_folder_a_split():
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| (training|validation|test) \| ([\w, ]+) \|$", page, re.MULTILINE))
+    assert [set(told[split].split(", ")) for split in ("training", "validation", "test")] == [
+        set(words.split()) for words in listing.WORDS.values()
+    ]
 
 
 def test_the_readme_is_short():

@@ -16,7 +16,7 @@ def list_models(pattern: str, as_json: bool):
     """The models of the zoo and of larq-zoo, or those that fit PATTERN, and the trained ones to begin with.
 
     Costs are for 224x224 and 1,000 classes. A trained network is NAME:WEIGHTS, such as larq_zoo:QuickNet:imagenet, for
-    predict, evaluate, convert, benchmark, analyze, and train --init-from.
+    predict, evaluate, convert, benchmark, deploy, analyze, and train with --init-from or --teacher.
 
     \b
     Example:

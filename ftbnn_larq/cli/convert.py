@@ -17,7 +17,8 @@ def pass_options(command):
     """An option --no-PASS for each row of the table, gathered in the argument `without`."""
     for row in reversed(passes.PASSES):
         if row.name in passes.OPTIONAL:
-            text = f"Do not {row.does} (which changes {row.changes})."
+            # What it does may be two things, of which "do not" would deny the first alone.
+            text = f"Leave this out: {row.does}. It changes {row.changes}."
             command = click.option(
                 f"--no-{row.name}", "without", flag_value=row.name, multiple=True, help=text, default=()
             )(command)

@@ -39,6 +39,12 @@ def test_every_command_has_help_with_an_example(tmp_path):
         assert re.search(rf"Example:\n +{words}\b", told.out), path
 
 
+def test_the_help_of_a_pass_leaves_out_all_of_it(tmp_path):
+    (told,) = run_without_tensorflow(("convert", "--help"), cwd=tmp_path)
+    words = " ".join(told.out.split())
+    assert "Leave this out: name tensors after Keras's layers, and drop the names of constants." in words
+
+
 def test_the_zoo_is_listed(tmp_path):
     version, table, document = run_without_tensorflow(("--version",), ("list",), ("list", "--json"), cwd=tmp_path)
     assert version.status == table.status == 0

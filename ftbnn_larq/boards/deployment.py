@@ -31,6 +31,8 @@ PROGRAMS = {
     "benchmark": f'{_BEGIN}ftbnn_runtime.benchmark {DEPLOYED} "$here/model.tflite" "$@"\n',
 }
 FILES = ("model.tflite", "model.json")
+# Targets that have Python, for messages.
+FORMS = "ssh:[user@]host[:port], or local for this machine"
 LINKS = (*PROGRAMS, "classify.py", "python", *FILES)
 
 
@@ -40,9 +42,9 @@ def check(on: str, to: str) -> Target:
     Raises:
         ConfigError: the target is none with Python, or the folder's name cannot be used.
     """
-    target = parse_target(on)
+    target = parse_target(on, FORMS)
     if target.kind not in ("ssh", "local"):
-        raise ConfigError(f"{on}: a classifier is deployed to ssh:[user@]host[:port], or local for this machine")
+        raise ConfigError(f"{on}: a classifier is deployed to {FORMS}")
     if not to or re.search(r"[\x00-\x1f\x7f:]", to):
         raise ConfigError(f"--to {to!r}: a folder's name without colons and line ends is needed, such as {FOLDER}")
     return target

@@ -34,8 +34,11 @@ class Target:
         return f"{self.kind}:{self.address}{port}" if self.address else self.kind
 
 
-def parse_target(text: str) -> Target:
+def parse_target(text: str, forms: str = FORMS) -> Target:
     """Parse "host", "local", "ssh:[user@]host[:port]" or "adb[:serial]".
+
+    Arguments:
+        forms: what the user can write, for the message: some commands take fewer.
 
     Raises:
         ConfigError: the text is not a target.
@@ -55,7 +58,7 @@ def parse_target(text: str) -> Target:
             address = match[1] + (match[2] or "").strip("[]")
             if address and not address.endswith("@"):
                 return Target(kind, address, int(match[3]) if match[3] else None)
-    raise ConfigError(f"cannot run anything on {short(text, 80)!r}: expected {FORMS}")
+    raise ConfigError(f"cannot run anything on {short(text, 80)!r}: expected {forms}")
 
 
 class Local:

@@ -49,7 +49,11 @@ engine_option = click.option(
 def board_options(command):
     """Where a flatbuffer runs instead of here: `on`, and `to`, the folder of what is deployed there."""
 
-    @click.option("--on", help="Run the .tflite file on a board: ssh:[user@]host[:port].  [default: here]")
+    @click.option(
+        "--on",
+        help="Run the .tflite file on a board: ssh:[user@]host[:port], or local for this machine as a board is.  "
+        "[default: here]",
+    )
     @to_option
     @functools.wraps(command)
     def with_board(*arguments, **options):

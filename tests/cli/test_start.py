@@ -90,6 +90,8 @@ REFUSED = [
     (("evaluate", "ftbnn_r18:cifar10", "--on", "host"), "ssh:[user@]host"),
     (("evaluate", "ftbnn_r18:cifar10", "--on", "ssh:board", "--engine", "lce"), "leave the engine out"),
     (("deploy", "ftbnn_r18:cifar10", "--on", "adb"), "ssh:[user@]host"),
+    (("deploy", "ftbnn_r18:cifar10", "--on", "usb"), "expected ssh:[user@]host[:port], or local for this machine"),
+    (("predict", "ftbnn_r18:cifar10", "a.png", "--on", "usb"), "expected ssh:[user@]host[:port], or local"),
     (("deploy", "ftbnn_r18:cifar10", "--on", "ssh:board", "--to", "a:b"), "a:b"),
     (("deploy", "ftbnn_r18:cifar10", "--on", "ssh:board", "--remove"), "leave the file out"),
     (("deploy", "none.keras", "--on", "ssh:board"), "none.keras"),

@@ -29,7 +29,7 @@ def analyze():
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="The picture.  [default: linearity.png, in a run's folder]",
+    help="The picture.  [default: linearity.png, in the run's folder or here]",
 )
 @json_option
 def linearity(run: str | None, pictures: int, data_dir: str | None, output: Path | None, as_json: bool):
@@ -37,6 +37,8 @@ def linearity(run: str | None, pictures: int, data_dir: str | None, output: Path
 
     Compares the binary convolutions of RUN, or of a published NAME:DATASET, with their full-precision ones under four
     scales and behind every non-linearity: a table, a picture and a verdict from the data.
+
+    Without RUN the newest one is taken, or an untrained network where there is none.
 
     \b
     Example:

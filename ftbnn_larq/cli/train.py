@@ -22,7 +22,9 @@ def _recipe_options(command):
         kind = click.Choice(field.metadata["choices"]) if field.metadata["choices"] else type(field.default)
         names = [f"--{field.name.replace('_', '-')}", *_SHORT.get(field.name, ()), field.name]
         text = field.metadata["help"]
-        command = click.option(*names, type=kind, help=f"{text[0].upper()}{text[1:]}.")(command)
+        # A choice is written as it is typed.
+        begin = text[0] if text.startswith(field.metadata["choices"]) else text[0].upper()
+        command = click.option(*names, type=kind, help=f"{begin}{text[1:]}.")(command)
 
     @functools.wraps(command)
     def gathered(**arguments):

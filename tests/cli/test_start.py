@@ -39,6 +39,13 @@ def test_every_command_has_help_with_an_example(tmp_path):
         assert re.search(rf"Example:\n +{words}\b", told.out), path
 
 
+def test_help_writes_choices_as_they_are_typed(tmp_path):
+    (told,) = run_without_tensorflow(("train", "--help"), cwd=tmp_path)
+    words = " ".join(told.out.split())
+    assert "[adam|sgd] sgd has" in words and "[hinton|distributional] hinton: " in words
+    assert "[none|balanced] balanced: " in words and "[cosine|linear|constant] Decay " in words
+
+
 def test_the_help_of_a_pass_leaves_out_all_of_it(tmp_path):
     (told,) = run_without_tensorflow(("convert", "--help"), cwd=tmp_path)
     words = " ".join(told.out.split())

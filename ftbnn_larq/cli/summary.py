@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from ftbnn_larq.cli.models import counted, find, size_options, tell_uncounted
@@ -26,7 +28,8 @@ def summary(model: str, input_size: int, classes: int, options: dict, as_json: b
     """
     names = find((model,), options)
     if len(names) > 1:
-        raise click.UsageError(f"{model} fits {len(names)} models; `ftbnn-larq compare {model}` shows them together")
+        together = f"`ftbnn-larq compare {shlex.quote(model)}` shows them together"
+        raise click.UsageError(f"{model} fits {len(names)} models; {together}")
     load_tensorflow()
     document = counted(names[0], input_size, classes, options)
 

@@ -81,6 +81,7 @@ REFUSED = [
     (("train", "ftbnn_r18", "--width", 17), "17"),
     (("train", "ftbnn_r18", "--dataset", "folder:none"), "none"),
     (("summary", "nope"), "nope"),
+    (("summary", "*r34*"), "`ftbnn-larq compare '*r34*'` shows them together"),
     (("compare", "nope"), "nope"),
     (("evaluate", "nope"), "nope"),
     (("evaluate",), "train"),

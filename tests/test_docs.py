@@ -38,6 +38,7 @@ NOT_OURS = {
     "python runtime/build_library.py": "the tests in runtime/ run it",
     "ftbnn-classify": "the tests in runtime/ run it",
     "mkdocs build": "CI runs it",
+    "tensorboard": "TensorFlow's, a server that runs until it is stopped",
     "ssh": "of the board that a test has not; tests/boards types it",
     "checkout=": "the shell's own",
     "cd": "the shell's own",

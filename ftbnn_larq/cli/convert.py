@@ -71,8 +71,9 @@ def convert(
 ):
     """Convert a network, with proof that the flatbuffer is binary and gives the same answers.
 
-    RUN is a run folder; the newest one unless given. FILE is a .keras or .h5 file of layers of Keras, Larq and this
-    library; code in it is never run. NAME:DATASET is a published network, larq_zoo:NAME:imagenet one of larq-zoo's.
+    RUN is a run folder; the newest one unless given. FILE is a .keras or .h5 file that Keras 2 saved, of layers of
+    Keras, Larq and this library; code in it is never run. NAME:DATASET is a published network, larq_zoo:NAME:imagenet
+    one of larq-zoo's.
 
     \b
     Example:

@@ -77,9 +77,10 @@ class ResNetConfig:
         sharing: parameters of the non-linearity: one per "channel", or one for the whole "layer".
         placement: position of the non-linearity: "after_bn" (before the add) or "after_add". With "after_add" both
             start slopes must be positive, so that some outputs are negative.
-        stem: the first layers, in full precision. "conv": one convolution, 7x7 for photographs, 3x3 for small
-            pictures. "light": for photographs a 3x3 with a quarter of the width, a depthwise 3x3 and a 1x1; for small
-            pictures a 3x3 with half the width, whose channels are repeated with different batch norm biases.
+        stem: the first layers, in full precision. Pictures of 128 pixels a side or more are photographs. "conv": one
+            convolution, 7x7 for photographs, 3x3 for small pictures. "light": for photographs a 3x3 with a quarter of
+            the width, a depthwise 3x3 and a 1x1; for small pictures a 3x3 with half the width, whose channels are
+            repeated with different batch norm biases.
         shortcut: how the shortcut gets more channels where a stage begins, after a 2x2 average pool that halves the
             resolution. "float" or "binary": a 1x1 convolution. "pool": channels are repeated, without weights.
             "depthwise": channels are repeated, and each copy learns the weights of its own average in place of the

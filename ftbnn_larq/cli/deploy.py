@@ -29,7 +29,7 @@ def deploy(file: Path | None, on: str, to: str, verify: int, taken_away: bool, a
 
     larq_zoo:NAME:imagenet is a network of larq-zoo with its weights, converted for it.
 
-    The board needs Python 3.9 or newer, and no internet: an interpreter, numpy, Pillow and ftbnn-runtime are fetched
+    The board needs Python 3.9 to 3.14, and no internet: an interpreter, numpy, Pillow and ftbnn-runtime are fetched
     here and brought there. What is there already is not sent again. A new version takes the old one's place once it
     has given this machine's answers; until then the old one works.
 

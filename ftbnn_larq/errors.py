@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
 
 
@@ -85,5 +86,5 @@ class TrainingInterrupted(KeyboardInterrupt):
     """
 
     def __init__(self, run, way: str | None = None):
-        super().__init__(f"interrupted; go on with: {way or f'ftbnn-larq train --resume {run}'}")
+        super().__init__(f"interrupted; go on with: {way or f'ftbnn-larq train --resume {shlex.quote(str(run))}'}")
         self.run = run

@@ -23,6 +23,7 @@ import contextlib
 import dataclasses
 import fcntl
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,7 +89,8 @@ class Run:
             RunError: the run has no weights.
         """
         if not self.weights.is_file():
-            raise RunError(f"{self.path} has no {WEIGHTS}: continue it with ftbnn-larq train --resume {self.path}")
+            again = f"ftbnn-larq train --resume {shlex.quote(str(self.path))}"
+            raise RunError(f"{self.path} has no {WEIGHTS}: continue it with {again}")
 
 
 def open_run(path: str | os.PathLike) -> Run:

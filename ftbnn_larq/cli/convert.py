@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -106,7 +107,7 @@ def convert(
             _show_proof(result)
             if explain:
                 _show_layers(result["layers"])
-            say(f"next: ftbnn-larq benchmark {result['path']}")
+            say(f"next: ftbnn-larq benchmark {shlex.quote(result['path'])}")
 
     emit(as_json, result, show)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shlex
 from pathlib import Path
 
 import click
@@ -124,6 +125,6 @@ def train(
             return
         click.echo(f"top-1 {result['top1']:.2%}  top-5 {result['top5']:.2%} on the test split of {result['dataset']}")
         click.echo(f"run: {result['run']} ({result['epochs']} epochs, {result['seconds']:.0f} s)")
-        say(f"next: ftbnn-larq convert {result['run']} --to tflite")
+        say(f"next: ftbnn-larq convert {shlex.quote(result['run'])} --to tflite")
 
     emit(as_json, result, show)

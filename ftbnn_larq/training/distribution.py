@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -86,5 +87,6 @@ def lost_workers_told(run) -> Iterator[None]:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError) as error:
         raise TrainingError(
-            f"another worker is gone ({one_line(error, 120)}): start all workers again, each with --resume {run}"
+            f"another worker is gone ({one_line(error, 120)}): start all workers again, each with "
+            f"--resume {shlex.quote(str(run))}"
         ) from error

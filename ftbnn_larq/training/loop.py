@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -208,7 +209,7 @@ class _Training:
                 reason = ": ".join(str(each) for each in (error.filename, error.strerror or error) if each)
                 raise TrainingError(
                     f"cannot continue after epoch {len(history)}: {reason}. Checkpoints are intact: remove the cause, "
-                    f"then type ftbnn-larq train --resume {source.path}"
+                    f"then type ftbnn-larq train --resume {shlex.quote(str(source.path))}"
                 ) from error
 
     def _restored(self, source: runs.Run, record: documents.Checkpoint | None) -> dict[Part, Student]:

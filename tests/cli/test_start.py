@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ import click
 import pytest
 from PIL import Image
 
-from ftbnn_larq import zoo
+from ftbnn_larq import recipe, runs, zoo
 from ftbnn_larq.cli import commands
+from ftbnn_larq.documents import DataConfig, Network, Training
+from ftbnn_larq.errors import TrainingInterrupted
 from ftbnn_larq.zoo import peers
 from tests.conftest import ROOT, line_of_refusal, run_command, run_without_tensorflow
 
@@ -119,6 +122,19 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path):
     for (arguments, words), result in zip(REFUSED, results, strict=True):
         assert words in line_of_refusal(result), arguments
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_proposed_can_be_typed(tmp_path):
+    labels = ("cat", "dog")
+    config = Training(Network("ftbnn_r18", {}, (32, 32, 3), 2), DataConfig("folder:My Pets", (32, 32, 3), labels))
+    run = runs.create_run(tmp_path, config, recipe.Recipe()).path
+    assert " " in run.name
+    interrupted = str(TrainingInterrupted(run))
+    without, several = run_without_tensorflow(("convert", run), ("summary", "ftbnn_*"), cwd=tmp_path)
+    for told in (interrupted, line_of_refusal(without)):
+        assert shlex.split(told.rpartition(" with")[2].lstrip(":")) == ["ftbnn-larq", "train", "--resume", str(run)]
+    # A shell that is to show the models must not look for files.
+    assert "`ftbnn-larq compare 'ftbnn_*'`" in line_of_refusal(several)
 
 
 def test_python_m_is_the_command(tmp_path):

@@ -64,7 +64,8 @@ def _is_users(error: BaseException) -> bool:
 def _message(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return one_line(error)
+    # Ours are cut in the middle, for the advice stands at their end.
+    return one_line(error, 2_000) if isinstance(error, FtbnnError) else one_line(error)
 
 
 def _again(told):

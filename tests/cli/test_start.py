@@ -124,6 +124,16 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_of_any_length_leaves_room_for_the_advice(tmp_path):
+    for length in (600, 3_000):
+        (refused,) = run_without_tensorflow(("convert", "runs/" * (length // 5)), cwd=tmp_path)
+        told = line_of_refusal(refused)
+        assert told.endswith(
+            "no such run folder; give a run folder, a .keras, .h5 or .hdf5 file, or NAME:DATASET of the zoo"
+        )
+        assert len(told) < 2_050
+
+
 def test_what_is_proposed_can_be_typed(tmp_path):
     labels = ("cat", "dog")
     config = Training(Network("ftbnn_r18", {}, (32, 32, 3), 2), DataConfig("folder:My Pets", (32, 32, 3), labels))

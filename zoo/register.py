@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ftbnn_larq.errors import ConfigError, ModelFileError, UnknownNameError
 from ftbnn_larq.files import read_json, sha256
-from ftbnn_larq.models.config import ResNetConfig
+from ftbnn_larq.models.config import ResNetConfig, check_size
 
 WEIGHTS = Path(__file__).parent / "weights"
 CHECKSUMS = "sha256.json"
@@ -56,6 +56,7 @@ def model(config: ResNetConfig):
             from ftbnn_larq.models.weights import is_compact, load_weights, read_description
             from ftbnn_larq.zoo import fit
 
+            check_size(input_shape, num_classes or 1)
             file = None if weights is None else _weights_file(name, weights)
             if file is not None and is_compact(file):
                 theirs = read_description(file).model

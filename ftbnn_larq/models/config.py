@@ -289,10 +289,13 @@ def check_size(input_shape: tuple[int | None, int | None, int] | None, classes: 
     Arguments:
         input_shape: (height, width, channels); None where it is the network's own.
     """
-    if input_shape is not None and (not isinstance(input_shape, tuple | list) or len(input_shape) != 3):
+    # Heights and widths may be left open, channels not.
+    if input_shape is not None and not (
+        isinstance(input_shape, tuple | list) and len(input_shape) == 3 and input_shape[2] is not None
+    ):
         raise ConfigError(f"input_shape is {input_shape!r}: give (height, width, channels), such as (32, 32, 3)")
-    if any(side is not None and side > MOST_SIDE for side in input_shape or ()):
-        raise ConfigError(f"pictures of {'x'.join(map(quoted, input_shape))}: take at most {MOST_SIDE} pixels a side")
+    if any(side is not None and not 1 <= side <= MOST_SIDE for side in input_shape or ()):
+        raise ConfigError(f"pictures of {'x'.join(map(quoted, input_shape))}: take 1 to {MOST_SIDE} pixels a side")
     if classes > MOST_CLASSES:
         raise ConfigError(f"{quoted(classes)} classes: take at most {MOST_CLASSES:,}")
 

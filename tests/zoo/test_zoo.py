@@ -109,6 +109,24 @@ def test_factories_follow_keras_applications(name):
         factory((32, 32, 3))
 
 
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((32, 32), r"\(32, 32\): give \(height, width, channels\)"),
+        (32, r"32: give \(height, width, channels\)"),
+        ((32, 32, None), "give .height, width, channels"),
+        ((0, 32, 3), "0x32x3: take 1 to 4096 pixels a side"),
+        ((-8, 32, 3), "-8x32x3: take 1 to 4096"),
+        ((32, 32, 0), "32x32x0: take 1 to 4096"),
+        ((32, 4097, 3), "32x4097x3: take 1 to 4096"),
+    ],
+)
+@pytest.mark.parametrize("weights", [None, "cifar10"])
+def test_shapes_that_no_picture_has_are_refused_whatever_the_weights(shape, words, weights):
+    with pytest.raises(ConfigError, match=words):
+        zoo.ftbnn_r18(input_shape=shape, weights=weights)
+
+
 @pytest.mark.parametrize("shortcut", ["float", "binary", "pool", "depthwise"])
 def test_a_shortcut_that_halves_the_resolution_alone_has_a_batch_norm_too(shortcut):
     options = {"widening": (2.0, 1.0, 1.0, 1.0), "shortcut": shortcut, "units": (1, 1, 1, 1)}

@@ -43,12 +43,12 @@ def main_job() -> list[str]:
     document = read_json(MAIN_JOB)
     took = {name: f"{s / 60:.1f} minutes" if s > 99 else f"{s:.0f} s" for name, s in document["seconds"].items()}
     first, *others = (f"{top1:.1%}" for top1 in document["top1"])
+    further = f"; further seeds come to {' and '.join(others)}" if others else ""
     return [
         f"`{document['model']}` at width {document['width']} comes to {first} top-1 on the test split of "
         f"{document['dataset']} ({document['flatbuffer_top1']:.1%} in LCE, in {human(document['bytes'])}B), after "
-        f"{document['epochs']} epochs, seed {document['seeds'][0]}; further seeds come to {' and '.join(others)}. "
-        f"Training takes {took['train']}, converting "
-        f"{took['convert']}, and the benchmark {took['benchmark']}, on {document['cores']} cores of "
+        f"{document['epochs']} epochs, seed {document['seeds'][0]}{further}. Training takes {took['train']}, "
+        f"converting {took['convert']}, and the benchmark {took['benchmark']}, on {document['cores']} cores of "
         f"{document['machine']} (measured {document['date']} with TensorFlow {document['versions']['tensorflow']})."
     ]
 
@@ -185,8 +185,8 @@ def linearity() -> list[str]:
     rows.append(row("batch norm, non-linearity as trained", "nonlinearities", AS_TRAINED))
     columns = [f"`{name}`: error; linearity" for name in networks]
     counts = [f"{told['measured']} convolutions of `{name}`" for name, told in networks.items()]
-    pictures = next(iter(networks.values()))["pictures"]
-    measured = f"Measured {document['date']} on {pictures:,} test pictures: means over {' and '.join(counts)}."
+    pictures = " and ".join(dict.fromkeys(f"{told['pictures']:,}" for told in networks.values()))
+    measured = f"Measured {document['date']} on {pictures} test pictures: means over {' and '.join(counts)}."
     return [*_table(["binarized convolution, then", *columns], rows), "", measured]
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from benchmarks import cards, compared, finetuning, pictures, results, summary, tables
 from benchmarks.markdown import blocks, renewed
 from ftbnn_larq import zoo
-from ftbnn_larq.files import write_json
+from ftbnn_larq.files import read_json, write_json
 from ftbnn_larq.models.weights import read_description
 
 
@@ -151,6 +151,40 @@ def test_small_float_networks_are_told_beside_ours(tmp_path, monkeypatch):
     assert "| `ftbnn_r18_pure` | ftbnn-runtime | 1.50 | 3.00 MB |" in text and "QuickNet" not in text
     assert "| `keras:MobileNetV3Small` | TFLite | 1.00 | 2.00 MB |" in text
     assert "takes 15 times as long here" in text and "1.9 times the instructions of `keras:MobileNetV3Small`" in text
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """Puts a changed document in the place of a stored one."""
+
+    def put(name: str, change) -> None:
+        document = read_json(getattr(tables, name))
+        change(document)
+        monkeypatch.setattr(tables, name, tmp_path / f"{name}.json")
+        write_json(getattr(tables, name), document)
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("top1", "words"),
+    [
+        ([0.98], "seed 0. Training takes"),
+        ([0.98, 0.97, 0.96], "seed 0; further seeds come to 97.0% and 96.0%. Training takes"),
+    ],
+)
+def test_the_main_job_tells_further_seeds_where_there_are_any(stored, top1, words):
+    stored("MAIN_JOB", lambda document: document.update(top1=top1))
+    (text,) = tables.main_job()
+    assert words in text
+
+
+def test_each_number_of_pictures_that_linearity_was_measured_on_is_told(stored):
+    def of_few(document):
+        document["networks"]["ftbnn_r18:digits"] = {**document["networks"]["ftbnn_r18:cifar10"], "pictures": 360}
+
+    stored("LINEARITY", of_few)
+    assert "on 1,024 and 360 test pictures: means over" in tables.linearity()[-1]
 
 
 def test_fine_tuning_is_set_beside_a_training_from_nothing_on_the_same_pictures(studied):

@@ -65,9 +65,9 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
         temporary = scratch / path.name
         with _naming(path, scratch):
             yield temporary
-        if path.is_dir() and temporary.is_dir():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+            if path.is_dir() and temporary.is_dir():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
     finally:
         os.close(held)
         shutil.rmtree(scratch, ignore_errors=True)

@@ -45,6 +45,14 @@ def test_a_full_disk_leaves_the_two_files_of_before(small_disk):
         write_text(disk / "more.txt", "more" * 10_000)
 
 
+def test_a_file_that_cannot_take_a_folders_place_is_named(tmp_path):
+    (tmp_path / "picture.png").mkdir()
+    with pytest.raises(IsADirectoryError) as told:
+        write_text(tmp_path / "picture.png", "a picture")
+    assert told.value.filename == str(tmp_path / "picture.png")
+    assert [path.name for path in tmp_path.rglob("*")] == ["picture.png"]
+
+
 def test_leftovers_of_a_killed_process_are_removed_and_those_in_use_stay(tmp_path):
     left = tmp_path / "checkpoints" / f"{SCRATCH}abc" / "epoch-0001.weights.h5"
     left.parent.mkdir(parents=True)

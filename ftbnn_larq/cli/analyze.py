@@ -48,6 +48,8 @@ def linearity(run: str | None, pictures: int, data_dir: str | None, output: Path
     from ftbnn_larq.errors import ConfigError, RunError
     from ftbnn_larq.zoo import trained
 
+    if output and output.is_dir():
+        raise ConfigError(f"{output} is a folder: name the picture, such as {output / 'linearity.png'}")
     if output and output.suffix.lower() != ".png":
         raise ConfigError(f"{output}: the picture is a PNG; give it a name that ends in .png")
     if not run:

@@ -112,6 +112,7 @@ REFUSED = [
     (("benchmark", "--on", "usb"), "usb"),
     (("predict", "none.tflite", "none.png"), "none.tflite"),
     (("analyze", "linearity", "none"), "none"),
+    (("analyze", "linearity", "ftbnn_r18:cifar10", "-o", "/"), "/linearity.png"),
     (("report",), "train"),
     (("tool", "fetch", "--arch", "arch64"), "aarch64"),
 ]

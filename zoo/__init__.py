@@ -147,14 +147,15 @@ def is_reference(text: str | os.PathLike) -> bool:
 
 
 def published_flatbuffer(reference: str | os.PathLike) -> Path:
-    """Path of the published flatbuffer for NAME:DATASET; anything else is returned as a path.
+    """Path of the published flatbuffer for NAME:DATASET; anything else, such as a file that exists, is one already.
 
     Raises:
         ConfigError: nothing is published for DATASET.
         ModelFileError: the file is missing or not the published one.
     """
-    name, colon, dataset = str(reference).partition(":")
-    return published(name, dataset, ".tflite") if colon and name in register.MODELS else Path(reference)
+    name, _, dataset = str(reference).partition(":")
+    known = is_reference(reference) and name in register.MODELS
+    return published(name, dataset, ".tflite") if known else Path(reference)
 
 
 def pretrained(name: str, dataset: str):

@@ -135,6 +135,15 @@ def test_a_name_of_any_length_leaves_room_for_the_advice(tmp_path):
         assert len(told) < 2_050
 
 
+def test_a_file_of_ones_own_may_be_called_like_a_published_one(tmp_path):
+    for suffix in (".tflite", ".json"):
+        file = zoo.published("ftbnn_r18_pure", "cifar10", suffix)
+        (tmp_path / f"ftbnn_r18:mine{suffix}").write_bytes(file.read_bytes())
+    # Beyond the file it comes to the picture.
+    (refused,) = run_without_tensorflow(("predict", "ftbnn_r18:mine.tflite", "none.png"), cwd=tmp_path)
+    assert "none.png" in line_of_refusal(refused)
+
+
 def test_what_is_proposed_can_be_typed(tmp_path):
     labels = ("cat", "dog")
     config = Training(Network("ftbnn_r18", {}, (32, 32, 3), 2), DataConfig("folder:My Pets", (32, 32, 3), labels))

@@ -130,20 +130,29 @@ def _root(names: Iterable[str]) -> str | None:
     return root if count > len(first) / 2 else None
 
 
+# What parts and joins the channels of groups between their signs and their convolutions, and its input that holds them.
+_MOVES = {"SPLIT": 1, "CONCATENATION": 0}
+
+
 def _layers(model, graph) -> tuple[str, ...]:
     producers = {output: operator for operator in graph.operators for output in operator.outputs}
     names = {index: graph.tensors[index].name.decode() for index in producers}
     # Where they share none, they hold no network's name, and nothing is to be taken away.
     root = _root(names.values()) or ""
 
+    def maker(tensor: int) -> str | None:
+        return fb.operator_type(model, producers[tensor]) if tensor in producers else None
+
     def of(operator) -> str:
         layers = layers_named(names[operator.outputs[0]], root)
         if fb.operator_type(model, operator) == census.BINARY_CONVOLUTION:
             # Its own name is that of the batch norm it absorbed; the sign before it carries the convolution's.
-            source = operator.inputs[0]
-            while source in producers and fb.operator_type(model, producers[source]) == "SPLIT":
-                source = producers[source].inputs[1]
-            if source in producers and fb.operator_type(model, producers[source]) == "LceQuantize":
+            source, seen = operator.inputs[0], set()
+            # A damaged file may go in circles.
+            while source not in seen and (index := _MOVES.get(maker(source))) is not None:
+                seen.add(source)
+                source = producers[source].inputs[index]
+            if maker(source) == "LceQuantize":
                 sign = layers_named(names[source], root)[0].split("/")[0]
                 layers = list(dict.fromkeys([sign, *layers]))
         return ", ".join(layers)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ftbnn_larq import zoo
 from ftbnn_larq.benchmarking import steps
 from ftbnn_larq.benchmarking.models import read_model
+from ftbnn_larq.conversion import flatbuffer
 from ftbnn_larq.errors import ModelFileError
 from ftbnn_larq.inference.interpreter import Interpreter, host_kernel, kernels
 from tests.boards.helpers import GROUPED, PLAIN
@@ -82,6 +84,24 @@ def test_the_steps_of_the_runtime_take_the_time_of_the_whole(split_in_two, threa
         assert sum(row["ms"] for row in rows) == pytest.approx(max(told["ms"], together), abs=1e-3)
         assert [row["calls"] for row in rows if row["type"] == "FULLY_CONNECTED"] == [1]
         assert [row["ms"] for row in rows] == sorted((row["ms"] for row in rows), reverse=True)
+
+
+@pytest.mark.parametrize("name", ["ftbnn_r18_pure:cifar10", "ftbnn_r18:cifar10"])
+def test_a_binary_operator_is_told_by_its_convolution_and_its_batch_norm(name):
+    model = read_model(name)
+    rows = zip(model.operators, model.layers, strict=True)
+    told = {operator.output: layer for operator, layer in rows if operator.type == "LceBconv2d"}
+    assert told == {output: f"{output.partition('_bn')[0]}_conv, {output}" for output in told}
+    assert len({output.partition("_bn")[0] for output in told}) == 16
+
+
+def test_channels_that_a_damaged_file_moves_in_circles_are_not_followed_for_ever(tmp_path):
+    model = flatbuffer.unpack(zoo.published_flatbuffer("ftbnn_r18_pure:cifar10").read_bytes())
+    for operator in model.subgraphs[0].operators:
+        if flatbuffer.operator_type(model, operator) == "SPLIT":
+            operator.inputs = [operator.inputs[0], operator.outputs[0]]
+    (tmp_path / "circles.tflite").write_bytes(flatbuffer.pack(model))
+    assert "stage2_unit1_bn/group1" in read_model(tmp_path / "circles.tflite").layers
 
 
 def test_a_profile_that_is_none_of_the_file_is_refused():

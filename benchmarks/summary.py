@@ -25,8 +25,9 @@ OURS = ("ftbnn_r18_pure", "ftbnn_r18")
 
 
 def studied() -> dict[str, results.Variant]:
-    """The zoo's networks as they were trained side by side, by name."""
-    return {each.model: each for each in results.variants("path") if not each.changes}
+    """The zoo's networks as they were trained side by side, all in the setting of the first, by name."""
+    found = [each for each in results.variants("path") if not each.changes]
+    return {each.model: each for each in found if each.setting == found[0].setting}
 
 
 def measured() -> list[str]:
@@ -88,7 +89,7 @@ def _published() -> list[list[str]]:
 def _ideas() -> list[list[str]]:
     found, rows = studied(), []
     for words, name, base in IDEAS:
-        if not {name, base} <= set(found) or found[name].setting != found[base].setting:
+        if not {name, base} <= set(found):
             continue
         new, old = found[name], found[base]
         result = f"{100 * (new.top1 - old.top1):+.1f} points of top-1, {new.ops / old.ops:.0%} of the OPs"

@@ -100,6 +100,16 @@ def test_rows_that_were_trained_otherwise_than_the_first_say_so(studied):
     assert "ftbnn_r18\nwidth 32" in [point["model"] for point in pictures.path_data()]
 
 
+def test_the_zoo_at_a_glance_holds_top1_of_one_setting_only(studied):
+    (wide,) = (row for row in results.read("path") if row["model"] == "ftbnn_r18")
+    results.add("path", {**wide, "width": 32, "top1": 0.8})
+    results.add("path", {**wide, "model": "bireal_r18", "width": 32, "top1": 0.7})
+    header, _, *rows = tables.models()
+    assert header.endswith("| top-1, cifar10, width 16 |")
+    told = {row.split("`")[1]: row.split("|")[-2].strip() for row in rows}
+    assert (told["ftbnn_r18"], told["ftbnn_r18_baseline"], told["bireal_r18"]) == ("76.0%", "71.0% ± 1.4", "")
+
+
 def test_asked_for_help_the_tables_are_left_alone():
     asked = CliRunner().invoke(tables.main, ["--help"])
     assert asked.exit_code == 0 and "README" in asked.output

@@ -18,13 +18,11 @@ from ftbnn_larq.cli.output import emit, human_bytes, json_option, load_tensorflo
 @click.option(
     "--verify",
     type=click.IntRange(min=1, max=1000),
-    default=8,
-    show_default=True,
-    help="Real pictures on which the board has to give this machine's answers.",
+    help="Real pictures on which the board has to give this machine's answers.  [default: 8]",
 )
 @click.option("--remove", "taken_away", is_flag=True, help="Take away what was deployed.")
 @json_option
-def deploy(file: Path | None, on: str, to: str, verify: int, taken_away: bool, as_json: bool):
+def deploy(file: Path | None, on: str, to: str, verify: int | None, taken_away: bool, as_json: bool):
     """Put a classifier on a board: FILE, a .tflite file with its .json beside it, or a published NAME:DATASET.
 
     larq_zoo:NAME:imagenet is a network of larq-zoo with its weights, converted for it.
@@ -49,6 +47,8 @@ def deploy(file: Path | None, on: str, to: str, verify: int, taken_away: bool, a
     if taken_away:
         if file:
             raise ConfigError(f"{file}: --remove takes away whatever is deployed: leave the file out")
+        if verify:
+            raise ConfigError(f"--verify {verify}: --remove leaves nothing to be verified: leave it out")
         removed = deployment.remove(on=on, to=to)
         kept = f"; left there, for others put it in: {', '.join(removed['kept'])}" if removed["kept"] else ""
         emit(as_json, removed, lambda: click.echo(f"removed from {removed['to']}{kept}"))
@@ -60,7 +60,7 @@ def deploy(file: Path | None, on: str, to: str, verify: int, taken_away: bool, a
             load_tensorflow()
             file = flatbuffer_of(file, folder, say)
         data_config_beside(deployment.check_network(file))
-        result = deployment.deploy(file, on=on, to=to, pictures=verify, told=deployment.Told(say, sending))
+        result = deployment.deploy(file, on=on, to=to, pictures=verify or 8, told=deployment.Told(say, sending))
 
     def show():
         verified = result["verified"]

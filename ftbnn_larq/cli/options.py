@@ -8,7 +8,11 @@ import click
 
 from ftbnn_larq.cli.output import say, sending
 from ftbnn_larq.data import preprocessing
+from ftbnn_larq.errors import short
 from ftbnn_larq.models.config import NONLINEARITIES, option_from_text
+
+# The folder of a board's home in which a classifier stands.
+DEPLOYED = "ftbnn"
 
 
 def model_options(command):
@@ -65,6 +69,8 @@ def board_options(command):
 def opener(file, on: str | None, to: str, engine: str | None):
     """What opens a flatbuffer on a board, for `runner` of `evaluate` and `predict`; None without a board."""
     if on is None:
+        if to != DEPLOYED:
+            raise click.UsageError(f"--to {short(to, 80)} names a folder on a board: say which one with --on")
         return None
     from ftbnn_larq.boards import deployment
 
@@ -74,7 +80,7 @@ def opener(file, on: str | None, to: str, engine: str | None):
 
 
 to_option = click.option(
-    "--to", default="ftbnn", show_default=True, metavar="FOLDER", help="On the board, from its home: what is deployed."
+    "--to", default=DEPLOYED, show_default=True, metavar="FOLDER", help="On the board, from its home: what is deployed."
 )
 
 

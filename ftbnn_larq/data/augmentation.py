@@ -36,8 +36,12 @@ def fit(picture, config: DataConfig):
 
 def _covering(picture, height: int, width: int):
     """A picture (h, w, c) scaled to cover this size, and the center of that: uint8."""
-    size = tf.cast(tf.shape(picture)[:2], tf.float32)
-    scale = tf.reduce_max(tf.constant([height, width], tf.float32) / size)
+    target, size = tf.constant([height, width], tf.float32), tf.shape(picture)[:2]
+    scale = tf.reduce_max(target / tf.cast(size, tf.float32))
+    # Of a very thin picture no more than 100 times what is seen: all of it, scaled, would fill the memory.
+    near = tf.minimum(size, tf.cast(tf.math.ceil(100 * target / scale), tf.int32))
+    picture = tf.slice(picture, tf.concat([(size - near) // 2, [0]], 0), tf.concat([near, [-1]], 0))
+    size = tf.cast(near, tf.float32)
     resized = tf.cast(tf.math.ceil(size * scale - 1e-3), tf.int32)
     picture = tf.image.resize(picture, resized, antialias=True)
     return _as_pixels(tf.image.resize_with_crop_or_pad(picture, height, width))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import resource
 
 import numpy as np
 import pytest
@@ -88,6 +89,16 @@ def test_random_parts_are_repeatable_in_a_pipeline(form):
     np.testing.assert_array_equal(first, second)
     assert first.shape == (20, 32, 48, 3) and len({each.tobytes() for each in first}) > 15
     assert first.min() >= 0 and first.max() < 255.1
+
+
+def test_a_very_thin_picture_is_scaled_in_little_memory():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Grey in the middle, black far from it: scaled to cover the size it would be 128x1,280,000.
+    picture = np.zeros((1, 10_000, 3), np.uint8)
+    picture[:, 4_900:5_100] = 77
+    fitted = augmentation.fit(tf.constant(picture), DataConfig("thin", (128, 128, 3), ("a", "b"), (0,) * 3, (1,) * 3))
+    np.testing.assert_array_equal(fitted, np.full((128, 128, 3), 77))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000
 
 
 def test_a_file_that_ends_too_early_is_not_sound(tmp_path):

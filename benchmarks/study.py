@@ -23,7 +23,7 @@ from ftbnn_larq import cli, documents, recipe, runs, zoo
 from ftbnn_larq.cli.output import load_tensorflow, say
 from ftbnn_larq.documents import DataConfig
 from ftbnn_larq.errors import ConfigError, ConversionError, TrainingError, UnknownNameError, one_line
-from ftbnn_larq.zoo import networks, peers, trained
+from ftbnn_larq.zoo import networks, peers
 
 _KEYS = {"study": str, "dataset": str, "recipe": str, "epochs": int, "width": int, "seeds": list, "variant": list}
 _VARIANT_KEYS = {"model": str, "options": dict, "dataset": str, "recipe": str, "seeds": list}
@@ -185,10 +185,10 @@ def train(job: Job, folder: Path, data_dir: str | None, pictures: str | None = N
 def measure(run: runs.Run, job: Job, data_dir: str | None) -> dict:
     """Costs of a run's network, and size and top-1 of the flatbuffer that its last epoch makes."""
     from ftbnn_larq.analysis.counts import count
-    from ftbnn_larq.models.weights import load_weights, save_compact
+    from ftbnn_larq.models.weights import save_compact
+    from ftbnn_larq.training import loop
 
-    network = trained.build(run)
-    load_weights(network, sorted((run.path / "checkpoints").glob("*.weights.h5"))[-1])
+    network = loop.last_epoch(run, data_dir=data_dir)
     _, taken = subsets.parse(job.dataset)
     # What learned a few pictures for a comparison is of use to nobody.
     if job.model not in peers.NAMES and not taken:

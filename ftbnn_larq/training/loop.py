@@ -141,6 +141,22 @@ def resume(
     return training.run_in(target, run, record, callbacks)
 
 
+def last_epoch(run: runs.Run, *, data_dir: str | None = None) -> tf.keras.Model:
+    """The network of a finished run with the weights of its last epoch, averaged where the recipe says so.
+
+    A checkpoint's own weights are those that training goes on with: with `ema` they are not what was evaluated.
+    """
+    config = run.config.data
+    data = load_data(config.name, data_dir=data_dir or config.data_dir, config=config)
+    how = recipe.read(run.path / runs.RECIPE).replace(teacher="")
+    training = _Training(run, data, how, tf.distribute.get_strategy(), init_from="", on_event=lambda line: None)
+    (model,) = training._restored(run, checkpoints.newest(run)).values()
+    if how.ema:
+        use_averages(model)
+    train_with(training.network)
+    return training.network
+
+
 def _check(data: Data, how: Recipe, strategy: tf.distribute.Strategy) -> None:
     if how.batch_size > data.train.examples:
         raise ConfigError(

@@ -33,7 +33,8 @@ seeds = [0]
 variant = [
     {{ model = "ftbnn_r18_pure", options = {{ units = [1], slopes = [1.0, 0.25] }} }},
     {{ model = "ftbnn_r18_baseline", options = {{ units = [1] }}, seeds = [0, 1] }},
-    {{ model = "ftbnn_r18_baseline", options = {{ units = [1] }}, recipe = "study learning_rate=0.001" }},
+    {{ model = "ftbnn_r18_baseline", options = {{ units = [1] }}, \
+recipe = "study learning_rate=0.02 schedule='constant' ema=0.99" }},
 ]
 """
 
@@ -61,7 +62,7 @@ def test_a_study_writes_one_line_a_run_and_goes_on_where_it_stopped(here):
     assert [(row["model"], row["seed"], row["recipe"]) for row in rows] == [
         ("ftbnn_r18_pure", 0, "study"),
         ("ftbnn_r18_baseline", 0, "study"),
-        ("ftbnn_r18_baseline", 0, "study learning_rate=0.001"),
+        ("ftbnn_r18_baseline", 0, "study learning_rate=0.02 schedule='constant' ema=0.99"),
         ("ftbnn_r18_baseline", 1, "study"),
     ]
     assert second.stderr.count("top-1") >= 1 and "ftbnn_r18_pure" not in second.stderr
@@ -74,11 +75,14 @@ def test_a_study_writes_one_line_a_run_and_goes_on_where_it_stopped(here):
     assert len(list((here / "results" / "weights" / "tiny").glob("*.npz"))) == 4
     assert len(list((here / "runs" / "tiny").glob("*/*/result.json"))) == 4
     changed = (here / "runs" / "tiny" / results.run_name(rows[2])).glob("*/recipe.toml")
-    assert recipe.read(next(changed)).learning_rate == 0.001
-    assert results.variants("tiny")[-1].changes == ["units 1", "learning_rate 0.001"]
+    assert recipe.read(next(changed)).learning_rate == 0.02
+    assert results.variants("tiny")[-1].changes[:2] == ["units 1", "learning_rate 0.02"]
     # What is kept of a line makes a run again, to be published.
-    again = publish.run_of_line(results.weights_path(rows[0]), here / "again", None)
+    again, averaged = (
+        publish.run_of_line(results.weights_path(row), here / "again", None) for row in (rows[0], rows[2])
+    )
     assert evaluate(again)["top1"] == pytest.approx(rows[0]["top1"])
+    assert evaluate(averaged)["top1"] == pytest.approx(rows[2]["top1"])
     assert recipe.read(again / "recipe.toml").epochs == 1
     with pytest.raises(ConfigError, match="no line of"):
         publish.run_of_line(here / "results" / "weights" / "tiny" / "other.npz", here / "again", None)

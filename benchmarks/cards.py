@@ -15,7 +15,10 @@ from ftbnn_larq.zoo import register
 
 FOLDER = zoo.HERE / "cards"
 # Keys of a recipe that a card tells whatever they are.
-TOLD = ("optimizer", "learning_rate", "schedule", "warmup_epochs", "batch_size", "precision")
+TOLD = (
+    *("optimizer", "learning_rate", "schedule", "warmup_epochs", "epochs"),
+    *("batch_size", "label_smoothing", "precision"),
+)
 
 
 def card(name: str) -> str:

@@ -31,6 +31,11 @@ def search_cifar100() -> list[str]:
     return _compared(results.variants("search_cifar100"), "ftbnn_r18", "`ftbnn_r18`")
 
 
+def schedule() -> list[str]:
+    """What helps the default recipe: smoothing, blending, averages and the learning rate."""
+    return _compared(results.variants("schedule"), "ftbnn_r18", "the recipe as it stands")
+
+
 def search() -> list[str]:
     """What changes to the purified networks bring."""
     return _compared(results.variants("search"), "ftbnn_r18_pure", "`ftbnn_r18_pure`")

@@ -186,7 +186,7 @@ def linearity() -> list[str]:
     columns = [f"`{name}`: error; linearity" for name in networks]
     counts = [f"{told['measured']} convolutions of `{name}`" for name, told in networks.items()]
     pictures = " and ".join(dict.fromkeys(f"{told['pictures']:,}" for told in networks.values()))
-    measured = f"Measured {document['date']} on {pictures} test pictures: means over {' and '.join(counts)}."
+    measured = f"Measured {document['date']} on {pictures} test pictures: means over {', '.join(counts)}."
     return [*_table(["binarized convolution, then", *columns], rows), "", measured]
 
 
@@ -213,6 +213,7 @@ TABLES: dict[str, tuple[Path, Callable[[], list[str]]]] = {
     "rate_cifar100": (DOCS / "ideas.md", compared.rate_cifar100),
     "search_cifar100": (DOCS / "ideas.md", compared.search_cifar100),
     "search": (DOCS / "ideas.md", compared.search),
+    "schedule": (DOCS / "ideas.md", compared.schedule),
     "nonlinearity": (DOCS / "ideas.md", compared.nonlinearity),
     "linearity": (DOCS / "ideas.md", linearity),
 }

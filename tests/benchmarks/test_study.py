@@ -157,8 +157,8 @@ def test_a_run_that_ends_in_nan_is_recorded_and_the_study_goes_on(here, monkeypa
         ('recipe = "study"', 'recipe = ""', UnknownNameError, "recipe"),
         ('recipe = "study"', 'recipe = "studdy"', UnknownNameError, "study"),
         ("study learning_rate", "study learning_rat", UnknownNameError, "did you mean learning_rate"),
-        ("study learning_rate=0.001", "study 0.001", ConfigError, "KEY=VALUE"),
-        ("study learning_rate=0.001", "study epochs=7", ConfigError, "study's `epochs`"),
+        ("study learning_rate=0.02", "study 0.02", ConfigError, "KEY=VALUE"),
+        ("study learning_rate=0.02", "study epochs=7", ConfigError, "study's `epochs`"),
         ("width = 16", "width = 17", ConfigError, "multiple of 16"),
         ('dataset = "digits"', 'dataset = "digits size=32"', UnknownNameError, "input_size"),
         ('dataset = "digits"', 'dataset = "digits input_size=0"', ConfigError, "no number above 0"),
@@ -219,8 +219,6 @@ def begun(here):
     network = documents.Network(job.model, {**job.options, "width": 16}, (8, 8, 1), classes=10)
     data = documents.DataConfig("digits", (8, 8, 1), tuple("0123456789"), data_dir="old")
     run = runs.create_run(here / "runs", documents.Training(network, data), recipe.Recipe())
-    (run.path / "checkpoints").mkdir()
-    build_run(run).save_weights(run.path / "checkpoints" / "1.weights.h5")
     return job, row(**job.key, bytes=7, flatbuffer_top1=0.5), run
 
 
@@ -232,11 +230,16 @@ def test_a_begun_run_goes_on_with_data_that_were_moved(begun, here, monkeypatch)
         asked.append(data_dir)
         return {"run": path, "last": {"top1": 0.5}, "seconds": 1.0}
 
+    def last_epoch(run, *, data_dir):
+        asked.append(data_dir)
+        return build_run(run)
+
     monkeypatch.setattr("ftbnn_larq.training.loop.resume", resume)
+    monkeypatch.setattr("ftbnn_larq.training.loop.last_epoch", last_epoch)
     monkeypatch.setattr(study, "flatbuffer", lambda network, data, data_dir: asked.append(data_dir) or {})
     study.train(job, here / "runs", "new")
     study.train(job, here / "runs", None)
-    assert asked == ["new", "new", None, "old"]
+    assert asked == ["new", "new", "new", None, None, "old"]
 
 
 def test_a_conversion_that_is_refused_leaves_no_figures_of_an_older_one(begun, here, monkeypatch):

@@ -76,7 +76,7 @@ def test_a_study_writes_one_line_a_run_and_goes_on_where_it_stopped(here):
     assert len(list((here / "runs" / "tiny").glob("*/*/result.json"))) == 4
     changed = (here / "runs" / "tiny" / results.run_name(rows[2])).glob("*/recipe.toml")
     assert recipe.read(next(changed)).learning_rate == 0.02
-    assert results.variants("tiny")[-1].changes[:2] == ["units 1", "learning_rate 0.02"]
+    assert results.variants("tiny")[-1].changes == ["units 1", "learning_rate 0.02", "schedule 'constant'", "ema 0.99"]
     # What is kept of a line makes a run again, to be published.
     again, averaged = (
         publish.run_of_line(results.weights_path(row), here / "again", None) for row in (rows[0], rows[2])

@@ -18,6 +18,11 @@ def short(name: str, length: int = 24) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
+def resuming(run) -> str:
+    """The command that goes on with a run, as a shell takes it."""
+    return f"ftbnn-larq train --resume {shlex.quote(str(run))}"
+
+
 class FtbnnError(Exception):
     """Base class: an error that the user can correct. The command line prints one line and exits with status 2."""
 
@@ -86,5 +91,5 @@ class TrainingInterrupted(KeyboardInterrupt):
     """
 
     def __init__(self, run, way: str | None = None):
-        super().__init__(f"interrupted; go on with: {way or f'ftbnn-larq train --resume {shlex.quote(str(run))}'}")
+        super().__init__(f"interrupted; go on with: {way or resuming(run)}")
         self.run = run

@@ -23,13 +23,12 @@ import contextlib
 import dataclasses
 import fcntl
 import os
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ftbnn_larq import documents
-from ftbnn_larq.errors import RunError
+from ftbnn_larq.errors import RunError, resuming
 from ftbnn_larq.recipe import Recipe
 
 CONFIG = "config.json"
@@ -89,8 +88,7 @@ class Run:
             RunError: the run has no weights.
         """
         if not self.weights.is_file():
-            again = f"ftbnn-larq train --resume {shlex.quote(str(self.path))}"
-            raise RunError(f"{self.path} has no {WEIGHTS}: continue it with {again}")
+            raise RunError(f"{self.path} has no {WEIGHTS}: continue it with {resuming(self.path)}")
 
 
 def open_run(path: str | os.PathLike) -> Run:

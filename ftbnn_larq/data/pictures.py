@@ -88,14 +88,11 @@ def read_picture(path: str | Path):
         DataError: the file is not a picture, or is damaged. The message names it.
     """
     import numpy as np
-    from PIL import Image
 
     with _open(path) as picture:
         _load(picture, path)
         turned = orientation(picture)
         try:
-            if is_deep(picture):
-                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
             array = np.asarray(in_rgb(picture), np.uint8)
         except Exception as error:  # as above
             raise DataError(f"{path}: damaged picture ({_reason(error)})") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shlex
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from ftbnn_larq import documents, recipe, runs
 from ftbnn_larq.data import Data, pipeline
 from ftbnn_larq.data import load as load_data
 from ftbnn_larq.documents import Network, Training
-from ftbnn_larq.errors import ConfigError, TrainingError, TrainingInterrupted
+from ftbnn_larq.errors import ConfigError, TrainingError, TrainingInterrupted, resuming
 from ftbnn_larq.files import remove_leftovers
 from ftbnn_larq.models import ends, native
 from ftbnn_larq.models.layers import train_with
@@ -225,7 +224,7 @@ class _Training:
                 reason = ": ".join(str(each) for each in (error.filename, error.strerror or error) if each)
                 raise TrainingError(
                     f"cannot continue after epoch {len(history)}: {reason}. Checkpoints are intact: remove the cause, "
-                    f"then type ftbnn-larq train --resume {shlex.quote(str(source.path))}"
+                    f"then type {resuming(source.path)}"
                 ) from error
 
     def _restored(self, source: runs.Run, record: documents.Checkpoint | None) -> dict[Part, Student]:

@@ -30,7 +30,12 @@ def is_deep(picture) -> bool:
 
 
 def in_rgb(picture):
-    """A Pillow image in RGB. What is transparent has the color that is stored."""
+    """A Pillow image in RGB, of 8 bits. What is transparent has the color that is stored."""
+    if is_deep(picture):
+        import numpy as np
+        from PIL import Image
+
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if picture.mode == "P" and isinstance(picture.info.get("transparency"), bytes):
         # Straight to RGB gives the same colors, and a warning.
         picture = picture.convert("RGBA")

@@ -63,15 +63,12 @@ def _read_file(path: str) -> np.ndarray:
 
 
 def _pixels(picture, name: str) -> np.ndarray:
-    from PIL import Image
 
     if picture.mode in ("I", "F") and not is_deep(picture):
         raise Error(f"{name}: its pixels have 32 bits, whose range is unknown: store it with 8 or 16 bits")
     try:
         picture.load()
         turned = orientation(picture)
-        if is_deep(picture):
-            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
         array = np.asarray(in_rgb(picture), np.uint8)
     except Exception as error:  # as above
         raise Error(f"{name}: damaged picture ({_reason(error)})") from error
